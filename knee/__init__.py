@@ -1,0 +1,1 @@
+"""Vocabulary of the project. Imports the standard library and pydantic, and nothing of ours."""

@@ -1,0 +1,313 @@
+"""What a run produces, item by item: attempts, outcomes, quintuples. Agents make them, the store
+keeps them; both know only this module.
+"""
+
+from enum import StrEnum
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from knee.answers import Draft
+from knee.findings import EvidenceLevel, Finding
+from knee.grades import ClinicianGrade, GradeStatus
+from knee.moaks import Component
+from knee.questions import QUESTIONS, Question
+
+
+class ItemState(StrEnum):
+    """The closed set of states of one (volume, question) in one run (CONTRACTS)."""
+
+    NO_REGION = "no_region"
+    UNLABELLED = "unlabelled"
+    NO_EVIDENCE = "no_evidence"
+    PENDING = "pending"
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    DISAGREES = "disagrees"
+    FAILED = "failed"
+
+    @property
+    def is_drafted(self) -> bool:
+        """True for the states that count in acceptance's denominator."""
+        return self in _DRAFTED
+
+
+_DRAFTED = frozenset(
+    {ItemState.ACCEPTED, ItemState.REJECTED, ItemState.DISAGREES, ItemState.FAILED}
+)
+
+
+class RunKind(StrEnum):
+    """What a run is for; only production runs are exported by default."""
+
+    PRODUCTION = "production"
+    TRIAL = "trial"
+    CONTROL = "control"
+
+
+class Grounding(StrEnum):
+    """Whether the drafter was shown the clinician's grade."""
+
+    BLIND = "blind"
+    LABEL_GIVEN = "label_given"
+
+
+class Wording(StrEnum):
+    """Which wording of the question a prompt shows."""
+
+    GUIDED = "guided"
+    ZERO_SHOT = "zero_shot"
+
+
+class Control(StrEnum):
+    """Negative controls (RULES 7)."""
+
+    NONE = "none"
+    SHUFFLED_FINDINGS = "shuffled-findings"
+
+
+class ComponentStatus(StrEnum):
+    """What became of a component in a quintuple."""
+
+    GRADED = "graded"
+    UNLABELLED = "unlabelled"
+    NO_EVIDENCE = "no_evidence"
+
+
+class Record(BaseModel):
+    """Base of the frozen records."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CheckSeverity(StrEnum):
+    """A failure sends the draft back or rejects it; a warning is kept beside it."""
+
+    FAIL = "fail"
+    WARN = "warn"
+
+
+class CheckIssue(Record):
+    """One thing a deterministic check found."""
+
+    check: str
+    """Name of the check, e.g. `numbers`."""
+    version: int
+    """Version of the check."""
+    code: str
+    """Machine-readable reason, e.g. `number_not_in_findings`."""
+    severity: CheckSeverity
+    """Whether it counts against the draft."""
+    message: str
+    """Fit to be fed back to the drafter: label-free, says what and where."""
+
+
+class PromptRef(Record):
+    """Which prompt text was sent."""
+
+    prompt_id: str
+    """Folder under prompts/templates."""
+    version: int
+    """1, 2, …"""
+    sha256: str
+    """`sha256:` over the template's bytes."""
+
+
+class Usage(Record):
+    """What one call cost."""
+
+    prompt_tokens: int = 0
+    """Tokens sent."""
+    completion_tokens: int = 0
+    """Tokens generated."""
+    latency_s: float = 0.0
+    """Seconds from sending to the last byte."""
+
+
+class Attempt(Record):
+    """One call to the drafter and what the checks said of it."""
+
+    attempt_no: int
+    """1 for the first draft; revisions count on."""
+    prompt: PromptRef
+    """The template that was rendered."""
+    prompt_text_sha256: str
+    """Hash of the rendered messages, to be re-rendered by `store verify`."""
+    model: str
+    """Model name as served."""
+    sampling: dict[str, float | int | str]
+    """Temperature, top_p, max_tokens, seed."""
+    usage: Usage
+    """Tokens and latency."""
+    finish_reason: str
+    """As the server gave it."""
+    text: str
+    """The raw answer."""
+    draft: Draft | None
+    """The parsed answer; None when it could not be parsed."""
+    issues: tuple[CheckIssue, ...]
+    """What the checks found."""
+    grade_changed: bool = False
+    """True when a revision gave another grade than the attempt before."""
+
+    @property
+    def passed(self) -> bool:
+        """True when the answer parsed and nothing failed."""
+        return self.draft is not None and not any(
+            issue.severity is CheckSeverity.FAIL for issue in self.issues
+        )
+
+
+class ComponentComparison(Record):
+    """A draft's grade beside the clinician's."""
+
+    component: Component
+    """The component."""
+    status: ComponentStatus
+    """Whether it was asked, and if not why."""
+    draft_grade: int | None
+    """The draft's; None when not asked or not drafted."""
+    clinician_grade: int | None
+    """The clinician's; None unless `read`."""
+    clinician_status: GradeStatus | None
+    """The table's status; None when the knee-visit is in no table."""
+    evidence: EvidenceLevel
+    """Evidence of the component in this run."""
+
+
+class Item(Record):
+    """One (volume, question) as the graph receives it.
+
+    The clinician's grades travel with the item for the comparison; prompts are rendered from
+    `finding` and `question` alone.
+    """
+
+    volume_id: str
+    """`<patient>/<visit>/<side>/<sequence>`."""
+    question_id: int
+    """1-69."""
+    findings_id: str
+    """The findings that the item was bound to."""
+    side: str
+    """`right` or `left`."""
+    visit: str
+    """`V00`…"""
+    sequence: str
+    """MRI sequence of the image."""
+    slice_axis: int
+    """Stored array axis that runs left-right (sagittal slices)."""
+    shape: tuple[int, int, int]
+    """Array shape as stored."""
+    finding: Finding
+    """Region, box, measurements, evidence."""
+    clinician: tuple[ClinicianGrade, ...]
+    """One per component; empty when the knee-visit is in no table."""
+    synthetic: bool
+    """True for phantoms and painted images."""
+
+    @property
+    def question(self) -> Question:
+        """The question of the catalogue."""
+        return QUESTIONS[self.question_id]
+
+    def clinician_grade(self, component: Component) -> ClinicianGrade | None:
+        """Returns the clinician's grade of a component, None when no table has the knee-visit."""
+        return next((g for g in self.clinician if g.component is component), None)
+
+    def status_of(self, component: Component) -> ComponentStatus:
+        """Returns whether a component is asked: read by a clinician, and with evidence."""
+        grade = self.clinician_grade(component)
+        if grade is None or grade.status is not GradeStatus.READ:
+            return ComponentStatus.UNLABELLED
+        if self.finding.evidence_for(component).level is EvidenceLevel.NONE:
+            return ComponentStatus.NO_EVIDENCE
+        return ComponentStatus.GRADED
+
+    @property
+    def asked(self) -> tuple[Component, ...]:
+        """The asked components, in MOAKS' order."""
+        return tuple(
+            c for c in self.question.components if self.status_of(c) is ComponentStatus.GRADED
+        )
+
+    @property
+    def starting_state(self) -> ItemState:
+        """`pending` when something is asked, else the reason why nothing is.
+
+        `unlabelled` when no component was read; `no_evidence` when some were, and none of those
+        has evidence.
+        """
+        statuses = [self.status_of(c) for c in self.question.components]
+        if ComponentStatus.GRADED in statuses:
+            return ItemState.PENDING
+        if ComponentStatus.NO_EVIDENCE in statuses:
+            return ItemState.NO_EVIDENCE
+        return ItemState.UNLABELLED
+
+
+class ItemOutcome(Record):
+    """How one item of a run ended, with every attempt."""
+
+    run_id: str
+    """The run."""
+    volume_id: str
+    """The volume."""
+    question_id: int
+    """The question."""
+    findings_id: str
+    """The findings that were used (of another knee in a shuffled control)."""
+    state: ItemState
+    """accepted, rejected, disagrees or failed."""
+    codes: tuple[str, ...] = ()
+    """Reasons: check codes, or the failure's name."""
+    attempts: tuple[Attempt, ...] = ()
+    """In order; may be empty when the server never answered."""
+    components: tuple[ComponentComparison, ...] = ()
+    """Every component of the question with its status."""
+    gates: tuple[str, ...] = ()
+    """The gates it passed through, as `name@version`."""
+    error: str | None = None
+    """Message of an infrastructure failure."""
+
+    @model_validator(mode="after")
+    def validate_state(self) -> Self:
+        """An outcome is a drafted state, and an accepted one ends with a passing attempt."""
+        if not self.state.is_drafted:
+            raise ValueError(f"{self.state.value!r} is not the outcome of a draft")
+        if self.state is ItemState.ACCEPTED and not (self.attempts and self.attempts[-1].passed):
+            raise ValueError("an accepted item ends with an attempt that passed")
+        return self
+
+    @property
+    def complete(self) -> bool:
+        """True when every component of the question was graded."""
+        return all(c.status is ComponentStatus.GRADED for c in self.components)
+
+
+class Run(Record):
+    """What identifies and describes a run."""
+
+    run_id: str
+    """Short, sortable, unique in the store."""
+    fingerprint: str
+    """`sha256:` over prompts, models, sampling, check versions, grounding, wording, findings ids."""
+    kind: RunKind
+    """production, trial or control."""
+    control: Control
+    """Which control; `none` for the others."""
+    grounding: Grounding
+    """blind or label_given."""
+    wording: Wording
+    """guided or zero_shot."""
+    prompts: tuple[PromptRef, ...]
+    """Every prompt that the run can send."""
+    drafter_model: str
+    """Model name as served."""
+    judge_model: str | None
+    """None while there is no judge."""
+    checks: dict[str, int]
+    """Check to version."""
+    sampling: dict[str, float | int | str]
+    """As sent."""
+    provenance: dict[str, str] = Field(default_factory=dict)
+    """Commit, dirty flag, package versions, base URL, concurrency, settings file: not identity."""

@@ -1,0 +1,189 @@
+"""Settings of a run, read from a TOML file; all problems are reported at once.
+
+Identity (in the run's fingerprint): prompt, model, sampling, checks, grounding, wording. Not
+identity: URLs, concurrency, time-outs, how the server is started.
+"""
+
+import ipaddress
+import tomllib
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from knee.errors import InputError
+from knee.records import Grounding, Wording
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Sampling(_Settings):
+    """How tokens are drawn. No seed by default: it kills vLLM's CPU engine under concurrency."""
+
+    temperature: float = Field(default=0.0, ge=0, le=2)
+    """0 is greedy."""
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    """Nucleus mass."""
+    max_tokens: int = Field(default=1024, ge=16)
+    """Bound on the answer's length in tokens."""
+    seed: int | None = None
+    """Provenance, not reproducibility: batching changes results all the same."""
+
+    def as_sent(self) -> dict[str, float | int | str]:
+        """Returns the sampling values as a request carries them, unset ones left out."""
+        return self.model_dump(exclude_none=True)
+
+
+class ModelEndpoint(_Settings):
+    """One model behind an OpenAI-compatible server."""
+
+    base_url: str
+    """E.g. `http://127.0.0.1:8765/v1`."""
+    model: str
+    """Name as the server lists it under /v1/models."""
+    api_key_env: str | None = None
+    """Environment variable that holds the key; None sends a placeholder."""
+    prompt_id: str
+    """Prompt folder under prompts/templates."""
+    prompt_version: int = Field(ge=1)
+    """Version of the prompt."""
+    sampling: Sampling = Sampling()
+    """How tokens are drawn."""
+    timeout_s: float = Field(default=120.0, gt=0)
+    """Longest wait for one answer."""
+    licence: str
+    """Licence of the model's weights; travels to every row."""
+
+    @property
+    def is_local(self) -> bool:
+        """True for loopback addresses and `localhost`."""
+        host = urlsplit(self.base_url).hostname or ""
+        if host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return False
+
+
+class CheckSettings(_Settings):
+    """Which checks only warn."""
+
+    warn_only: tuple[str, ...] = ()
+    """Names of checks; `schema`, `scale` and `compare` cannot be among them."""
+
+    @model_validator(mode="after")
+    def validate_warn_only(self) -> Self:
+        """Refuses to soften the checks that must hold."""
+        fixed = sorted({"schema", "scale", "compare"} & set(self.warn_only))
+        if fixed:
+            raise ValueError(f"these checks cannot be turned into warnings: {fixed!r}")
+        return self
+
+
+class BatchSettings(_Settings):
+    """How many items run at once and how long the batch waits for a lost server."""
+
+    concurrency: int = Field(default=16, ge=1, le=4096)
+    """Items in flight."""
+    max_revisions: int = Field(default=2, ge=0, le=10)
+    """Revisions after the first draft."""
+    commit_items: int = Field(default=64, ge=1)
+    """Finished items per store transaction at most."""
+    commit_seconds: float = Field(default=2.0, gt=0)
+    """Longest time a finished item waits for its transaction."""
+    server_wait_s: float = Field(default=300.0, ge=0)
+    """How long the batch waits for a server that went away before it stops (exit 3)."""
+
+
+class ServeSettings(_Settings):
+    """How `serve` starts vLLM. `python` is the interpreter of vLLM's own environment."""
+
+    python: str = ".venv-vllm/bin/python"
+    """Relative paths are relative to the checkout."""
+    model_path: str
+    """Folder or hub name given to --model."""
+    device: str = Field(default="cpu", pattern="^(cpu|gpu)$")
+    """`cpu` adds the settings that vLLM's CPU build needs."""
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = Field(ge=1, le=65535)
+    """Port to listen on."""
+    max_model_len: int = Field(ge=128)
+    """Context in tokens."""
+    max_num_seqs: int = Field(default=64, ge=1)
+    """Sequences in a batch."""
+    dtype: str = "bfloat16"
+    """Weights' type at run time."""
+    ready_timeout_s: float = Field(default=300.0, gt=0)
+    """Longest wait for the server's health."""
+    extra_args: tuple[str, ...] = ()
+    """Further vLLM flags, as written."""
+    env: dict[str, str] = Field(default_factory=dict)
+    """Further environment variables."""
+
+
+class RunConfig(_Settings):
+    """One settings file."""
+
+    name: str
+    """Short name, kept as provenance."""
+    grounding: Grounding = Grounding.BLIND
+    """blind unless the run is marked."""
+    wording: Wording = Wording.GUIDED
+    """Which wording of the question is shown."""
+    allow_remote: bool = False
+    """Must be true before anything is sent to an address that is not this machine's."""
+    tracing: bool = False
+    """LangGraph's tracing stays off, whatever the environment says, unless this is true."""
+    calibration: str | None = None
+    """TOML file with fitted cut-offs, relative to the settings file."""
+    drafter: ModelEndpoint
+    """The model that drafts."""
+    checks: CheckSettings = CheckSettings()
+    """Which checks only warn."""
+    batch: BatchSettings = BatchSettings()
+    """How the batch runs."""
+    serve: ServeSettings | None = None
+    """How `serve` starts the server; None when somebody else does."""
+
+    @model_validator(mode="after")
+    def validate_locality(self) -> Self:
+        """Refuses a remote endpoint that the file does not allow."""
+        if not (self.drafter.is_local or self.allow_remote):
+            raise ValueError(
+                f"drafter.base_url {self.drafter.base_url!r} is not this machine; "
+                "patient data would leave it: set allow_remote = true if that is permitted"
+            )
+        return self
+
+
+def load_run_config(path: Path) -> RunConfig:
+    """Returns the settings of a TOML file.
+
+    Raises:
+        InputError: the file is missing, is not TOML, or has wrong settings; all of them are named.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(
+            f"settings file not found: {str(path)!r}", "see configs/ for examples"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"settings file {str(path)!r} is not TOML: {error}") from error
+    try:
+        return RunConfig.model_validate(data)
+    except ValidationError as error:
+        problems = "\n".join(
+            f"  {'.'.join(str(part) for part in issue['loc']) or 'file'}: {issue['msg']}"
+            + ("" if issue["type"] == "missing" else f" (got {issue['input']!r})"[:160])
+            for issue in error.errors(include_url=False)
+        )
+        raise InputError(
+            f"settings file {str(path)!r} has {error.error_count()} problem(s):\n{problems}",
+            "see configs/demo.toml for a complete example",
+        ) from error
