@@ -1,5 +1,6 @@
-"""What a run produces, item by item: attempts, outcomes, quintuples. Agents make them, the store
-keeps them; both know only this module.
+"""Volumes, runs and what a run produces, item by item.
+
+Agents make these records and the store keeps them; both know only this module.
 """
 
 from enum import StrEnum
@@ -78,6 +79,43 @@ class Record(BaseModel):
     """Base of the frozen records."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class VolumeRecord(Record):
+    """One volume of a cohort, as the store keeps it."""
+
+    volume_id: str
+    """`<patient>/<visit>/<side>/<sequence>`."""
+    patient: str
+    """Patient id."""
+    visit: str
+    """`V00`…"""
+    side: str
+    """`right` or `left`."""
+    sequence: str
+    """MRI sequence of the image, lower case."""
+    image: str | None
+    """Image file, relative to the cohort's root; None when there is only a label map."""
+    label_map: str
+    """Label map file, relative to the cohort's root."""
+    cohort_root: str
+    """Folder of the cohort when it was prepared; `--cohort-root` overrides it."""
+    scheme: str
+    """Label-map scheme."""
+    mask_source: str
+    """Who or what drew the masks."""
+    segmenter: str
+    """Segmenter and version; `none` when drawn by hand."""
+    licence: str
+    """Licence of the image and masks."""
+    synthetic: bool
+    """True for phantoms and painted images."""
+    split: str | None
+    """train, val, test; None when the cohort does not say."""
+    status: str
+    """`ready`, or `failed` when the volume could not be described."""
+    reason: str | None = None
+    """Why it failed."""
 
 
 class CheckSeverity(StrEnum):
@@ -290,7 +328,7 @@ class Run(Record):
     run_id: str
     """Short, sortable, unique in the store."""
     fingerprint: str
-    """`sha256:` over prompts, models, sampling, check versions, grounding, wording, findings ids."""
+    """`sha256:` over prompts, models, sampling, checks, grounding, wording and findings ids."""
     kind: RunKind
     """production, trial or control."""
     control: Control
