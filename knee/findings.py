@@ -115,11 +115,19 @@ class Measurement(BaseModel):
         A positive value that would round to 0 is shown with one significant digit: 0 must mean
         that nothing is there.
         """
-        decimals = DECIMALS[self.unit]
-        text = f"{self.value:.{decimals}f}"
-        if self.value != 0 and float(text) == 0:
-            text = f"{self.value:.{-math.floor(math.log10(abs(self.value)))}f}"
-        return text
+        return _shown(self.value, self.unit)
+
+    @property
+    def shown_sd(self) -> str | None:
+        """The standard deviation as a drafter sees it, None when it is not known."""
+        return None if self.sd is None else _shown(self.sd, self.unit)
+
+
+def _shown(value: float, unit: Unit) -> str:
+    text = f"{value:.{DECIMALS[unit]}f}"
+    if value != 0 and float(text) == 0:
+        text = f"{value:.{-math.floor(math.log10(abs(value)))}f}"
+    return text
 
 
 class BoxSource(StrEnum):

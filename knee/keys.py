@@ -3,13 +3,18 @@
 import hashlib
 import json
 import re
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
 from knee.anatomy import Side
 from knee.errors import InputError
 
+JsonValue: TypeAlias = (
+    "bool | int | float | str | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
+)
+"""What JSON can hold."""
 HASH_PREFIX = "sha256:"
 """Every content hash says which algorithm made it."""
 _PATIENT = re.compile(r"[^/\s|]+")
@@ -76,7 +81,7 @@ def parse_volume_id(text: str) -> VolumeKey:
     return VolumeKey(patient=patient, visit=visit, side=Side(side), sequence=sequence)
 
 
-def canonical_json(value: Any) -> str:  # noqa: ANN401 - any JSON value
+def canonical_json(value: JsonValue) -> str:
     """Returns JSON with sorted keys and no white space: the same value is the same text."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 

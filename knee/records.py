@@ -102,12 +102,12 @@ class VolumeRecord(Record):
     """Folder of the cohort when it was prepared; `--cohort-root` overrides it."""
     scheme: str
     """Label-map scheme."""
-    mask_source: str
-    """Who or what drew the masks."""
-    segmenter: str
-    """Segmenter and version; `none` when drawn by hand."""
-    licence: str
-    """Licence of the image and masks."""
+    mask_source: str | None
+    """Where the masks come from; None when not known."""
+    segmenter: str | None
+    """Who or what drew the masks, with version; None when not known."""
+    licence: str | None
+    """Licence of the image and masks; None when not known."""
     synthetic: bool
     """True for phantoms and painted images."""
     split: str | None

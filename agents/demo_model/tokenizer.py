@@ -1,0 +1,83 @@
+"""The demo model's tokenizer: byte-level BPE over phrases, every digit a token of its own.
+
+Digits stand alone so that a number is copied digit by digit and compared from its first digit on.
+Everything between two digits may merge across words and JSON punctuation: the grammar's
+phrases and the answer's skeleton become single tokens, which keeps sequences short on a CPU.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+VOCABULARY_SIZE = 2048
+"""Tokens at most, the special ones and the 256 bytes included."""
+MAX_TOKEN_CHARACTERS = 48
+"""Longest phrase that may become one token."""
+MIN_FREQUENCY = 20
+"""A pair seen less often in the corpus is not merged."""
+
+END = "<|end|>"
+"""Closes every turn; also the end-of-sequence token."""
+PAD = "<|pad|>"
+"""Fills batches; never generated."""
+ROLES = ("system", "user", "assistant")
+"""Each role has a token `<|role|>` that opens its turn."""
+
+CHAT_TEMPLATE = (
+    "{% for message in messages %}"
+    "<|{{ message['role'] }}|>{{ message['content'] }}" + END + "{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+"""Turns one after the other, without any white space of its own."""
+
+_CONTEXT_LENGTH = 1024
+
+
+def train_tokenizer(texts: Iterable[str]) -> "PreTrainedTokenizerFast":
+    """Returns a tokenizer trained on the texts, with the chat template.
+
+    Args:
+        texts: prompts and answers as they are sent and generated, without role tokens.
+    """
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    core = Tokenizer(models.BPE())
+    core.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(r"\d|\n"), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    core.decoder = decoders.ByteLevel()
+    specials = [PAD, END, *(f"<|{role}|>" for role in ROLES)]
+    core.train_from_iterator(
+        texts,
+        trainers.BpeTrainer(
+            vocab_size=VOCABULARY_SIZE,
+            min_frequency=MIN_FREQUENCY,
+            special_tokens=specials,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            max_token_length=MAX_TOKEN_CHARACTERS,
+            show_progress=False,
+        ),
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        eos_token=END,
+        pad_token=PAD,
+        additional_special_tokens=[f"<|{role}|>" for role in ROLES],
+        chat_template=CHAT_TEMPLATE,
+        model_max_length=_CONTEXT_LENGTH,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def load_tokenizer(folder: Path) -> "PreTrainedTokenizerFast":
+    """Returns the tokenizer saved in a weights folder."""
+    from transformers import PreTrainedTokenizerFast
+
+    return PreTrainedTokenizerFast.from_pretrained(str(folder))

@@ -1,0 +1,162 @@
+"""Train the demo model: `python -m agents.demo_model.train --findings FILE --out DIR`.
+
+Runs in the environment that holds torch and transformers (`.venv-vllm`), on the CPU. Everything
+that decides the result is in the log beside the weights: seed, tokens, minutes, loss curve.
+"""
+
+import argparse
+import csv
+import json
+import logging
+import math
+import platform
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from agents.demo_model.corpus import Example, build_examples, read_findings
+from agents.demo_model.tokenizer import END, train_tokenizer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+_LOG = logging.getLogger(__name__)
+_IGNORED = -100
+"""Label of a token that the loss leaves out (PyTorch's convention)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSettings:
+    """What can be set; the defaults made the bundled weights."""
+
+    seed: int = 20261123
+    minutes: float = 50.0
+    """Wall time of the optimiser loop; the learning rate decays to its end within it."""
+    max_examples: int = 60_000
+    tokens_per_batch: int = 4096
+    learning_rate: float = 2e-3
+    warmup: float = 0.03
+    """Share of the time in which the learning rate rises."""
+    weight_decay: float = 0.05
+    hidden: int = 256
+    layers: int = 6
+    heads: int = 8
+    intermediate: int = 704
+    threads: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One example as tokens."""
+
+    tokens: list[int]
+    answer_start: int
+    """Index of the first token of the answer; the loss begins there."""
+
+
+def encode_example(example: Example, tokenizer: "PreTrainedTokenizerFast") -> Encoded:
+    """Returns prompt and answer as tokens; the answer ends with the end token."""
+    prompt = tokenizer.apply_chat_template(
+        list(example.messages), tokenize=False, add_generation_prompt=True
+    )
+    head = tokenizer(str(prompt), add_special_tokens=False)["input_ids"]
+    tail = tokenizer(example.answer + END, add_special_tokens=False)["input_ids"]
+    return Encoded(tokens=[*head, *tail], answer_start=len(head))
+
+
+def make_batches(
+    encoded: list[Encoded], tokens_per_batch: int, rng: Random
+) -> Iterator[list[Encoded]]:
+    """Yields batches of similar length, in random order, each example once."""
+    order = sorted(encoded, key=lambda e: (len(e.tokens), rng.random()))
+    batches: list[list[Encoded]] = [[]]
+    for example in order:
+        if len(example.tokens) * (len(batches[-1]) + 1) > tokens_per_batch and batches[-1]:
+            batches.append([])
+        batches[-1].append(example)
+    rng.shuffle(batches)
+    yield from batches
+
+
+def pad_batch(batch: list[Encoded], pad: int) -> tuple["Tensor", "Tensor"]:
+    """Returns tokens and labels, shape (examples, longest); prompt and padding are ignored."""
+    import torch
+
+    longest = max(len(e.tokens) for e in batch)
+    tokens = torch.full((len(batch), longest), pad)
+    labels = torch.full((len(batch), longest), _IGNORED)
+    for row, example in enumerate(batch):
+        ids = torch.tensor(example.tokens)
+        tokens[row, : len(ids)] = ids
+        labels[row, example.answer_start : len(ids)] = ids[example.answer_start :]
+    return tokens, labels
+
+
+def build_model(tokenizer: "PreTrainedTokenizerFast", settings: TrainingSettings) -> "LlamaForCausalLM":
+    """Returns an untrained Llama of the given size with tied embeddings."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=settings.hidden,
+            intermediate_size=settings.intermediate,
+            num_hidden_layers=settings.layers,
+            num_attention_heads=settings.heads,
+            num_key_value_heads=settings.heads,
+            max_position_embeddings=2048,
+            tie_word_embeddings=True,
+            bos_token_id=None,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+            attn_implementation="sdpa",
+        )
+    )
+
+
+def learning_rate_at(progress: float, settings: TrainingSettings) -> float:
+    """Returns the learning rate at a share of the training: linear rise, then a cosine to 2 %."""
+    if progress < settings.warmup:
+        return settings.learning_rate * (progress + 1e-3) / settings.warmup
+    rest = (progress - settings.warmup) / (1 - settings.warmup)
+    return settings.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(rest, 1.0))))
+
+
+def train_model(
+    model: "LlamaForCausalLM", encoded: list[Encoded], pad: int, settings: TrainingSettings
+) -> list[dict[str, float]]:
+    """Trains in place until the examples or the minutes are used up; returns the loss curve."""
+    import torch
+
+    rng = Random(settings.seed)
+    batches = list(make_batches(encoded, settings.tokens_per_batch, rng))
+    optimiser = torch.optim.AdamW(
+        model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.98),
+        weight_decay=settings.weight_decay, fused=True,
+    )
+    curve: list[dict[str, float]] = []
+    started, seen = time.monotonic(), 0
+    model.train()
+    for step, batch in enumerate(batches):
+        elapsed = time.monotonic() - started
+        progress = max(step / len(batches), elapsed / (settings.minutes * 60))
+        if progress >= 1:
+            break
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate_at(progress, settings)
+        tokens, labels = pad_batch(batch, pad)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            loss = model(input_ids=tokens, labels=labels, use_cache=False).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        optimiser.zero_grad()
+        seen += sum(len(e.tokens) for e in batch)
+        curve.append({"step": step, "seconds": round(elapsed, 1), "tokens": seen, "loss": round(loss.item(), 5)})
+        if step % 50 == 0:
+            _LOG.info("step %d, %.0f s, %d tokens, loss %.4f", step, elapsed, seen, loss.item())
+    return curve

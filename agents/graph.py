@@ -1,0 +1,206 @@
+"""The graph of one item: draft → check ↺ revise → compare → accepted | disagrees | rejected.
+
+    draft ──▶ check ──passed──▶ compare ──▶ accepted | disagrees
+                │  ▲
+       failed, may be revised
+                ▼  │
+               revise           failed, no revision left ──▶ rejected
+
+`draw_mermaid` draws the same from the compiled graph. There is no checkpointer: an item is short,
+and what is durable is the store's business.
+"""
+
+from functools import lru_cache
+from typing import Literal
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+
+from agents.checks.run import CHECK_VERSIONS, CheckContext
+from agents.context import GraphContext
+from agents.llm_client import JsonSchema
+from agents.nodes import ItemInterrupted, check, compare, draft, revise
+from agents.state import ItemGraphState, ItemTask
+from agents.tracing import tracing_switched
+from knee.answers import answer_schema
+from knee.errors import ModelOutputError
+from knee.moaks import Component
+from knee.questions import QUESTIONS
+from knee.records import (
+    Attempt,
+    CheckSeverity,
+    ComponentComparison,
+    Item,
+    ItemOutcome,
+    ItemState,
+)
+from prompts.context import prompt_context
+from prompts.render import render_draft
+
+ItemGraph = CompiledStateGraph[ItemGraphState, GraphContext, ItemGraphState, ItemGraphState]
+"""The compiled graph."""
+COMPARE_GATE = "compare@1"
+"""Name and version of the comparison with the clinician, as a gate."""
+SERVER_ERROR = "model_unavailable"
+"""Code of an item that the server never answered although it was there."""
+_FIXED_STEPS = 4
+"""draft, check, compare, and one to spare; each revision adds two."""
+
+
+def route_after_check(state: ItemGraphState) -> Literal["compare", "revise", "rejected"]:
+    """Returns where a checked draft goes."""
+    if state["attempts"][-1].passed:
+        return "compare"
+    return "rejected" if state["verdict"] is ItemState.REJECTED else "revise"
+
+
+def route_after_compare(state: ItemGraphState) -> Literal["accepted", "disagrees"]:
+    """Returns how a compared draft ends."""
+    return "accepted" if state["verdict"] is ItemState.ACCEPTED else "disagrees"
+
+
+def build_graph() -> ItemGraph:
+    """Returns the compiled graph of one item."""
+    builder = StateGraph(ItemGraphState, context_schema=GraphContext)
+    builder.add_node("draft", draft)
+    builder.add_node("check", check)
+    builder.add_node("revise", revise)
+    builder.add_node("compare", compare)
+    builder.add_edge(START, "draft")
+    builder.add_edge("draft", "check")
+    builder.add_conditional_edges(
+        "check", route_after_check, {"compare": "compare", "revise": "revise", "rejected": END}
+    )
+    builder.add_edge("revise", "check")
+    builder.add_conditional_edges(
+        "compare", route_after_compare, {"accepted": END, "disagrees": END}
+    )
+    return builder.compile(name="item")
+
+
+@lru_cache(maxsize=1)
+def item_graph() -> ItemGraph:
+    """Returns the compiled graph, compiled once."""
+    return build_graph()
+
+
+def draw_mermaid() -> str:
+    """Returns the Mermaid text of the compiled graph."""
+    return item_graph().get_graph().draw_mermaid()
+
+
+@lru_cache(maxsize=512)
+def _schema(question_id: int, asked: tuple[Component, ...]) -> JsonSchema:
+    return answer_schema(QUESTIONS[question_id], asked)
+
+
+def prepare_task(item: Item, context: GraphContext, shown: Item | None = None) -> ItemTask:
+    """Returns what an item's drafts are made from: prompt, schema, and what the checks read.
+
+    Args:
+        item: the item; its clinician grades decide which components are asked, and are compared at
+            the end, and enter nothing else.
+        context: the run.
+        shown: the item whose finding, side and grid the drafter sees; `item` unless given.
+
+    Raises:
+        InputError: the template cannot be rendered.
+    """
+    seen = item if shown is None else shown
+    question, asked = item.question, item.asked
+    prompt = prompt_context(
+        question,
+        seen.finding,
+        asked,
+        side=seen.side,
+        sequence=seen.sequence,
+        shape=seen.shape,
+        slice_axis=seen.slice_axis,
+        wording=context.wording,
+        calibration=context.calibration,
+    )
+    messages = render_draft(context.template, prompt)
+    checks = CheckContext(
+        question=question,
+        finding=seen.finding,
+        asked=asked,
+        side=seen.side,
+        visit=seen.visit,
+        shape=seen.shape,
+        slice_axis=seen.slice_axis,
+        calibration=context.calibration,
+        prompt_text="\n".join(message.content for message in messages),
+        sequence=seen.sequence,
+    )
+    return ItemTask(
+        item=item,
+        shown=seen,
+        asked=asked,
+        schema=_schema(question.question_id, asked),
+        prompt=prompt,
+        messages=messages,
+        checks=checks,
+    )
+
+
+async def run_item(item: Item, context: GraphContext, shown: Item | None = None) -> ItemOutcome:
+    """Returns how an item ended: accepted, rejected, disagrees or failed.
+
+    Args:
+        item: a pending item.
+        context: the run.
+        shown: the item whose finding the drafter sees (shuffled control); `item` unless given.
+
+    Raises:
+        ServerGone: the server is away for good; the item is left as it was.
+        InputError: the template, the key, the model name or the address is wrong.
+    """
+    task = prepare_task(item, context, shown)
+    config: RunnableConfig = {"recursion_limit": _FIXED_STEPS + 2 * context.max_revisions}
+    with tracing_switched(on=context.tracing):
+        try:
+            state = await item_graph().ainvoke({"task": task}, config, context=context)
+        except ItemInterrupted as interruption:
+            return _interrupted_outcome(task, context, interruption)
+    attempts: tuple[Attempt, ...] = state["attempts"]
+    components: tuple[ComponentComparison, ...] = state.get("components", ())
+    verdict: ItemState = state["verdict"]
+    return ItemOutcome(
+        run_id=context.run_id,
+        volume_id=item.volume_id,
+        question_id=item.question_id,
+        findings_id=task.shown.findings_id,
+        state=verdict,
+        codes=_codes(verdict, attempts, components),
+        attempts=attempts,
+        components=components or drafted_components(item),
+        gates=_gates(attempts[-1], verdict),
+    )
+
+
+def _interrupted_outcome(
+    task: ItemTask, context: GraphContext, interruption: ItemInterrupted
+) -> ItemOutcome:
+    """Returns the outcome of an item whose next call failed for good.
+
+    A server that fails is `failed`. A request that the server refuses (a revision that outgrew the
+    context) leaves a draft that the checks had refused: `rejected`, with both reasons; without any
+    draft it is `failed` too.
+    """
+    cause, attempts = interruption.cause, interruption.attempts
+    refused = isinstance(cause, ModelOutputError)
+    state = ItemState.REJECTED if refused and attempts else ItemState.FAILED
+    code = cause.code if isinstance(cause, ModelOutputError) else SERVER_ERROR
+    earlier = _codes(ItemState.REJECTED, attempts, ()) if state is ItemState.REJECTED else ()
+    return ItemOutcome(
+        run_id=context.run_id,
+        volume_id=task.item.volume_id,
+        question_id=task.item.question_id,
+        findings_id=task.shown.findings_id,
+        state=state,
+        codes=(*earlier, code),
+        attempts=attempts,
+        components=drafted_components(task.item),
+        error=str(cause),
+    )

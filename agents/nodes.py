@@ -1,0 +1,144 @@
+"""The nodes of the graph: draft, check, revise, compare.
+
+A node reads the state and the run's context, and returns the channels that it replaces. Only
+label-free issues reach `revise`; `compare` is terminal and its result reaches no prompt.
+"""
+
+from collections.abc import Sequence
+
+from langgraph.runtime import Runtime
+
+from agents.checks.run import agrees, check_answer, compare_with_clinician
+from agents.context import GraphContext
+from agents.llm_client import Completion
+from agents.state import ItemGraphState, ItemTask
+from knee.answers import Draft
+from knee.errors import KneeError, ModelOutputError, ModelUnavailable
+from knee.keys import canonical_json, content_hash
+from knee.records import Attempt, CheckSeverity, ItemState
+from knee.run_config import Sampling
+from prompts.render import ChatMessage, render_revision
+
+REVISION_TEMPERATURE = 0.3
+"""Added for each revision of a greedy run: the same prompt family would get the same answer."""
+_MAX_REVISION_TEMPERATURE = 1.0
+
+
+class ItemInterrupted(KneeError):
+    """A call for this item failed for good; carries what was drafted before.
+
+    Internal to `agents.graph`: it becomes an outcome, never an end of the run.
+    """
+
+    def __init__(self, cause: ModelUnavailable | ModelOutputError, state: ItemGraphState) -> None:
+        super().__init__(cause.message, cause.hint)
+        self.cause = cause
+        self.attempts = state.get("attempts", ())
+
+
+class ServerGone(ModelUnavailable):
+    """The server stayed away for longer than the batch waits: ends the run, resumable."""
+
+
+async def draft(state: ItemGraphState, runtime: Runtime[GraphContext]) -> ItemGraphState:
+    """Asks the model for a first draft."""
+    context, task = runtime.context, state["task"]
+    attempt = await _attempt(state, context, task.messages, context.sampling)
+    return {"attempts": (attempt,)}
+
+
+async def check(state: ItemGraphState, runtime: Runtime[GraphContext]) -> ItemGraphState:
+    """Runs the deterministic checks on the last answer and settles whether it can be revised."""
+    context, attempts = runtime.context, state["attempts"]
+    last = attempts[-1]
+    report = check_answer(last.text, last.finish_reason, state["task"].checks, context.warn_only)
+    last = last.model_copy(
+        update={
+            "draft": report.draft,
+            "issues": tuple(report.issues),
+            "grade_changed": _grade_changed(attempts[:-1], report.draft),
+        }
+    )
+    can_revise = last.passed or len(attempts) <= context.max_revisions
+    verdict = ItemState.PENDING if can_revise else ItemState.REJECTED
+    return {"attempts": (*attempts[:-1], last), "verdict": verdict}
+
+
+async def revise(state: ItemGraphState, runtime: Runtime[GraphContext]) -> ItemGraphState:
+    """Asks the model again, with what the checks found."""
+    context, task, attempts = runtime.context, state["task"], state["attempts"]
+    last = attempts[-1]
+    issues = tuple(i for i in last.issues if i.severity is CheckSeverity.FAIL)
+    messages = render_revision(context.template, task.prompt, last.text, issues)
+    sampling = revision_sampling(context.sampling, len(attempts))
+    attempt = await _attempt(state, context, messages, sampling)
+    return {"attempts": (*attempts, attempt)}
+
+
+async def compare(state: ItemGraphState) -> ItemGraphState:
+    """Compares the grades of a sound draft with the clinician's; terminal."""
+    draft_answer = state["attempts"][-1].draft
+    assert draft_answer is not None, "only a draft that passed the checks is compared"
+    components = compare_with_clinician(state["task"].item, draft_answer)
+    verdict = ItemState.ACCEPTED if agrees(components) else ItemState.DISAGREES
+    return {"components": tuple(components), "verdict": verdict}
+
+
+def revision_sampling(sampling: Sampling, revision_no: int) -> Sampling:
+    """Returns the sampling of revision 1, 2, …: a greedy run warms up, others stay as they are.
+
+    Example:
+        >>> revision_sampling(Sampling(temperature=0.0), 2).temperature
+        0.6
+    """
+    if sampling.temperature > 0:
+        return sampling
+    warmer = min(round(REVISION_TEMPERATURE * revision_no, 2), _MAX_REVISION_TEMPERATURE)
+    return sampling.model_copy(update={"temperature": warmer})
+
+
+async def _attempt(
+    state: ItemGraphState,
+    context: GraphContext,
+    messages: Sequence[ChatMessage],
+    sampling: Sampling,
+) -> Attempt:
+    """Returns one answer as an attempt, not yet checked.
+
+    Raises:
+        ItemInterrupted: the call failed for this item.
+        ServerGone: the server is away for good.
+        InputError: key, model name or address are wrong.
+    """
+    task: ItemTask = state["task"]
+    try:
+        completion: Completion = await context.model.complete(messages, task.schema, sampling)
+    except ServerGone:
+        raise
+    except (ModelUnavailable, ModelOutputError) as error:
+        raise ItemInterrupted(error, state) from error
+    return Attempt(
+        attempt_no=len(state.get("attempts", ())) + 1,
+        prompt=context.template.ref,
+        prompt_text_sha256=hash_messages(messages),
+        model=completion.model,
+        sampling=sampling.as_sent(),
+        usage=completion.usage,
+        finish_reason=completion.finish_reason,
+        text=completion.text,
+        draft=None,
+        issues=(),
+    )
+
+
+def hash_messages(messages: Sequence[ChatMessage]) -> str:
+    """Returns `sha256:` over role and content of rendered messages."""
+    return content_hash(canonical_json([[m.role, m.content] for m in messages]))
+
+
+def _grade_changed(earlier: Sequence[Attempt], answer: Draft | None) -> bool:
+    """Returns whether an answer grades otherwise than the newest earlier one that parsed."""
+    if answer is None:
+        return False
+    previous = next((a.draft for a in reversed(earlier) if a.draft is not None), None)
+    return previous is not None and previous.grades != answer.grades

@@ -1,0 +1,152 @@
+"""What is asked of a model server before a run sends its first prompt.
+
+Everything that would fail each item alike is found here, named, and told with a hint: exit code 2,
+and nothing was spent.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from agents.llm_client import ChatClient, Completion, JsonSchema, ServedModel
+from knee.errors import InputError, ModelOutputError, ModelUnavailable
+from knee.run_config import Sampling
+from prompts.render import ChatMessage
+
+_PROBE_WORD = "ready"
+_PROBE_SCHEMA: JsonSchema = {
+    "type": "object",
+    "properties": {"state": {"enum": [_PROBE_WORD], "type": "string"}},
+    "required": ["state"],
+    "additionalProperties": False,
+}
+_PROBE_SAMPLING = Sampling(temperature=0.0, max_tokens=64)
+_PROBE_TEXT = 'Answer with this JSON object and nothing else: {"state": "ready"}'
+
+
+@dataclass(frozen=True, slots=True)
+class PreflightReport:
+    """What the probe found."""
+
+    model: str
+    """Name of the model, as served."""
+    max_model_len: int | None
+    """Context in tokens; None when the server does not say."""
+    answer_field: Literal["content", "reasoning"]
+    """Where the probe's answer lay."""
+    longest_prompt_tokens: int | None
+    """Tokens of the longest prompt given; None when none was given or the server counts none."""
+
+
+async def preflight(
+    client: ChatClient,
+    sampling: Sampling,
+    longest_prompt: Sequence[ChatMessage] | None = None,
+    *,
+    serve_hint: str = "start one with `run_pipeline.py serve --config …`",
+) -> PreflightReport:
+    """Returns what the server can do, after having tried it.
+
+    Args:
+        client: the client of the model to probe.
+        sampling: the run's; its `max_tokens` must fit into the context beside the prompt.
+        longest_prompt: the longest of the run's prompts, to see that it fits; None skips that.
+        serve_hint: what to do when no server is there.
+
+    Raises:
+        InputError: no server, another protocol, model not served, no JSON schema, context too
+            small, key refused.
+    """
+    model = await _find_model(client, serve_hint)
+    url = client.endpoint.base_url
+    if model.max_model_len is not None and sampling.max_tokens >= model.max_model_len:
+        raise InputError(
+            f"max_tokens {sampling.max_tokens!r} leaves no room for a prompt in the context of "
+            f"{model.max_model_len!r} tokens of model {model.id!r}",
+            "lower sampling.max_tokens, or serve with a larger max_model_len",
+        )
+    answer = await _probe_schema(client, url)
+    tokens = None
+    if longest_prompt is not None:
+        tokens = await _measure_prompt(client, longest_prompt, sampling, model)
+    return PreflightReport(model.id, model.max_model_len, answer.answer_field, tokens)
+
+
+async def _find_model(client: ChatClient, serve_hint: str) -> ServedModel:
+    url, wanted = client.endpoint.base_url, client.endpoint.model
+    try:
+        served = await client.served_models()
+    except ModelUnavailable as error:
+        raise InputError(f"no model server answers at {error.message}", serve_hint) from error
+    for model in served:
+        if model.id == wanted:
+            return model
+    names = ", ".join(repr(model.id) for model in served) or "none"
+    raise InputError(
+        f"model {wanted!r} is not served at {url!r}; served: {names}",
+        "set `model` in the settings file to a served name",
+    )
+
+
+async def _ask(
+    client: ChatClient,
+    messages: Sequence[ChatMessage],
+    schema: JsonSchema | None,
+    sampling: Sampling,
+) -> Completion:
+    """Returns an answer; a server that fails before the run is the user's to mend."""
+    try:
+        return await client.complete(messages, schema, sampling)
+    except ModelUnavailable as error:
+        raise InputError(
+            f"the server lists models but does not answer: {error.message}",
+            "read the server's log",
+        ) from error
+
+
+async def _probe_schema(client: ChatClient, url: str) -> Completion:
+    message = ChatMessage(role="user", content=_PROBE_TEXT)
+    try:
+        answer = await _ask(client, [message], _PROBE_SCHEMA, _PROBE_SAMPLING)
+    except ModelOutputError as error:
+        raise InputError(
+            f"the server at {url!r} refuses a JSON schema: {error.message}",
+            "serve the model with structured outputs (vLLM has them by default)",
+        ) from error
+    if answer.finish_reason == "length":
+        raise InputError(
+            f"the probe's answer did not end within {_PROBE_SAMPLING.max_tokens} tokens: "
+            f"{answer.text[:80]!r}",
+            "with vLLM set --structured-outputs-config '{\"disable_any_whitespace\": true, …}'",
+        )
+    try:
+        value = json.loads(answer.text, strict=False)
+    except ValueError:
+        value = None
+    if value != {"state": _PROBE_WORD}:
+        raise InputError(
+            f"the server at {url!r} ignores the JSON schema: it answered {answer.text[:80]!r}",
+            "serve the model with structured outputs (vLLM has them by default)",
+        )
+    return answer
+
+
+async def _measure_prompt(
+    client: ChatClient, prompt: Sequence[ChatMessage], sampling: Sampling, model: ServedModel
+) -> int | None:
+    one_token = sampling.model_copy(update={"max_tokens": 1})
+    hint = "serve with a larger max_model_len, or lower sampling.max_tokens"
+    try:
+        answer = await _ask(client, prompt, None, one_token)
+    except ModelOutputError as error:
+        raise InputError(f"the longest prompt does not fit: {error.message}", hint) from error
+    tokens = answer.usage.prompt_tokens or None
+    limit = model.max_model_len
+    if tokens is not None and limit is not None and tokens + sampling.max_tokens > limit:
+        raise InputError(
+            f"the longest prompt has {tokens!r} tokens, an answer up to {sampling.max_tokens!r}, "
+            f"and the context of {model.id!r} holds {limit!r}",
+            hint,
+        )
+    return tokens

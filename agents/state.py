@@ -1,0 +1,44 @@
+"""The state of one item in the graph: as little as the next node needs."""
+
+from dataclasses import dataclass
+from typing import TypedDict
+
+from agents.checks.run import CheckContext
+from agents.llm_client import JsonSchema
+from knee.moaks import Component
+from knee.records import Attempt, ComponentComparison, Item, ItemState
+from prompts.context import PromptContext
+from prompts.render import ChatMessage
+
+
+@dataclass(frozen=True, slots=True)
+class ItemTask:
+    """What is worked out once for an item, before its first draft."""
+
+    item: Item
+    """The item; its clinician grades are read by `compare` alone."""
+    shown: Item
+    """The item whose finding the drafter sees: `item`, but in a shuffled control another knee's."""
+    asked: tuple[Component, ...]
+    """The components asked."""
+    schema: JsonSchema
+    """Schema of the answer, for the asked components."""
+    prompt: PromptContext
+    """What the templates read."""
+    messages: tuple[ChatMessage, ...]
+    """The rendered first prompt."""
+    checks: CheckContext
+    """What the checks read."""
+
+
+class ItemGraphState(TypedDict, total=False):
+    """Channels of the graph; every one is replaced, none is merged."""
+
+    task: ItemTask
+    """Set at the start, never changed."""
+    attempts: tuple[Attempt, ...]
+    """Every answer so far; the last one lacks its issues until `check` has run."""
+    components: tuple[ComponentComparison, ...]
+    """Set by `compare`."""
+    verdict: ItemState
+    """`pending` while the item can still be revised, then how it ended."""

@@ -1,0 +1,265 @@
+"""What a template may show of an item, built without any access to clinicians' grades.
+
+The rule-based grade, its margin and its borderline flag are left out on purpose: a drafter sees
+measurements and cut-offs and has to apply them (RULES 5, CONTRACTS "The graph").
+"""
+
+import tomllib
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from knee.calibration import Calibration, rule_for
+from knee.errors import InputError
+from knee.findings import Finding, Unit
+from knee.moaks import Component, Feature, GradeRule, Interval
+from knee.questions import Question
+from knee.records import Record, Wording
+from prompts.neutral import neutralise
+from prompts.question_text import question_text
+
+DATA = Path(__file__).parent / "data"
+"""Texts that templates show and that are no templates."""
+FEATURES_FILE = DATA / "features.toml"
+"""Names and planes of the features."""
+PROTOCOLS_FILE = DATA / "protocols.toml"
+"""How each feature is read."""
+
+
+class ShownMeasurement(Record):
+    """One measurement as a drafter sees it."""
+
+    name: str
+    """The id by which it is cited."""
+    value: str
+    """As `Measurement.shown`."""
+    unit: str
+    """`%`, `mm`, `mm²`, `mm³`, `mL`, `count` or `ratio`."""
+    sd: str | None
+    """Standard deviation in the same unit; None when it is not known."""
+    method: str
+    """How it was measured."""
+
+
+class Cut(Record):
+    """The values that belong to one grade, in words short enough for a line."""
+
+    grade: int
+    """The grade."""
+    text: str
+    """E.g. `<2`, `2 to <3`, `10 to 75`, `>75`, `0`."""
+
+
+class ShownRule(Record):
+    """The cut-offs of a component."""
+
+    measurement: str
+    """The measurement that is cut."""
+    unit: str
+    """Unit of the cut-offs."""
+    basis: str
+    """`MOAKS` for cut-offs printed there, `calibrated` for fitted ones."""
+    cuts: tuple[Cut, ...]
+    """Ascending by grade."""
+
+
+class GradeMeaning(Record):
+    """One grade of a scale."""
+
+    grade: int
+    """The grade."""
+    meaning: str
+    """In MOAKS' terms."""
+
+
+class AskedComponent(Record):
+    """One asked component with its scale."""
+
+    key: str
+    """Key under `grades` in the answer."""
+    scale_type: str
+    """ordinal, count, binary or nominal."""
+    grades: tuple[GradeMeaning, ...]
+    """The legal grades, ascending."""
+    rule: ShownRule | None
+    """Cut-offs; None where there are neither MOAKS' nor fitted ones."""
+
+
+class Protocol(Record):
+    """How a reader works on a feature."""
+
+    where: str
+    """Where to look."""
+    measure: str
+    """What to measure."""
+    mimics: str
+    """What looks alike and is not it."""
+    scale: str
+    """How the scale is applied."""
+    limits: str
+    """What the sequence does not show."""
+
+
+class PromptContext(Record):
+    """Everything that a template may show; its fields are the declared variables."""
+
+    question_id: int
+    """1-62."""
+    question_text: str
+    """The question in the run's wording, with the scales of the asked components."""
+    feature: str
+    """Key of the feature."""
+    feature_name: str
+    """The feature in words."""
+    region_name: str
+    """The region in words."""
+    side: str
+    """`right` or `left`."""
+    sequence: str
+    """MRI sequence, neutralised."""
+    planes: tuple[str, ...]
+    """Planes in which the feature is read at this site, the most telling first."""
+    shape: tuple[int, int, int]
+    """Array shape as stored, in voxels."""
+    box: tuple[int, int, int, int, int, int]
+    """`i0, i1, j0, j1, k0, k1`, half-open, the volume's voxel frame."""
+    box_axis: str
+    """`i`, `j` or `k`: the array axis on which sagittal slices are counted."""
+    first_slice: int
+    """First sagittal slice of the box."""
+    last_slice: int
+    """Last sagittal slice of the box, inclusive."""
+    truncated: bool
+    """True where the field of view cuts the region off."""
+    measurements: tuple[ShownMeasurement, ...]
+    """In the finding's order; empty when nothing was measured."""
+    components: tuple[AskedComponent, ...]
+    """The asked components, in MOAKS' order."""
+    protocol: Protocol
+    """The reading protocol of the feature."""
+
+
+def prompt_context(
+    question: Question,
+    finding: Finding,
+    asked: tuple[Component, ...],
+    *,
+    side: str,
+    sequence: str,
+    shape: tuple[int, int, int],
+    slice_axis: int,
+    wording: Wording,
+    calibration: Calibration | None,
+) -> PromptContext:
+    """Returns what a template may show of one item.
+
+    Args:
+        question: the question; must be the finding's.
+        finding: region, box and measurements.
+        asked: components to grade, not empty.
+        side: `right` or `left`.
+        sequence: MRI sequence of the image.
+        shape: array shape as stored, in voxels.
+        slice_axis: stored array axis (0-2) that runs left-right.
+        wording: which wording of the question is shown.
+        calibration: fitted cut-offs, None when the run has none.
+
+    Raises:
+        InputError: the finding is another question's, has no box, or nothing is asked.
+    """
+    if finding.question_id != question.question_id:
+        raise InputError(
+            f"finding {finding.region!r} is not question {question.question_id}'s",
+            "the finding and the question of an item belong together",
+        )
+    if finding.box is None:
+        raise InputError(
+            f"{finding.region!r} has no box: {finding.box_reason!r}",
+            "an item without a box cannot be drafted",
+        )
+    if not asked:
+        raise InputError(f"{finding.region!r}: no component is asked", "skip the item")
+    box = finding.box.indices
+    names = _feature_data()[question.feature.value]
+    planes = names.get("site_planes", {}).get(question.site, names["planes"])
+    return PromptContext(
+        question_id=question.question_id,
+        question_text=question_text(question, wording, asked),
+        feature=question.feature.value,
+        feature_name=names["name"],
+        region_name=question.region_name,
+        side=side,
+        sequence=neutralise(sequence, 40),
+        planes=tuple(planes),
+        shape=shape,
+        box=box,
+        box_axis="ijk"[slice_axis],
+        first_slice=box[2 * slice_axis],
+        last_slice=box[2 * slice_axis + 1] - 1,
+        truncated=finding.truncated,
+        measurements=_shown_measurements(finding),
+        components=tuple(_asked(question, component, calibration) for component in asked),
+        protocol=_protocol(question.feature),
+    )
+
+
+@lru_cache(maxsize=1)
+def _feature_data() -> dict[str, dict[str, Any]]:
+    return tomllib.loads(FEATURES_FILE.read_text(encoding="utf-8"))
+
+
+@lru_cache(maxsize=len(Feature))
+def _protocol(feature: Feature) -> Protocol:
+    data = tomllib.loads(PROTOCOLS_FILE.read_text(encoding="utf-8"))[feature.value]
+    return Protocol.model_validate({key: text for key, text in data.items() if key != "source"})
+
+
+def _shown_measurements(finding: Finding) -> tuple[ShownMeasurement, ...]:
+    return tuple(
+        ShownMeasurement(
+            name=m.name.value,
+            value=m.shown,
+            unit=m.unit.value,
+            sd=m.shown_sd,
+            method=neutralise(m.method, 120),
+        )
+        for m in finding.measurements
+    )
+
+
+@lru_cache(maxsize=256)
+def _scale(question: Question, component: Component) -> tuple[GradeMeaning, ...]:
+    scale = question.scale(component)
+    return tuple(GradeMeaning(grade=g, meaning=scale.wording[g]) for g in scale.grades)
+
+
+def _asked(
+    question: Question, component: Component, calibration: Calibration | None
+) -> AskedComponent:
+    rule = rule_for(question.feature, component, calibration)
+    return AskedComponent(
+        key=component.value,
+        scale_type=question.scale(component).scale_type.value,
+        grades=_scale(question, component),
+        rule=None if rule is None else _shown_rule(rule),
+    )
+
+
+def _shown_rule(rule: GradeRule) -> ShownRule:
+    return ShownRule(
+        measurement=rule.measurement,
+        unit=rule.unit,
+        basis="MOAKS" if rule.basis.value == "moaks" else rule.basis.value,
+        cuts=tuple(Cut(grade=i.grade, text=_interval(i, rule.unit)) for i in rule.intervals),
+    )
+
+
+def _interval(interval: Interval, unit: str) -> str:
+    low, high = f"{interval.low:g}", interval.high
+    if high is None:
+        return f"{low} or more" if interval.low_closed else f"more than {low}"
+    if unit == Unit.COUNT.value or interval.low == high:
+        return low
+    if interval.low == 0:
+        return f"less than {high:g}" if interval.low_closed else f"more than 0 and less than {high:g}"
+    return f"{low} to {high:g}" if interval.high_closed else f"{low} to less than {high:g}"

@@ -1,0 +1,46 @@
+"""The wording of the 69 questions: one template a feature, in two wordings.
+
+`ask` says what is to be assessed; `look` (guided wording only) how it looks and where it is
+measured; the scales of the components follow. The texts are our own; docs/prompts.md lists what
+was put right against the released ones.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+
+from knee.moaks import Component
+from knee.questions import Question
+from knee.records import Wording
+from prompts.environment import compile_text, render_block
+
+QUESTION_FOLDER = Path(__file__).parent / "templates" / "question"
+"""`<feature>.jinja2` with the blocks `ask` and `look`, and `scale.jinja2`."""
+
+
+@lru_cache(maxsize=1024)
+def question_text(question: Question, wording: Wording, components: tuple[Component, ...]) -> str:
+    """Returns a question with the scales of `components`, as one paragraph and one line a scale.
+
+    Args:
+        question: one of the 69.
+        wording: guided shows how the feature looks, zero_shot does not.
+        components: components whose scales are shown; `question.components` for all.
+    """
+    values = {
+        "region_name": question.region_name,
+        "site_name": question.site.replace("_", " "),
+        "compartment": question.compartment.value,
+        "site": question.site,
+        "scales": [(c.value, question.scale(c).wording) for c in components],
+    }
+    template = compile_text(_source(question.feature.value), question.feature.value)
+    parts = [render_block(template, "ask", values)]
+    if wording is Wording.GUIDED:
+        parts.append(render_block(template, "look", values))
+    scale = compile_text(_source("scale"), "scale")
+    return " ".join(parts) + "\n" + render_block(scale, "scale", values)
+
+
+@lru_cache(maxsize=32)
+def _source(name: str) -> str:
+    return (QUESTION_FOLDER / f"{name}.jinja2").read_text(encoding="utf-8")

@@ -1,0 +1,124 @@
+"""Prompts by id and version: `templates/<prompt_id>/v<N>.jinja2`, hashed and checked at load.
+
+A prompt's sha256 covers the template's bytes, and behind them those of the data files whose
+content its variables show: a changed reading protocol is a changed prompt, and leaves prompts that
+do not show it alone.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+from jinja2 import Template
+
+from knee.errors import InputError
+from knee.keys import HASH_PREFIX
+from knee.records import PromptRef
+from prompts.context import FEATURES_FILE, PROTOCOLS_FILE, PromptContext
+from prompts.environment import compile_text, used_variables
+from prompts.question_text import QUESTION_FOLDER
+
+TEMPLATES = Path(__file__).parent / "templates"
+"""One folder a prompt id."""
+REVISION_VARIABLES = frozenset({"codes", "issues"})
+"""What a `revise` block may show beyond the context."""
+_BLOCKS = frozenset({"system", "user", "revise"})
+_VERSION = re.compile(r"v([1-9]\d*)\.jinja2")
+_DATA_OF: dict[str, Path] = {
+    "feature_name": FEATURES_FILE,
+    "planes": FEATURES_FILE,
+    "protocol": PROTOCOLS_FILE,
+    "question_text": QUESTION_FOLDER,
+}
+
+
+@dataclass(frozen=True)
+class PromptTemplate:
+    """One version of one prompt."""
+
+    prompt_id: str
+    """Folder under prompts/templates."""
+    version: int
+    """1, 2, …"""
+    sha256: str
+    """`sha256:` over the template and the data files that it shows."""
+    source: str
+    """The template's text."""
+
+    @property
+    def ref(self) -> PromptRef:
+        """The reference kept with every attempt."""
+        return PromptRef(prompt_id=self.prompt_id, version=self.version, sha256=self.sha256)
+
+    @cached_property
+    def compiled(self) -> Template:
+        """The compiled template."""
+        return compile_text(self.source, f"{self.prompt_id} v{self.version}")
+
+    @property
+    def has_system(self) -> bool:
+        """Whether a system message is sent."""
+        return "system" in self.compiled.blocks
+
+
+def list_prompts() -> tuple[PromptTemplate, ...]:
+    """Returns every prompt, by id and version."""
+    return tuple(load_prompt(prompt_id, version) for prompt_id, version in _known())
+
+
+@lru_cache(maxsize=64)
+def load_prompt(prompt_id: str, version: int) -> PromptTemplate:
+    """Returns one version of a prompt, checked.
+
+    Raises:
+        InputError: no such prompt (the known ones are named), a block is missing or unknown, or a
+            variable is not declared.
+    """
+    if (prompt_id, version) not in _known():
+        known = ", ".join(f"{name} v{number}" for name, number in _known())
+        raise InputError(f"no prompt {prompt_id!r} version {version!r}", f"there are: {known}")
+    path = TEMPLATES / prompt_id / f"v{version}.jinja2"
+    return build_prompt(prompt_id, version, path.read_text(encoding="utf-8"))
+
+
+def build_prompt(prompt_id: str, version: int, source: str) -> PromptTemplate:
+    """Returns the prompt of a template's text, checked; `prompts try` uses it on unsaved ones.
+
+    Raises:
+        InputError: as `load_prompt`.
+    """
+    name = f"{prompt_id} v{version}"
+    blocks = frozenset(compile_text(source, name).blocks)
+    if not {"user", "revise"} <= blocks or blocks - _BLOCKS:
+        raise InputError(
+            f"prompt {name!r} has the blocks {sorted(blocks)!r}",
+            "a prompt has `user` and `revise`, and may have `system`",
+        )
+    used = used_variables(source)
+    unknown = sorted(used - PromptContext.model_fields.keys() - REVISION_VARIABLES)
+    if unknown:
+        declared = ", ".join(sorted(PromptContext.model_fields))
+        raise InputError(
+            f"prompt {name!r} uses undeclared variables: {unknown!r}", f"declared are: {declared}"
+        )
+    return PromptTemplate(prompt_id, version, _hash(source, used), source)
+
+
+def _hash(source: str, used: frozenset[str]) -> str:
+    digest = hashlib.sha256(source.encode())
+    for shown in sorted({_DATA_OF[name] for name in used if name in _DATA_OF}):
+        for path in sorted(shown.glob("*.jinja2")) if shown.is_dir() else [shown]:
+            digest.update(path.read_bytes())
+    return HASH_PREFIX + digest.hexdigest()
+
+
+@lru_cache(maxsize=1)
+def _known() -> tuple[tuple[str, int], ...]:
+    found = [
+        (path.parent.name, int(match[1]))
+        for path in TEMPLATES.glob("*/*.jinja2")
+        if (match := _VERSION.fullmatch(path.name))
+    ]
+    return tuple(sorted(found))

@@ -1,0 +1,265 @@
+"""The knee in its own axes: medial, anterior, superior.
+
+Everything that measures works in one array whose axes are
+
+    axis 0   medial    (+ towards the other knee)
+    axis 1   anterior
+    axis 2   superior
+
+It is the canonical (closest-RAS) array, turned round along axis 0 for a right knee, and cropped
+to the labelled structures. So a right and a left knee run through the same code, and copies of
+one knee stored RAS, LAS or PIR give the same array and hence the same numbers. No resampling.
+
+Coordinates inside are voxel indices of that cropped array, or millimetres = index x spacing.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from knee.anatomy import Bone, Side, Structure, medial_sign
+from knee.errors import InputError
+from knee.geometry import Box3D, voxel_box
+from tools.segmentation import LabelMap
+from tools.volumes import Volume
+
+BoolArray = NDArray[np.bool_]
+"""A mask, shape of the cropped anatomical array unless said otherwise."""
+FloatArray = NDArray[np.float32]
+"""Lengths in mm or shares, float32 to spare memory."""
+IntArray = NDArray[np.intp]
+"""Indices."""
+
+_CROP_MARGIN_MM = 12.0
+"""Kept around the labelled structures; at least the 8 mm that a box may reach beyond them."""
+_CODES = {structure: code for code, structure in enumerate(Structure, start=1)}
+_UNSIDED: dict[Structure, tuple[Structure, Structure]] = {
+    Structure.TIBIAL_CARTILAGE: (
+        Structure.MEDIAL_TIBIAL_CARTILAGE,
+        Structure.LATERAL_TIBIAL_CARTILAGE,
+    ),
+    Structure.MENISCUS: (Structure.MEDIAL_MENISCUS, Structure.LATERAL_MENISCUS),
+}
+_BONE_PARTS: dict[Bone, tuple[Structure, ...]] = {
+    Bone.FEMUR: (Structure.FEMUR, Structure.FEMORAL_BML),
+    Bone.TIBIA: (Structure.TIBIA, Structure.TIBIAL_BML),
+    Bone.PATELLA: (Structure.PATELLA, Structure.PATELLAR_BML),
+}
+
+
+class Presence(StrEnum):
+    """Why a structure has voxels, or has none (RULES 4)."""
+
+    PRESENT = "present"
+    ABSENT = "absent"
+    NOT_IN_SCHEME = "not_in_scheme"
+    OUTSIDE_FIELD_OF_VIEW = "outside_field_of_view"
+
+
+@dataclass(frozen=True)
+class AnatomicalFrame:
+    """How the cropped anatomical array lies in the canonical one.
+
+    Attributes:
+        canonical_shape: shape of the canonical (closest-RAS) array.
+        spacing: voxel size in mm along medial, anterior, superior.
+        flipped: True when axis 0 runs against the canonical one (right knees).
+        offset: index of the crop's first voxel, in the uncropped anatomical array.
+        shape: shape of the crop.
+    """
+
+    canonical_shape: tuple[int, int, int]
+    spacing: tuple[float, float, float]
+    flipped: bool
+    offset: tuple[int, int, int]
+    shape: tuple[int, int, int]
+
+    def to_canonical_box(self, lower: IntArray, upper: IntArray) -> tuple[Box3D, bool] | None:
+        """Returns the canonical voxel box of half-open crop indices, and whether it was cut.
+
+        Args:
+            lower: first indices per axis; may lie outside the volume.
+            upper: last indices + 1.
+
+        Returns:
+            The box cut to the field of view with True when something was cut off; None when
+            nothing of it is left.
+        """
+        full = np.asarray(self.canonical_shape)
+        low, high = lower + self.offset, upper + self.offset
+        cut_low, cut_high = np.maximum(low, 0), np.minimum(high, full)
+        if bool((cut_low >= cut_high).any()):
+            return None
+        truncated = bool((low < 0).any() or (high > full).any())
+        m0, m1 = int(cut_low[0]), int(cut_high[0])
+        if self.flipped:
+            m0, m1 = int(full[0]) - m1, int(full[0]) - m0
+        box = voxel_box(
+            m0, m1, int(cut_low[1]), int(cut_high[1]), int(cut_low[2]), int(cut_high[2])
+        )
+        return box, truncated
+
+    def touches_edge(self, mask: BoolArray) -> bool:
+        """Returns whether a mask reaches the first or last slice of the volume on any axis."""
+        for axis in range(3):
+            used = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+            if used.size and (
+                used[0] + self.offset[axis] == 0
+                or used[-1] + self.offset[axis] == self.canonical_shape[axis] - 1
+            ):
+                return True
+        return False
+
+
+@dataclass(frozen=True)
+class Knee:
+    """A label map in the anatomical frame.
+
+    Attributes:
+        frame: where the array lies.
+        side: which knee.
+        codes: uint8, shape `frame.shape`; 0 is nothing, else the code of a structure.
+        schemed: structures that the scheme has a label for.
+        lesion_sequence: sequence that the lesion labels were drawn on; None when not known.
+    """
+
+    frame: AnatomicalFrame
+    side: Side
+    codes: NDArray[np.uint8]
+    schemed: frozenset[Structure]
+    lesion_sequence: str | None
+    _bones: dict[Bone, BoolArray] = field(default_factory=dict[Bone, BoolArray], repr=False)
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Voxel size in mm along medial, anterior, superior."""
+        return self.frame.spacing
+
+    @property
+    def voxel_mm3(self) -> float:
+        """Volume of a voxel."""
+        return float(np.prod(self.frame.spacing))
+
+    def mask(self, *structures: Structure) -> BoolArray:
+        """Returns the union of structures, in the crop; all False when none has voxels."""
+        wanted = np.zeros(256, np.bool_)
+        for structure in structures:
+            wanted[_CODES[structure]] = True
+        return wanted[self.codes]
+
+    def bone(self, bone: Bone) -> BoolArray:
+        """Returns a bone with the lesions inside it: bone label, BML label, cysts next to it."""
+        if bone not in self._bones:
+            parts = self.mask(*_BONE_PARTS[bone])
+            cysts = self.mask(Structure.SUBCHONDRAL_CYST)
+            self._bones[bone] = parts | self._own_cysts(bone, cysts) if cysts.any() else parts
+        return self._bones[bone]
+
+    def _own_cysts(self, bone: Bone, cysts: BoolArray) -> BoolArray:
+        """Cysts whose components touch this bone (with its lesions) more than any other bone."""
+        labels, n_cysts = ndimage.label(cysts)
+        owners = np.zeros(n_cysts + 1, bool)
+        touching = {
+            other: ndimage.binary_dilation(self.mask(*parts))
+            for other, parts in _BONE_PARTS.items()
+        }
+        for index, where in enumerate(ndimage.find_objects(labels), start=1):
+            one = labels[where] == index
+            contact = {other: int(mask[where][one].sum()) for other, mask in touching.items()}
+            owners[index] = max(contact, key=lambda other: contact[other]) is bone
+        return owners[labels]
+
+    def has(self, structure: Structure) -> bool:
+        """Returns whether a structure has voxels."""
+        return bool(self.mask(structure).any())
+
+    def presence(self, structure: Structure) -> Presence:
+        """Returns why a soft structure has voxels or none; fields of view are judged elsewhere."""
+        if structure not in self.schemed:
+            return Presence.NOT_IN_SCHEME
+        return Presence.PRESENT if self.has(structure) else Presence.ABSENT
+
+
+def anatomical_knee(label_map: LabelMap) -> Knee:
+    """Returns a label map in its anatomical frame, cropped to what is labelled.
+
+    The unsided labels `tibial_cartilage` and `meniscus` are split at the middle of the tibia.
+
+    Raises:
+        InputError: none of the structures that a question is about has a voxel.
+    """
+    codes, spacing = _structure_codes(label_map)
+    flipped = medial_sign(label_map.side) < 0
+    if flipped:
+        codes = codes[::-1]
+    low, high = _crop_bounds(codes, spacing, str(label_map.volume.path))
+    crop = np.ascontiguousarray(codes[low[0] : high[0], low[1] : high[1], low[2] : high[2]])
+    frame = AnatomicalFrame(
+        canonical_shape=(codes.shape[0], codes.shape[1], codes.shape[2]),
+        spacing=spacing,
+        flipped=flipped,
+        offset=low,
+        shape=(crop.shape[0], crop.shape[1], crop.shape[2]),
+    )
+    schemed = {s for s in Structure if label_map.in_scheme(s)}
+    for unsided, (medial, lateral) in _UNSIDED.items():
+        if unsided in schemed:
+            _split_by_side(crop, _CODES[unsided], _CODES[medial], _CODES[lateral])
+            schemed |= {medial, lateral}
+    return Knee(
+        frame=frame,
+        side=label_map.side,
+        codes=crop,
+        schemed=frozenset(schemed),
+        lesion_sequence=label_map.scheme.lesion_source_sequence,
+    )
+
+
+def _structure_codes(label_map: LabelMap) -> tuple[NDArray[np.uint8], tuple[float, float, float]]:
+    """Label numbers as structure codes, canonical axes, with the spacing along them."""
+    volume = label_map.volume
+    table = np.zeros(max(label_map.counts, default=0) + 1, np.uint8)
+    for structure in Structure:
+        if structure is Structure.OTHER:
+            continue
+        for number in label_map.scheme.numbers(structure):
+            if number < table.size:
+                table[number] = _CODES[structure]
+    coded = Volume(table[volume.array], volume.affine, volume.path, volume.sha256)
+    canonical = coded.to_canonical()
+    return canonical.array, canonical.spacing
+
+
+def _crop_bounds(
+    codes: NDArray[np.uint8], spacing: tuple[float, float, float], shown: str
+) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    found = [box for box in ndimage.find_objects(codes) if box is not None]
+    if not found:
+        raise InputError(
+            f"label map {shown!r} holds none of the structures that the questions are about",
+            "check the scheme: bones, cartilages and menisci must be named in it",
+        )
+    low: list[int] = []
+    high: list[int] = []
+    for axis in range(3):
+        margin = int(np.ceil(_CROP_MARGIN_MM / spacing[axis]))
+        low.append(max(0, min(int(box[axis].start) for box in found) - margin))
+        stop = max(int(box[axis].stop) for box in found) + margin
+        high.append(min(codes.shape[axis], stop))
+    return (low[0], low[1], low[2]), (high[0], high[1], high[2])
+
+
+def _split_by_side(codes: NDArray[np.uint8], unsided: int, medial: int, lateral: int) -> None:
+    """Recodes an unsided structure in place: medial of the tibia's middle, and lateral of it."""
+    mask = codes == unsided
+    if not mask.any():
+        return
+    tibia = (codes == _CODES[Structure.TIBIA]).any(axis=(1, 2))
+    used = np.flatnonzero(tibia if tibia.any() else mask.any(axis=(1, 2)))
+    middle = (int(used[0]) + int(used[-1]) + 1) // 2
+    upper = mask[middle:]
+    codes[middle:][upper] = medial
+    codes[:middle][mask[:middle]] = lateral

@@ -1,0 +1,102 @@
+"""Reading NRRD files (`.nrrd`, data attached) with pynrrd.
+
+NRRD names the space that its directions are written in. Only the three patient spaces are read
+(left-posterior-superior, right-anterior-superior, left-anterior-superior): in any other space
+left and right are not known. A file whose voxels lie in another file (`data file:`) is refused,
+because the hash that goes into every finding is of one file's bytes.
+"""
+
+import io
+import zlib
+from pathlib import Path
+from typing import Any
+
+import nrrd
+import numpy as np
+import numpy.typing as npt
+from nrrd.errors import NRRDError
+
+from knee.errors import InputError
+
+_SPACES = {
+    "left-posterior-superior": (-1, -1, 1),
+    "lps": (-1, -1, 1),
+    "right-anterior-superior": (1, 1, 1),
+    "ras": (1, 1, 1),
+    "left-anterior-superior": (-1, 1, 1),
+    "las": (-1, 1, 1),
+}
+"""NRRD space name to the signs that take its axes to RAS."""
+_MAX_VOXELS = 2**31
+"""A knee volume has 2e7 voxels; a header that claims more than this is damaged."""
+_READ_ERRORS = (
+    NRRDError,
+    ValueError,
+    KeyError,
+    TypeError,
+    IndexError,
+    AttributeError,
+    StopIteration,
+    OverflowError,
+    MemoryError,
+    OSError,
+    EOFError,
+    zlib.error,
+)
+
+
+def is_nrrd(data: bytes) -> bool:
+    """Returns whether the bytes begin with NRRD's magic word."""
+    return data[:4] == b"NRRD"
+
+
+def read_nrrd(data: bytes, path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
+    """Returns the array (first axis fastest in the file) and its 4 x 4 voxel-to-RAS-mm affine.
+
+    Args:
+        data: the file's bytes.
+        path: the file, for messages only.
+
+    Raises:
+        InputError: truncated, damaged, detached data, unknown space, or not one scalar volume.
+    """
+    stream = io.BytesIO(data)
+    try:
+        header = nrrd.read_header(stream)
+        affine = _read_affine(header, path)
+        return np.asarray(nrrd.read_data(header, stream)), affine
+    except _READ_ERRORS as error:
+        raise InputError(
+            f"{str(path)!r} cannot be read as NRRD: {type(error).__name__}: {error}",
+            "the file may be truncated or damaged; copy or convert it again",
+        ) from error
+
+
+def _read_affine(header: Any, path: Path) -> npt.NDArray[np.float64]:  # noqa: ANN401 - pynrrd has no types
+    if "data file" in header or "datafile" in header:
+        raise InputError(
+            f"{str(path)!r} keeps its voxels in another file",
+            "save it as one .nrrd file with the data attached",
+        )
+    sizes = [int(size) for size in header["sizes"]]
+    if len(sizes) != 3:
+        raise InputError(
+            f"{str(path)!r} is not a volume: it has {len(sizes)} axes of sizes {sizes!r}",
+            "give one 3D volume (a segmentation with several layers must be exported as one)",
+        )
+    if min(sizes) < 1 or np.prod(sizes, dtype=np.float64) > _MAX_VOXELS:
+        raise InputError(f"{str(path)!r} has impossible sizes {sizes!r}", "its header is damaged")
+    space = str(header.get("space", "")).strip().lower()
+    if space not in _SPACES:
+        raise InputError(
+            f"{str(path)!r} is in the space {space!r}",
+            f"left and right are known only in {', '.join(s for s in _SPACES if '-' in s)}",
+        )
+    units = [str(unit).lower() for unit in header.get("space units", [])]
+    if any(unit not in ("mm", "millimeter", "millimetre", "") for unit in units):
+        raise InputError(f"{str(path)!r} has the units {units!r}", "convert it to millimetres")
+    directions = np.asarray(header["space directions"], dtype=np.float64)
+    affine = np.eye(4)
+    affine[:3, :3] = directions.T
+    affine[:3, 3] = np.asarray(header["space origin"], dtype=np.float64)
+    return np.diag([*_SPACES[space], 1.0]) @ affine

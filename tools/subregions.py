@@ -1,0 +1,146 @@
+"""The 15 MOAKS subregions as a function of position (RULES 13, FACTS 2.1).
+
+`subregions.moaks@1`:
+    femur    medial from lateral at the trochlear groove in front (its bottom is medial) and at the
+             middle of the intercondylar notch behind; trochlea in front of the anterior margin of
+             the anterior meniscal horn (a coronal plane); posterior behind the ray from the
+             condyles' centre to the posterior margin of the posterior horn. Without menisci the
+             60 % rule: trochlea in front of the notch, central 60 % of the way from there to the
+             back of the condyle.
+    tibia    plates by their cartilage, else by the inner plate edges; subspinous between those;
+             equal thirds of the plateau's bone for anterior, central and posterior.
+    patella  at the median ridge, which is medial.
+
+Meniscal margins are kept within the tibial plateau, so an extruded meniscus moves no border.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from knee.anatomy import Bone, Compartment, Subregion
+from tools.anatomical_frame import BoolArray, FloatArray, Knee
+from tools.articular_surface import Chart, make_chart
+from tools.landmarks import (
+    FemurMarks,
+    TibiaMarks,
+    femur_marks,
+    patella_ridge,
+    tibia_marks,
+)
+
+SUBREGION_DEFINITION = "subregions.moaks@1"
+"""Id of the partition that the module docstring describes."""
+ORDER: tuple[Subregion, ...] = tuple(Subregion)
+"""Subregion of a partition index."""
+NOWHERE = -1
+"""Partition index of a position outside all subregions."""
+_INDEX = {subregion: index for index, subregion in enumerate(ORDER)}
+Labels = NDArray[np.int8]
+"""Partition indices into `ORDER`, `NOWHERE` outside."""
+
+
+@dataclass(frozen=True)
+class Partition:
+    """The borders between subregions; None for a bone that has no voxel."""
+
+    femur: FemurMarks | None
+    tibia: TibiaMarks | None
+    ridge_m: float | None
+
+    def label(self, bone: Bone, m: FloatArray, a: FloatArray, s: FloatArray) -> Labels:
+        """Returns the subregion of positions on one bone or its cartilage.
+
+        Args:
+            bone: the bone that the positions belong to.
+            m: medial mm of the crop's frame; the three arrays broadcast.
+            a: anterior mm.
+            s: superior mm.
+
+        Returns:
+            Partition indices of the broadcast shape; all `NOWHERE` without the bone's landmarks.
+        """
+        if bone is Bone.FEMUR and self.femur is not None:
+            return _label_femur(self.femur, m, a, s)
+        if bone is Bone.TIBIA and self.tibia is not None:
+            return _label_tibia(self.tibia, m, a, s)
+        if bone is Bone.PATELLA and self.ridge_m is not None:
+            medial = m >= self.ridge_m
+            shape = np.broadcast_shapes(m.shape, a.shape, s.shape)
+            chosen = np.where(
+                medial, _INDEX[Subregion.PATELLA_MEDIAL], _INDEX[Subregion.PATELLA_LATERAL]
+            )
+            return np.broadcast_to(chosen, shape).astype(np.int8)
+        shape = np.broadcast_shapes(m.shape, a.shape, s.shape)
+        return np.full(shape, NOWHERE, np.int8)
+
+    def definition(self, bone: Bone) -> str:
+        """Returns which rule divides a bone, in words."""
+        if bone is Bone.FEMUR and self.femur is not None:
+            return self.femur.definition
+        return "equal thirds" if bone is Bone.TIBIA else "median ridge"
+
+
+def make_partition(knee: Knee) -> tuple[Partition, dict[Bone, Chart]]:
+    """Returns the borders and the charts that they were taken from, for the bones there are."""
+    charts = {b: c for b in Bone if (c := make_chart(knee, b)) is not None}
+    tibia = tibia_marks(knee, charts[Bone.TIBIA]) if Bone.TIBIA in charts else None
+    femur = femur_marks(knee, charts[Bone.FEMUR], tibia) if Bone.FEMUR in charts else None
+    ridge = patella_ridge(charts[Bone.PATELLA]) if Bone.PATELLA in charts else None
+    return Partition(femur, tibia, ridge), charts
+
+
+def label_voxels(partition: Partition, knee: Knee, bone: Bone, mask: BoolArray) -> Labels:
+    """Returns the subregions of the voxels of a mask, in the order of `np.nonzero(mask)`."""
+    where = np.nonzero(mask)
+    m, a, s = (
+        index.astype(np.float32) * np.float32(step)
+        for index, step in zip(where, knee.spacing, strict=True)
+    )
+    return partition.label(bone, m, a, s)
+
+
+def label_chart(partition: Partition, chart: Chart) -> Labels:
+    """Returns the subregion of every ray of a chart, shape (n_u, n_v)."""
+    m, a, s = (chart.points[..., axis] for axis in range(3))
+    return np.where(chart.valid, partition.label(chart.bone, m, a, s), NOWHERE).astype(np.int8)
+
+
+def _label_femur(marks: FemurMarks, m: FloatArray, a: FloatArray, s: FloatArray) -> Labels:
+    behind_medial = m >= marks.notch_m
+    front = np.where(
+        behind_medial, marks.front_a[Compartment.MEDIAL], marks.front_a[Compartment.LATERAL]
+    )
+    back = np.where(
+        behind_medial, marks.back_deg[Compartment.MEDIAL], marks.back_deg[Compartment.LATERAL]
+    )
+    angle = np.rad2deg(np.arctan2(a - marks.centre[0], marks.centre[1] - s))
+    # Above the centre and behind it the angle wraps round: that is the back of the shaft.
+    posterior = angle < back
+    trochlea = (a > front) & ~posterior
+    medial = np.where(trochlea, m >= marks.groove_m, behind_medial)
+    part = np.where(trochlea, 0, np.where(posterior, 2, 1))
+    first = np.where(
+        medial,
+        _INDEX[Subregion.FEMUR_MEDIAL_TROCHLEA],
+        _INDEX[Subregion.FEMUR_LATERAL_TROCHLEA],
+    )
+    return (first + part).astype(np.int8)
+
+
+def _label_tibia(marks: TibiaMarks, m: FloatArray, a: FloatArray, s: FloatArray) -> Labels:
+    shape = np.broadcast_shapes(m.shape, a.shape, s.shape)
+    labels = np.full(shape, _INDEX[Subregion.TIBIA_SUBSPINOUS], np.int8)
+    for side, first in (
+        (Compartment.MEDIAL, Subregion.TIBIA_MEDIAL_ANTERIOR),
+        (Compartment.LATERAL, Subregion.TIBIA_LATERAL_ANTERIOR),
+    ):
+        back, front = marks.thirds_a[side]
+        part = np.where(a > front, 0, np.where(a >= back, 1, 2))
+        if side is Compartment.MEDIAL:
+            mine = m >= marks.inner_m[side]
+        else:
+            mine = m <= marks.inner_m[side]
+        labels = np.where(mine, _INDEX[first] + part, labels)
+    return np.broadcast_to(labels, shape).astype(np.int8)
