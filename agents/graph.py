@@ -11,39 +11,31 @@ and what is durable is the store's business.
 """
 
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
+from pydantic import BaseModel
 
-from agents.checks.run import CHECK_VERSIONS, CheckContext
+from agents.checks.run import CheckContext
 from agents.context import GraphContext
 from agents.llm_client import JsonSchema
 from agents.nodes import ItemInterrupted, check, compare, draft, revise
+from agents.outcomes import boxless_outcome, finished_outcome, interrupted_outcome
 from agents.state import ItemGraphState, ItemTask
 from agents.tracing import tracing_switched
 from knee.answers import answer_schema
-from knee.errors import ModelOutputError
 from knee.moaks import Component
 from knee.questions import QUESTIONS
-from knee.records import (
-    Attempt,
-    CheckSeverity,
-    ComponentComparison,
-    Item,
-    ItemOutcome,
-    ItemState,
-)
+from knee.records import Item, ItemOutcome, ItemState
 from prompts.context import prompt_context
 from prompts.render import render_draft
 
 ItemGraph = CompiledStateGraph[ItemGraphState, GraphContext, ItemGraphState, ItemGraphState]
 """The compiled graph."""
-COMPARE_GATE = "compare@1"
-"""Name and version of the comparison with the clinician, as a gate."""
-SERVER_ERROR = "model_unavailable"
-"""Code of an item that the server never answered although it was there."""
+BASELINE_VISIT = "V00"
+"""Every other visit is a follow-up (morphology 7 is legal there)."""
 _FIXED_STEPS = 4
 """draft, check, compare, and one to spare; each revision adds two."""
 
@@ -86,8 +78,27 @@ def item_graph() -> ItemGraph:
 
 
 def draw_mermaid() -> str:
-    """Returns the Mermaid text of the compiled graph."""
-    return item_graph().get_graph().draw_mermaid()
+    """Returns the Mermaid text of the compiled graph, each way to end drawn as a node of its own.
+
+    LangGraph draws one end node and one edge to it from a node, so that `accepted` and `disagrees`
+    would fall together; the names of the ways are read from the compiled branches.
+    """
+    compiled = item_graph()
+    drawn = compiled.get_graph()
+    drawn.edges = [edge for edge in drawn.edges if edge.target != END]
+    drawn.nodes.pop(END)
+    for source, branches in compiled.builder.branches.items():
+        for branch in branches.values():
+            for way, target in (branch.ends or {}).items():
+                if target == END:
+                    name = str(way)
+                    end = drawn.nodes.get(name) or drawn.add_node(_EndState, name)
+                    drawn.add_edge(drawn.nodes[source], end, conditional=True)
+    return drawn.draw_mermaid()
+
+
+class _EndState(BaseModel):
+    """How an item can end; only drawn."""
 
 
 @lru_cache(maxsize=512)
@@ -126,7 +137,7 @@ def prepare_task(item: Item, context: GraphContext, shown: Item | None = None) -
         finding=seen.finding,
         asked=asked,
         side=seen.side,
-        visit=seen.visit,
+        is_follow_up=seen.visit != BASELINE_VISIT,
         shape=seen.shape,
         slice_axis=seen.slice_axis,
         calibration=context.calibration,
@@ -156,51 +167,20 @@ async def run_item(item: Item, context: GraphContext, shown: Item | None = None)
         ServerGone: the server is away for good; the item is left as it was.
         InputError: the template, the key, the model name or the address is wrong.
     """
+    seen = item if shown is None else shown
+    if seen.finding.box is None:
+        return boxless_outcome(context.run_id, item, seen)
     task = prepare_task(item, context, shown)
+    start: ItemGraphState = {
+        "task": task,
+        "attempts": (),
+        "components": (),
+        "verdict": ItemState.PENDING,
+    }
     config: RunnableConfig = {"recursion_limit": _FIXED_STEPS + 2 * context.max_revisions}
     with tracing_switched(on=context.tracing):
         try:
-            state = await item_graph().ainvoke({"task": task}, config, context=context)
+            state = await item_graph().ainvoke(start, config, context=context)
         except ItemInterrupted as interruption:
-            return _interrupted_outcome(task, context, interruption)
-    attempts: tuple[Attempt, ...] = state["attempts"]
-    components: tuple[ComponentComparison, ...] = state.get("components", ())
-    verdict: ItemState = state["verdict"]
-    return ItemOutcome(
-        run_id=context.run_id,
-        volume_id=item.volume_id,
-        question_id=item.question_id,
-        findings_id=task.shown.findings_id,
-        state=verdict,
-        codes=_codes(verdict, attempts, components),
-        attempts=attempts,
-        components=components or drafted_components(item),
-        gates=_gates(attempts[-1], verdict),
-    )
-
-
-def _interrupted_outcome(
-    task: ItemTask, context: GraphContext, interruption: ItemInterrupted
-) -> ItemOutcome:
-    """Returns the outcome of an item whose next call failed for good.
-
-    A server that fails is `failed`. A request that the server refuses (a revision that outgrew the
-    context) leaves a draft that the checks had refused: `rejected`, with both reasons; without any
-    draft it is `failed` too.
-    """
-    cause, attempts = interruption.cause, interruption.attempts
-    refused = isinstance(cause, ModelOutputError)
-    state = ItemState.REJECTED if refused and attempts else ItemState.FAILED
-    code = cause.code if isinstance(cause, ModelOutputError) else SERVER_ERROR
-    earlier = _codes(ItemState.REJECTED, attempts, ()) if state is ItemState.REJECTED else ()
-    return ItemOutcome(
-        run_id=context.run_id,
-        volume_id=task.item.volume_id,
-        question_id=task.item.question_id,
-        findings_id=task.shown.findings_id,
-        state=state,
-        codes=(*earlier, code),
-        attempts=attempts,
-        components=drafted_components(task.item),
-        error=str(cause),
-    )
+            return interrupted_outcome(context.run_id, task, interruption)
+    return finished_outcome(context.run_id, task, cast("ItemGraphState", state))

@@ -20,7 +20,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 from tenacity.wait import wait_random_exponential
 
 from agents.llm_errors import RetryableFault, explain_fault
-from knee.errors import InputError, ModelUnavailable
+from knee.errors import InputError, ModelOutputError, ModelUnavailable
 from knee.records import Usage
 from knee.run_config import ModelEndpoint, Sampling
 from prompts.render import ChatMessage
@@ -64,6 +64,10 @@ class ChatModel(Protocol):
             ModelOutputError: the server refuses this request, e.g. `context_too_long`.
             InputError: the key, the model name or the address is wrong.
         """
+        ...
+
+    async def find_trouble(self) -> str | None:
+        """Returns why the server cannot answer now; None when it can."""
         ...
 
 
@@ -244,9 +248,7 @@ class ChatClient:
             reply = _Reply.model_validate_json(content)
             choice = reply.choices[0]
         except (ValidationError, IndexError) as error:
-            raise RetryableFault(
-                f"the body is not a chat completion: {content[:120]!r}"
-            ) from error
+            raise RetryableFault(f"the body is not a chat completion: {content[:120]!r}") from error
         message, tokens = choice.message, reply.usage or _Tokens()
         reasoning = message.reasoning or message.reasoning_content or ""
         in_content = bool(message.content and message.content.strip()) or not reasoning
@@ -305,8 +307,8 @@ class ChatClient:
                 "base_url usually ends in /v1",
             ) from error
 
-    async def is_alive(self) -> bool:
-        """Returns whether the server answers a request of one token right now.
+    async def find_trouble(self) -> str | None:
+        """Returns why the server cannot answer a request of one token now; None when it can.
 
         A list of models is not enough: vLLM's front goes on answering when its engine is dead.
         """
@@ -317,6 +319,8 @@ class ChatClient:
         }
         try:
             await self._request("post", "/chat/completions", body, self.endpoint.timeout_s)
-        except RetryableFault:
-            return False
-        return True
+        except ModelOutputError:
+            return None  # It refused this request, and so it is there.
+        except (RetryableFault, InputError) as error:
+            return str(error)
+        return None

@@ -11,7 +11,8 @@ from langgraph.runtime import Runtime
 from agents.checks.run import agrees, check_answer, compare_with_clinician
 from agents.context import GraphContext
 from agents.llm_client import Completion
-from agents.state import ItemGraphState, ItemTask
+from agents.server_guard import ServerGone
+from agents.state import ItemGraphState, ItemGraphUpdate, ItemTask
 from knee.answers import Draft
 from knee.errors import KneeError, ModelOutputError, ModelUnavailable
 from knee.keys import canonical_json, content_hash
@@ -24,7 +25,7 @@ REVISION_TEMPERATURE = 0.3
 _MAX_REVISION_TEMPERATURE = 1.0
 
 
-class ItemInterrupted(KneeError):
+class ItemInterrupted(KneeError):  # noqa: N818 - it is no failure of the run
     """A call for this item failed for good; carries what was drafted before.
 
     Internal to `agents.graph`: it becomes an outcome, never an end of the run.
@@ -33,21 +34,17 @@ class ItemInterrupted(KneeError):
     def __init__(self, cause: ModelUnavailable | ModelOutputError, state: ItemGraphState) -> None:
         super().__init__(cause.message, cause.hint)
         self.cause = cause
-        self.attempts = state.get("attempts", ())
+        self.attempts = state["attempts"]
 
 
-class ServerGone(ModelUnavailable):
-    """The server stayed away for longer than the batch waits: ends the run, resumable."""
-
-
-async def draft(state: ItemGraphState, runtime: Runtime[GraphContext]) -> ItemGraphState:
+async def draft(state: ItemGraphState, runtime: Runtime[GraphContext]) -> ItemGraphUpdate:
     """Asks the model for a first draft."""
     context, task = runtime.context, state["task"]
     attempt = await _attempt(state, context, task.messages, context.sampling)
     return {"attempts": (attempt,)}
 
 
-async def check(state: ItemGraphState, runtime: Runtime[GraphContext]) -> ItemGraphState:
+async def check(state: ItemGraphState, runtime: Runtime[GraphContext]) -> ItemGraphUpdate:
     """Runs the deterministic checks on the last answer and settles whether it can be revised."""
     context, attempts = runtime.context, state["attempts"]
     last = attempts[-1]
@@ -64,7 +61,7 @@ async def check(state: ItemGraphState, runtime: Runtime[GraphContext]) -> ItemGr
     return {"attempts": (*attempts[:-1], last), "verdict": verdict}
 
 
-async def revise(state: ItemGraphState, runtime: Runtime[GraphContext]) -> ItemGraphState:
+async def revise(state: ItemGraphState, runtime: Runtime[GraphContext]) -> ItemGraphUpdate:
     """Asks the model again, with what the checks found."""
     context, task, attempts = runtime.context, state["task"], state["attempts"]
     last = attempts[-1]
@@ -75,7 +72,7 @@ async def revise(state: ItemGraphState, runtime: Runtime[GraphContext]) -> ItemG
     return {"attempts": (*attempts, attempt)}
 
 
-async def compare(state: ItemGraphState) -> ItemGraphState:
+async def compare(state: ItemGraphState) -> ItemGraphUpdate:
     """Compares the grades of a sound draft with the clinician's; terminal."""
     draft_answer = state["attempts"][-1].draft
     assert draft_answer is not None, "only a draft that passed the checks is compared"
@@ -118,7 +115,7 @@ async def _attempt(
     except (ModelUnavailable, ModelOutputError) as error:
         raise ItemInterrupted(error, state) from error
     return Attempt(
-        attempt_no=len(state.get("attempts", ())) + 1,
+        attempt_no=len(state["attempts"]) + 1,
         prompt=context.template.ref,
         prompt_text_sha256=hash_messages(messages),
         model=completion.model,

@@ -35,3 +35,7 @@ class ScriptedChatModel:
         if isinstance(answer, Completion):
             return answer
         return Completion(text=answer, finish_reason="stop", usage=Usage(), model="scripted")
+
+    async def find_trouble(self) -> str | None:
+        """Returns None: a script is always there."""
+        return None

@@ -31,7 +31,7 @@ class ItemTask:
     """What the checks read."""
 
 
-class ItemGraphState(TypedDict, total=False):
+class ItemGraphState(TypedDict):
     """Channels of the graph; every one is replaced, none is merged."""
 
     task: ItemTask
@@ -39,6 +39,14 @@ class ItemGraphState(TypedDict, total=False):
     attempts: tuple[Attempt, ...]
     """Every answer so far; the last one lacks its issues until `check` has run."""
     components: tuple[ComponentComparison, ...]
-    """Set by `compare`."""
+    """Set by `compare`, empty before."""
     verdict: ItemState
-    """`pending` while the item can still be revised, then how it ended."""
+    """`pending` until it is settled how the item ends."""
+
+
+class ItemGraphUpdate(TypedDict, total=False):
+    """The channels that a node replaces."""
+
+    attempts: tuple[Attempt, ...]
+    components: tuple[ComponentComparison, ...]
+    verdict: ItemState

@@ -1,51 +1,73 @@
-"""Cut-offs that MOAKS does not give: fitted on train patients, stored with their source.
+"""Fitted cut-offs for features to which MOAKS gives no numbers (RULES 10).
 
-MOAKS names osteophytes "small, medium, large" and effusion by its look; a number for them comes
-from a fit (RULES 10). A calibrated rule only warns, and its figures are reported apart.
+A calibration is a TOML file::
+
+    name = "phantom-default"
+
+    [[rules]]
+    feature = "osteophyte"
+    component = "grade"
+    measurement = "osteophyte_protrusion"
+    unit = "mm"
+    edges = [1.0, 3.0, 5.0]
+    source = "how and on which patients the edges were fitted"
+
+Grade g holds [edges[g-1], edges[g]). Without a calibration such components have no rule-based
+grade.
 """
 
 import tomllib
 from pathlib import Path
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from knee.errors import InputError
-from knee.findings import UNITS, MeasurementName
+from knee.findings import UNITS, MeasurementName, Unit
 from knee.moaks import SCALES, Component, Feature, GradeRule, RuleBasis, edges_rule
 
 
 class CalibratedRule(BaseModel):
-    """The cut-offs of one component."""
+    """Cut-offs that turn one measurement into grades."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     feature: Feature
-    """The feature."""
+    """The feature graded."""
     component: Component
-    """The component."""
+    """Its component."""
     measurement: MeasurementName
-    """The measurement that is cut."""
+    """The measurement that the edges are about."""
+    unit: Unit
+    """Unit of the edges; the measurement's own."""
     edges: tuple[float, ...]
-    """Ascending, in the measurement's unit: grade g holds [edges[g-1], edges[g])."""
+    """Lower edges of grades 1, 2, …, ascending and above 0."""
     source: str
-    """What they were fitted on."""
+    """How and on what the edges were fitted."""
 
     @model_validator(mode="after")
-    def validate_edges(self) -> "CalibratedRule":
-        """Refuses edges that are not ascending or do not fit the scale."""
-        if list(self.edges) != sorted(set(self.edges)) or min(self.edges, default=0) <= 0:
-            raise ValueError(f"edges must be positive and ascending: {self.edges!r}")
-        grades = SCALES[self.feature, self.component].grades
-        if len(self.edges) != len(grades) - 1:
-            raise ValueError(f"{len(grades)} grades need {len(grades) - 1} edges: {self.edges!r}")
+    def validate_edges(self) -> Self:
+        """Refuses an unknown component, another unit, and edges that do not fit the scale."""
+        scale = SCALES.get((self.feature, self.component))
+        if scale is None:
+            raise ValueError(f"{self.feature.value} has no component {self.component.value!r}")
+        if UNITS[self.measurement] is not self.unit:
+            raise ValueError(
+                f"{self.measurement.value} is given in {UNITS[self.measurement].value!r}, "
+                f"not {self.unit.value!r}"
+            )
+        if len(self.edges) != len(scale.grades) - 1:
+            raise ValueError(f"{len(scale.grades)} grades need {len(scale.grades) - 1} edges")
+        ascending = all(a < b for a, b in zip((0.0, *self.edges), self.edges, strict=False))
+        if not ascending:
+            raise ValueError(f"edges must ascend from above 0: {self.edges!r}")
         return self
 
-    @property
-    def rule(self) -> GradeRule:
-        """The same as a grade rule with basis `calibrated`."""
+    def grade_rule(self) -> GradeRule:
+        """Returns the rule in the form that MOAKS' own rules have."""
         return edges_rule(
             self.measurement.value,
-            UNITS[self.measurement].value,
+            self.unit.value,
             self.edges,
             RuleBasis.CALIBRATED,
             self.source,
@@ -53,20 +75,28 @@ class CalibratedRule(BaseModel):
 
 
 class Calibration(BaseModel):
-    """A set of calibrated rules with a name."""
+    """A named set of calibrated rules."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
-    """Kept in the findings id."""
-    rules: tuple[CalibratedRule, ...]
-    """At most one for each component."""
+    """Name of the calibration; part of the findings' hash with all its numbers."""
+    rules: tuple[CalibratedRule, ...] = ()
+    """At most one rule for each (feature, component)."""
+
+    @model_validator(mode="after")
+    def validate_rules(self) -> Self:
+        """Refuses two rules for one component."""
+        keys = [(rule.feature, rule.component) for rule in self.rules]
+        if len(keys) != len(set(keys)):
+            raise ValueError("two rules for one (feature, component)")
+        return self
 
     def rule_for(self, feature: Feature, component: Component) -> GradeRule | None:
-        """Returns the calibrated rule of a component, None when there is none."""
+        """Returns the rule of a component, None when it is not calibrated."""
         for rule in self.rules:
             if rule.feature is feature and rule.component is component:
-                return rule.rule
+                return rule.grade_rule()
         return None
 
 
@@ -81,14 +111,23 @@ def rule_for(
 
 
 def load_calibration(path: Path) -> Calibration:
-    """Returns the calibration of a TOML file.
+    """Returns the calibration in a TOML file.
 
     Raises:
-        InputError: the file is missing or wrong.
+        InputError: there is no such file, or it does not hold a calibration.
     """
     try:
         return Calibration.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise InputError(f"calibration file not found: {str(path)!r}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
-        raise InputError(f"calibration file {str(path)!r} is wrong: {error}") from error
+    except FileNotFoundError as error:
+        raise InputError(f"there is no calibration file {str(path)!r}", "check the path") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"calibration {str(path)!r} is not TOML: {error}", "mend it") from error
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
+            for problem in error.errors()[:5]
+        )
+        raise InputError(
+            f"calibration {str(path)!r} does not hold a calibration: {problems}",
+            "see the docstring of knee/calibration.py",
+        ) from error

@@ -160,8 +160,8 @@ def parse_question_ids(text: str) -> tuple[int, ...]:
     """
     ids: set[int] = set()
     for part in text.split(","):
-        low, _, high = part.strip().partition("-")
-        if not low.isdecimal() or (high and not high.isdecimal()):
+        low, dash, high = part.strip().partition("-")
+        if not low.isdecimal() or (dash and not high.isdecimal()):
             raise InputError(f"questions {text!r}: cannot read {part!r}", "write e.g. 1-29,44")
         chosen = range(int(low), int(high or low) + 1)
         if not chosen or chosen[0] < 1 or chosen[-1] > N_QUESTIONS:

@@ -1,0 +1,1 @@
+"""Versioned prompt templates, their data, and rendering."""

@@ -12,7 +12,7 @@ from typing import Any
 from knee.calibration import Calibration, rule_for
 from knee.errors import InputError
 from knee.findings import Finding, Unit
-from knee.moaks import Component, Feature, GradeRule, Interval
+from knee.moaks import SCALES, Component, Feature, GradeRule, Interval
 from knee.questions import Question
 from knee.records import Record, Wording
 from prompts.neutral import neutralise
@@ -184,7 +184,7 @@ def prompt_context(
     planes = names.get("site_planes", {}).get(question.site, names["planes"])
     return PromptContext(
         question_id=question.question_id,
-        question_text=question_text(question, wording, asked),
+        question_text=question_text(question.question_id, wording, asked),
         feature=question.feature.value,
         feature_name=names["name"],
         region_name=question.region_name,
@@ -228,8 +228,8 @@ def _shown_measurements(finding: Finding) -> tuple[ShownMeasurement, ...]:
 
 
 @lru_cache(maxsize=256)
-def _scale(question: Question, component: Component) -> tuple[GradeMeaning, ...]:
-    scale = question.scale(component)
+def _scale(feature: Feature, component: Component) -> tuple[GradeMeaning, ...]:
+    scale = SCALES[feature, component]
     return tuple(GradeMeaning(grade=g, meaning=scale.wording[g]) for g in scale.grades)
 
 
@@ -240,7 +240,7 @@ def _asked(
     return AskedComponent(
         key=component.value,
         scale_type=question.scale(component).scale_type.value,
-        grades=_scale(question, component),
+        grades=_scale(question.feature, component),
         rule=None if rule is None else _shown_rule(rule),
     )
 
@@ -261,5 +261,7 @@ def _interval(interval: Interval, unit: str) -> str:
     if unit == Unit.COUNT.value or interval.low == high:
         return low
     if interval.low == 0:
-        return f"less than {high:g}" if interval.low_closed else f"more than 0 and less than {high:g}"
+        return (
+            f"less than {high:g}" if interval.low_closed else f"more than 0 and less than {high:g}"
+        )
     return f"{low} to {high:g}" if interval.high_closed else f"{low} to less than {high:g}"

@@ -15,10 +15,10 @@ _DELIMITERS = str.maketrans({"<": "(", ">": ")", "`": "'", "{": "(", "}": ")", "
 
 
 def neutralise(text: str, limit: int) -> str:
-    """Returns `text` as one line of at most `limit` characters without delimiters.
+    r"""Returns `text` as one line of at most `limit` characters without delimiters.
 
     Example:
-        >>> neutralise("dess<|im_end|>\\n`x`", 40)
+        >>> neutralise("dess<|im_end|>\n`x`", 40)
         "dess 'x'"
     """
     plain = unicodedata.normalize("NFKC", text)

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from knee.moaks import Component
-from knee.questions import Question
+from knee.questions import QUESTIONS
 from knee.records import Wording
 from prompts.environment import compile_text, render_block
 
@@ -18,14 +18,15 @@ QUESTION_FOLDER = Path(__file__).parent / "templates" / "question"
 
 
 @lru_cache(maxsize=1024)
-def question_text(question: Question, wording: Wording, components: tuple[Component, ...]) -> str:
+def question_text(question_id: int, wording: Wording, components: tuple[Component, ...]) -> str:
     """Returns a question with the scales of `components`, as one paragraph and one line a scale.
 
     Args:
-        question: one of the 69.
+        question_id: 1-69.
         wording: guided shows how the feature looks, zero_shot does not.
         components: components whose scales are shown; `question.components` for all.
     """
+    question = QUESTIONS[question_id]
     values = {
         "region_name": question.region_name,
         "site_name": question.site.replace("_", " "),

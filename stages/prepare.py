@@ -8,6 +8,7 @@ while the others go on; when not one can, nothing is written.
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -17,6 +18,7 @@ from knee.calibration import Calibration, load_calibration
 from knee.errors import InputError, KneeError
 from knee.findings import EvidenceLevel, VolumeFindings
 from knee.grades import ClinicianGrade, GradeStatus
+from knee.keys import JsonValue
 from knee.moaks import Feature
 from knee.questions import N_WITH_REGION, QUESTIONS
 from knee.records import VolumeRecord
@@ -171,7 +173,7 @@ class _Prepared:
             self.grades[grade.status] = self.grades.get(grade.status, 0) + 1
         return grades
 
-    def as_json(self) -> dict[str, object]:
+    def as_json(self) -> dict[str, JsonValue]:
         """Returns the counts for `--json`."""
         return {
             "store": str(self.store),
@@ -235,17 +237,19 @@ def prepare(
     prepared = _Prepared(cohort, table, store)
     n_volumes = len(cohort.volumes)
     say(f"describing {n_volumes} volume(s) with {workers} worker(s)")
-    writer: StoreWriter | None = None
-    try:
+    with ExitStack() as stack:
+        writer: StoreWriter | None = None
         for number, (volume, result) in enumerate(describe_all(cohort, fitted, workers), start=1):
             if isinstance(result, KneeError):
                 prepared.failed.append((volume, result))
                 say(f"  {number}/{n_volumes} {volume.volume_id} FAILED: {result}")
                 continue
             if writer is None:
-                writer = StoreWriter(store, command="prepare")
+                # Only now: a cohort of which nothing can be described leaves no store behind.
+                writer = stack.enter_context(StoreWriter(store, create=True))
                 writer.put_catalogue()
-            prepared.add(writer, volume, result)
+            with writer.transaction():
+                prepared.add(writer, volume, result)
             say(f"  {number}/{n_volumes} {volume.volume_id}")
         if writer is None:
             reasons = "\n".join(f"{v.volume_id}: {e}" for v, e in prepared.failed[:_MAX_REASONS])
@@ -255,9 +259,6 @@ def prepare(
             )
         for volume, error in prepared.failed:
             writer.put_volume(volume_record(cohort, volume, str(error)))
-    finally:
-        if writer is not None:
-            writer.close()
     if as_json:
         emit_json(prepared.as_json())
     else:

@@ -1,0 +1,1 @@
+"""The DuckDB store: schema, the one writer, journal, queries, export."""

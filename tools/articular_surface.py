@@ -52,6 +52,7 @@ class Chart:
         bone: the bone.
         points: (n_u, n_v, 3) mm in the crop's frame, where the ray leaves the bone.
         valid: whether the ray meets the bone.
+        rays: (n_u, n_v, 3) unit vectors, outwards from the bone.
         thickness: mm of cartilage along the normal; 0 where there is none.
         area: mm² of surface that the ray stands for.
         step: mm between rays along u and v, typical.
@@ -60,6 +61,7 @@ class Chart:
     bone: Bone
     points: FloatArray
     valid: BoolArray
+    rays: FloatArray
     thickness: FloatArray
     area: FloatArray
     step: tuple[float, float]
@@ -191,7 +193,7 @@ def _finish(
     # facing is the patch's area seen along the ray; a nearly parallel patch is kept bounded.
     area = np.where(valid, facing / cosine, 0).astype(np.float32)
     thickness = np.where(valid, length * cosine, 0).astype(np.float32)
-    return Chart(bone, points, valid, thickness, area, step)
+    return Chart(bone, points, valid, rays, thickness, area, step)
 
 
 def to_indices(points: FloatArray, knee: Knee) -> IntArray:

@@ -23,7 +23,6 @@ from pathlib import Path
 from knee.anatomy import Side
 from knee.errors import InputError
 from knee.grades import ClinicianGrade, GradeStatus
-from knee.moaks import Component
 from tools.moaks_cells import CellGrade, is_unread, read_cell
 from tools.moaks_file import MoaksFile, MoaksRow, read_moaks_file
 from tools.moaks_variables import Variable, load_variables
@@ -205,9 +204,11 @@ def read_moaks_tables(
     hashes: dict[str, Path] = {}
     for path in paths:
         file = read_moaks_file(path, known)
-        other = hashes.setdefault(file.sha256, path)
-        if other is not path:
-            raise InputError(f"{str(path)!r} and {str(other)!r} are the same table", "give it once")
+        if file.sha256 in hashes:
+            raise InputError(
+                f"{str(path)!r} and {str(hashes[file.sha256])!r} are the same table", "give it once"
+            )
+        hashes[file.sha256] = path
         files.append(file)
     found = {stem for file in files for stem in file.stems}
     return MoaksTable(
@@ -218,13 +219,3 @@ def read_moaks_tables(
         ),
         absent_stems=tuple(stem for stem in known if stem not in found),
     )
-
-
-def components_of_table(table: MoaksTable) -> dict[tuple[int, Component], str]:
-    """Returns (question, component) to stem, for every stem that has a column."""
-    return {
-        (variable.question_id, component): stem
-        for stem, variable in table.variables.items()
-        if stem not in table.absent_stems
-        for component in variable.components
-    }

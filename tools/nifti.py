@@ -14,6 +14,7 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 from nibabel.filebasedimages import ImageFileError
+from nibabel.imageglobals import LoggingOutputSuppressor
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
@@ -35,6 +36,8 @@ _READ_ERRORS = (
     MemoryError,
     zlib.error,
 )
+_MAX_VOXELS = 2**31
+"""A knee volume has 2e7 voxels; a header that claims more than this is damaged."""
 _UNIT_CODES = {1: "metres", 3: "micrometres"}
 """Spatial codes of `xyzt_units` that are not millimetres; 0 (unknown) is taken as mm."""
 
@@ -50,8 +53,8 @@ def is_nifti(data: bytes) -> bool:
 def read_nifti(data: bytes, path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
     """Returns the array as stored and its 4 x 4 voxel-to-RAS-mm affine.
 
-    Integers stay integers unless the header scales them; scaled data become float32 (float64
-    only where the header's numbers need it). The sform is used where it is set, else the qform.
+    Integers stay integers unless the header scales them; scaled data become float32. The sform is
+    used where it is set, else the qform.
 
     Args:
         data: the file's bytes.
@@ -67,7 +70,9 @@ def read_nifti(data: bytes, path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[n
                 f"{str(path)!r} does not begin like a NIfTI file",
                 "expected .nii or .nii.gz (an .hdr/.img pair is not read: convert it)",
             )
-        image = cast("Any", image_class.from_stream(_stream(data)))
+        # nibabel tells of header repairs on stderr; what matters here becomes an error below.
+        with LoggingOutputSuppressor():
+            image = cast("Any", image_class.from_stream(_stream(data)))
         _check_header(image.header, path)
         affine = np.asarray(image.affine, dtype=np.float64)
         return _read_voxels(image), affine
@@ -102,6 +107,11 @@ def _check_header(header: Any, path: Path) -> None:  # noqa: ANN401 - nibabel's 
             f"{str(path)!r} holds voxels of type {str(dtype)!r}",
             "voxels must be one integer or real number each (no RGB, no complex)",
         )
+    shape = tuple(int(n) for n in header.get_data_shape())
+    if not shape or min(shape) < 1 or np.prod(shape, dtype=np.float64) > _MAX_VOXELS:
+        raise InputError(
+            f"{str(path)!r} has an impossible shape {shape!r}", "its header is damaged"
+        )
     if int(header["sform_code"]) <= 0 and int(header["qform_code"]) <= 0:
         raise InputError(
             f"{str(path)!r} has no orientation: sform_code and qform_code are 0",
@@ -118,4 +128,4 @@ def _read_voxels(image: Any) -> npt.NDArray[Any]:  # noqa: ANN401 - nibabel's pr
     proxy = image.dataobj
     if float(proxy.slope) == 1.0 and float(proxy.inter) == 0.0:
         return np.asarray(proxy.get_unscaled())
-    return np.asarray(proxy.get_scaled(dtype=np.float32))
+    return np.asarray(image.get_fdata(caching="unchanged", dtype=np.float32))

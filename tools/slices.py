@@ -1,15 +1,10 @@
-"""Slices as a reader sees them, with outlines and a box drawn in.
+"""Pictures of a box in its volume: outlines, the box, and a sheet of all three planes.
 
-Radiological convention: sagittal slices have anterior on the left, coronal and axial ones the
-patient's right on the image's left; superior (in axial slices anterior) is up. In a canonical
-array (x to the right, y to anterior, z to superior) all three are the slice transposed with both
-axes reversed: image row 0 is the last index of one axis, column 0 the last of the other.
+How slices are turned and windowed is `tools.planes`.
 """
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,18 +13,42 @@ from scipy import ndimage
 
 from knee.anatomy import Structure
 from knee.geometry import Box3D
+from tools.planes import (
+    PLANES,
+    Plane,
+    PlaneImage,
+    Window,
+    box_on_plane,
+    default_window,
+    image_axes,
+    render_plane,
+    take_plane,
+    to_square_pixels,
+    window_slice,
+)
 from tools.segmentation import LabelMap
 from tools.volumes import Volume, stored_box_to_canonical
 
-Plane = Literal["sagittal", "coronal", "axial"]
-"""The three planes, by their English names."""
-Window = tuple[float, float]
-"""Intensities shown as black and as white."""
+__all__ = [
+    "BOX_COLOUR",
+    "PLANES",
+    "Colour",
+    "Plane",
+    "PlaneImage",
+    "Window",
+    "box_on_plane",
+    "default_window",
+    "draw_overlay",
+    "render_plane",
+    "sheet_png",
+    "take_plane",
+    "to_square_pixels",
+    "window_slice",
+]
+
 Colour = tuple[int, int, int]
 """Red, green, blue, 0-255."""
 
-PLANES: tuple[Plane, Plane, Plane] = ("sagittal", "coronal", "axial")
-"""In the order of the canonical axis that each is perpendicular to (x, y, z)."""
 BOX_COLOUR: Colour = (255, 221, 51)
 """Colour of boxes in every picture."""
 _EDGE_LETTERS: dict[Plane, tuple[str, str, str, str]] = {
@@ -65,122 +84,9 @@ _COLOURS: dict[Structure, Colour] = {
     Structure.SUBCHONDRAL_CYST: (255, 255, 255),
 }
 """Outline colours; `other` is not drawn."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PlaneImage:
-    """One slice, oriented as a reader sees it.
-
-    Attributes:
-        pixels: (rows, columns) uint8, one pixel a voxel.
-        spacing: mm between rows and between columns; pixels are square only where they agree.
-        plane: which plane.
-        index: canonical index along the plane's axis.
-    """
-
-    pixels: npt.NDArray[np.uint8]
-    spacing: tuple[float, float]
-    plane: Plane
-    index: int
-
-
-def default_window(volume: Volume) -> Window:
-    """Returns the 1st and 99.5th percentile of the voxels that are not zero.
-
-    Every fourth voxel along each axis is looked at. A volume without contrast gives a window of
-    width 1.
-    """
-    sample = np.asarray(volume.array[::4, ::4, ::4], dtype=np.float32)
-    sample = sample[np.isfinite(sample) & (sample != 0)]
-    if sample.size == 0:
-        return (0.0, 1.0)
-    low, high = (float(value) for value in np.percentile(sample, (1.0, 99.5)))
-    return (low, high) if high > low else (low, low + 1.0)
-
-
-def window_slice(values: npt.NDArray[Any], window: Window) -> npt.NDArray[np.uint8]:
-    """Returns a 2D slice as 0-255, black at the window's low end; NaN is black.
-
-    Args:
-        values: intensities, any shape.
-        window: low and high intensity; low < high.
-
-    Raises:
-        ValueError: the window is empty or not finite.
-    """
-    low, high = window
-    if not (np.isfinite([low, high]).all() and low < high):
-        raise ValueError(f"window must be finite and not empty, got {window!r}")
-    scaled = (np.asarray(values, dtype=np.float32) - low) * (255.0 / (high - low))
-    return np.clip(np.nan_to_num(scaled, nan=0.0, posinf=255.0, neginf=0.0), 0, 255).astype(
-        np.uint8
-    )
-
-
-def take_plane(canonical: npt.NDArray[Any], plane: Plane, index: int) -> npt.NDArray[Any]:
-    """Returns a slice of a canonical array as a reader sees it; a view.
-
-    Args:
-        canonical: 3D, x to the right, y to anterior, z to superior.
-        plane: which plane.
-        index: index along the plane's axis; negative ones are refused.
-
-    Raises:
-        IndexError: the index is outside of the array.
-    """
-    axis = PLANES.index(plane)
-    if not 0 <= index < canonical.shape[axis]:
-        raise IndexError(f"{plane} slice {index} of {canonical.shape[axis]}")
-    return np.moveaxis(canonical, axis, 0)[index].T[::-1, ::-1]
-
-
-def render_plane(volume_canonical: Volume, plane: Plane, index: int, window: Window) -> PlaneImage:
-    """Returns one windowed slice of a canonical volume, one pixel a voxel, with its spacing.
-
-    Use `to_square_pixels` before showing it: DESS voxels are twice as wide as they are high in
-    coronal and axial slices.
-    """
-    pixels = window_slice(take_plane(volume_canonical.array, plane, index), window)
-    row_axis, column_axis = _image_axes(plane)
-    spacing = volume_canonical.spacing
-    return PlaneImage(pixels, (spacing[row_axis], spacing[column_axis]), plane, index)
-
-
-def to_square_pixels(
-    image: PlaneImage, mm_per_pixel: float, *, smooth: bool = True
-) -> npt.NDArray[np.uint8]:
-    """Returns the slice resampled to square pixels of the given size.
-
-    Args:
-        image: a slice.
-        mm_per_pixel: edge of the new pixels in mm.
-        smooth: bicubic, else nearest (label numbers, masks).
-    """
-    rows, columns = image.pixels.shape
-    size = (
-        max(1, round(columns * image.spacing[1] / mm_per_pixel)),
-        max(1, round(rows * image.spacing[0] / mm_per_pixel)),
-    )
-    method = Image.Resampling.BICUBIC if smooth else Image.Resampling.NEAREST
-    return np.asarray(Image.fromarray(np.ascontiguousarray(image.pixels)).resize(size, method))
-
-
-def box_on_plane(
-    box_canonical: Box3D, shape: Sequence[int], plane: Plane
-) -> tuple[int, int, int, int]:
-    """Returns `(top, bottom, left, right)` of a canonical voxel box in a slice, half-open pixels.
-
-    Args:
-        box_canonical: voxel box in canonical indices.
-        shape: canonical shape of the volume.
-        plane: which plane; whether the slice meets the box is not asked.
-    """
-    bounds = box_canonical.indices
-    row_axis, column_axis = _image_axes(plane)
-    row_low, row_high = bounds[2 * row_axis], bounds[2 * row_axis + 1]
-    column_low, column_high = bounds[2 * column_axis], bounds[2 * column_axis + 1]
-    rows, columns = shape[row_axis], shape[column_axis]
-    return (rows - row_high, rows - row_low, columns - column_high, columns - column_low)
+_OTHER_COLOUR: Colour = (70, 70, 70)
+_LABEL_BRIGHTNESS = 0.6
+"""Of the outline's brightness, where labels are shown without an image."""
 
 
 def draw_overlay(
@@ -235,10 +141,13 @@ def sheet_png(
     shown = volume if volume is not None else (label_map.volume if label_map else None)
     if shown is None:
         raise ValueError("a sheet needs an image or a label map")
-    canonical = shown.to_canonical()
-    labels = label_map.canonical() if label_map else None
     canonical_box = None if box is None else stored_box_to_canonical(box, shown)
-    window = default_window(canonical)
+    labels = label_map.canonical() if label_map else None
+    if volume is None and label_map is not None:
+        shown, window = _grey_labels(label_map), (0.0, 255.0)
+    else:
+        window = default_window(shown)
+    canonical = shown.to_canonical()
     if panel_mm is None:
         panel_mm = max(n * mm for n, mm in zip(canonical.shape, canonical.spacing, strict=True))
     panels = [
@@ -248,9 +157,14 @@ def sheet_png(
     return _join_panels(panels, title, _legend(label_map))
 
 
-def _image_axes(plane: Plane) -> tuple[int, int]:
-    """Canonical axes of image rows and columns."""
-    return {"sagittal": (2, 1), "coronal": (2, 0), "axial": (1, 0)}[plane]
+def _grey_labels(label_map: LabelMap) -> Volume:
+    """The label map with each number replaced by its structure's colour in dark grey, 0-255."""
+    volume = label_map.volume
+    table = np.zeros(max(label_map.counts) + 1, dtype=np.uint8)
+    for number in label_map.counts:
+        colour = _COLOURS.get(label_map.scheme.labels[number], _OTHER_COLOUR)
+        table[number] = round(sum(colour) / 3 * _LABEL_BRIGHTNESS)
+    return Volume(table[volume.array], volume.affine, volume.path, volume.sha256)
 
 
 def _centre(canonical: Volume, box: Box3D | None) -> tuple[int, int, int]:
@@ -295,7 +209,7 @@ def _panel(
         top, bottom, left, right = box_on_plane(box, canonical.shape, plane)
         rectangle = (top * scale[0], bottom * scale[0], left * scale[1], right * scale[1])
     drawn = Image.fromarray(draw_overlay(rgb, masks, colours, rectangle))
-    row_axis, column_axis = _image_axes(plane)
+    row_axis, column_axis = image_axes(plane)
     middle = (
         (canonical.shape[column_axis] - 0.5 - centre[column_axis]) * scale[1],
         (canonical.shape[row_axis] - 0.5 - centre[row_axis]) * scale[0],
@@ -322,14 +236,19 @@ def _annotate(panel: Image.Image, plane: Plane, index: int, mm_per_pixel: float)
     width, height = panel.size
     top, bottom, left, right = _EDGE_LETTERS[plane]
     white: Colour = (235, 235, 235)
-    draw.text((width / 2, 4), top, fill=white, anchor="mt")
-    draw.text((width / 2, height - 4), bottom, fill=white, anchor="mb")
-    draw.text((4, height / 2), left, fill=white, anchor="lm")
-    draw.text((width - 4, height / 2), right, fill=white, anchor="rm")
-    draw.text((6, 6), f"{plane} {index}", fill=white, anchor="lt")
     bar = 10.0 / mm_per_pixel
+    draw.line((7, height - 10, 9 + bar, height - 10), fill=(0, 0, 0), width=4)
     draw.line((8, height - 10, 8 + bar, height - 10), fill=white, width=2)
-    draw.text((8, height - 14), "10 mm", fill=white, anchor="lb")
+    texts = (
+        (width / 2, 4, top, "mt"),
+        (width / 2, height - 4, bottom, "mb"),
+        (4, height / 2, left, "lm"),
+        (width - 4, height / 2, right, "rm"),
+        (6, 6, f"{plane} {index}", "lt"),
+        (8, height - 15, "10 mm", "lb"),
+    )
+    for x, y, text, anchor in texts:
+        draw.text((x, y), text, fill=white, anchor=anchor, stroke_width=2, stroke_fill=(0, 0, 0))
 
 
 def _legend(label_map: LabelMap | None) -> list[tuple[str, Colour]]:

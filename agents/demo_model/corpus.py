@@ -1,9 +1,163 @@
-"""placeholder"""
-from dataclasses import dataclass
+"""Training examples: the prompt of an item and a sound answer to it, some of them revisions.
+
+The prompt is rendered by the code that renders it in a run, from findings of phantoms whose seeds
+demo and tests do not use; `sampler.resample` moves boxes and draws the deciding values anew.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from random import Random
+
+from pydantic import ValidationError
+
+from agents.demo_model.grammar import DraftTask, to_json, write_answer
+from agents.demo_model.sampler import bare_finding, gradable_components, resample
+from knee.anatomy import Side
+from knee.calibration import Calibration
+from knee.errors import InputError
+from knee.findings import Finding, VolumeFindings
+from knee.moaks import Component, Feature
+from knee.questions import QUESTIONS
+from knee.records import Wording
+from prompts.context import PromptContext, prompt_context
+from prompts.registry import load_prompt
+from prompts.render import ChatMessage, render_draft
+
+PROMPT = ("demo-draft", 1)
+"""The prompt that the model learns: id and version."""
+FEWER_SHARE = 0.2
+"""Share of tasks with several components in which not all are asked."""
+FEATURE_WEIGHTS: dict[Feature, float] = {Feature.BML: 3.0, Feature.CARTILAGE: 2.5}
+"""How often a feature is drawn; 1 where not named. More components take more practice."""
+SHAPE = (384, 384, 160)
+"""Array shape named to the context; the demo prompt does not show it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A finding to draw from, with the knee that it belongs to."""
+
+    finding: Finding
+    """Region, context measurements; its deciding values are drawn anew."""
+    side: Side
+    """Which knee."""
+
+
 @dataclass(frozen=True, slots=True)
 class Example:
-    messages: tuple
+    """One prompt with the answer to learn."""
+
+    messages: tuple[ChatMessage, ...]
+    """As sent; ends with a user turn."""
     answer: str
-    task: object = None
-def build_examples(*a, **k): ...
-def read_findings(*a): ...
+    """Compact JSON."""
+    task: DraftTask
+    """What was asked, for scoring."""
+
+
+def read_findings(path: Path) -> list[VolumeFindings]:
+    """Returns the volumes of an exported findings file: one `VolumeFindings` as JSON a line.
+
+    Raises:
+        InputError: the file is missing, or a line is not a volume's findings.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise InputError(
+            f"findings file not found: {str(path)!r}",
+            "make one with `python -m agents.demo_model.phantom_findings`",
+        ) from None
+    volumes: list[VolumeFindings] = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            volumes.append(VolumeFindings.model_validate_json(line))
+        except ValidationError as error:
+            raise InputError(
+                f"{str(path)!r} line {number} holds no findings: {error.errors()[0]['msg']}"
+            ) from error
+    return volumes
+
+
+def bases_of(volumes: list[VolumeFindings], calibration: Calibration | None) -> list[Base]:
+    """Returns every finding with a box of which a rule can grade something, with its side."""
+    return [
+        Base(finding=finding, side=Side(volume.volume_id.split("/")[2]))
+        for volume in volumes
+        for finding in volume.findings
+        if finding.box is not None
+        and gradable_components(QUESTIONS[finding.question_id], calibration)
+    ]
+
+
+def synthetic_bases(calibration: Calibration | None, rng: Random) -> list[Base]:
+    """Returns one bare finding for each gradable question and side, for use without phantoms."""
+    return [
+        Base(finding=bare_finding(question, rng), side=side)
+        for question in QUESTIONS.values()
+        if question.has_region and gradable_components(question, calibration)
+        for side in Side
+    ]
+
+
+def build_context(task: DraftTask, slice_axis: int = 2) -> PromptContext:
+    """Returns the prompt's context of a task."""
+    return prompt_context(
+        task.question,
+        task.finding,
+        task.asked,
+        side=task.side.value,
+        sequence="dess",
+        shape=SHAPE,
+        slice_axis=slice_axis,
+        wording=Wording.GUIDED,
+        calibration=task.calibration,
+    )
+
+
+def draw_task(base: Base, calibration: Calibration | None, rng: Random) -> DraftTask:
+    """Returns a task with drawn values; mostly all gradable components are asked, at times fewer.
+
+    Fewer, because a clinician's table may lack some components of an item.
+    """
+    question = QUESTIONS[base.finding.question_id]
+    finding = resample(base.finding, calibration, rng)
+    asked = tuple(gradable_components(question, calibration))
+    if len(asked) > 1 and rng.random() < FEWER_SHARE:
+        keep = set(rng.sample(asked, rng.randint(1, len(asked) - 1)))
+        asked = tuple(component for component in asked if component in keep)
+    return make_task(finding, base.side, asked, calibration)
+
+
+def make_task(
+    finding: Finding, side: Side, asked: tuple[Component, ...], calibration: Calibration | None
+) -> DraftTask:
+    """Returns the task of a finding, with the planes that its prompt names."""
+    bare = DraftTask(finding=finding, side=side, asked=asked, planes=(), calibration=calibration)
+    return replace(bare, planes=build_context(bare).planes)
+
+
+def build_examples(
+    bases: list[Base], calibration: Calibration | None, count: int, rng: Random
+) -> Iterator[Example]:
+    """Yields examples, questions in turn, so that no feature starves.
+
+    Args:
+        bases: findings to draw from; several of a question are drawn from evenly.
+        calibration: cut-offs for what MOAKS gives no number for.
+        count: how many examples.
+        rng: the source of chance.
+    """
+    template = load_prompt(*PROMPT)
+    by_feature: dict[Feature, list[Base]] = {}
+    for base in bases:
+        feature = QUESTIONS[base.finding.question_id].feature
+        by_feature.setdefault(feature, []).append(base)
+    features = list(by_feature)
+    for _ in range(count):
+        feature = rng.choices(features, [FEATURE_WEIGHTS.get(f, 1.0) for f in features])[0]
+        task = draw_task(rng.choice(by_feature[feature]), calibration, rng)
+        answer = to_json(write_answer(task, rng))
+        context = build_context(task)
+        yield Example(messages=render_draft(template, context), answer=answer, task=task)

@@ -15,9 +15,12 @@ from knee.anatomy import Side
 from knee.answers import StepName
 from knee.calibration import Calibration, rule_for
 from knee.errors import InputError
-from knee.findings import Finding, Measurement, MeasurementName
-from knee.moaks import Component, GradeRule, ScaleType
+from knee.findings import Finding, Measurement, MeasurementName, Unit
+from knee.moaks import Component, Interval
 from knee.questions import QUESTIONS, Question
+
+CONTEXT_SHARE = 0.1
+"""Share of answers that also cite one measurement which decides no grade."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,8 @@ class DraftTask:
     """Which knee."""
     asked: tuple[Component, ...]
     """Components to grade, in MOAKS' order; not empty."""
+    planes: tuple[str, ...]
+    """Planes in which the region is read, as the prompt names them."""
     calibration: Calibration | None
     """Cut-offs for what MOAKS gives no number for."""
 
@@ -47,12 +52,10 @@ class GradedValue:
     """The component."""
     measurement: Measurement
     """What decides it."""
-    rule: GradeRule
-    """The rule applied."""
     grade: int
     """Grade of the value as shown."""
-    is_count: bool
-    """True when the value is a number of lesions."""
+    within: str
+    """The interval of the rule that holds the value, in words."""
 
 
 def grade_task(task: DraftTask) -> tuple[GradedValue, ...]:
@@ -70,17 +73,23 @@ def grade_task(task: DraftTask) -> tuple[GradedValue, ...]:
                 f"{task.question.region!r} {component.value!r} cannot be graded from its findings",
                 "ask only components with a rule and its measurement",
             )
-        scale = task.question.scale(component)
+        interval = next(i for i in rule.intervals if i.holds(float(found.shown)))
         graded.append(
             GradedValue(
                 component=component,
                 measurement=found,
-                rule=rule,
-                grade=rule.grade(float(found.shown)),
-                is_count=scale.scale_type is ScaleType.COUNT,
+                grade=interval.grade,
+                within=_within(interval, rule.unit, found),
             )
         )
     return tuple(graded)
+
+
+def _within(interval: Interval, unit: str, found: Measurement) -> str:
+    # A count below the open end is its own interval: `2 means number grade 2`.
+    if interval.high is not None and (unit == Unit.COUNT.value or interval.high == interval.low):
+        return phrases.value_text(found)
+    return phrases.interval_text(interval, unit)
 
 
 def write_answer(task: DraftTask, rng: Random) -> dict[str, Any]:
@@ -99,11 +108,16 @@ def write_answer(task: DraftTask, rng: Random) -> dict[str, Any]:
     cited = _cited(task, graded, rng)
     return {
         StepName.LOCATE.value: {
-            "text": phrases.locate_text(task.question, task.side, rng),
+            "text": phrases.locate_text(task.question, task.side, task.planes, rng),
             "box": list(task.finding.box.indices),
         },
         StepName.OBSERVE.value: {
-            "text": phrases.observe_text(task.question, [g.measurement for g in graded], rng)
+            "text": phrases.observe_text(
+                task.question.feature,
+                max(float(g.measurement.shown) for g in graded),
+                max(g.grade for g in graded),
+                rng,
+            )
         },
         StepName.MEASURE.value: {
             "text": phrases.measure_text(cited, rng),
@@ -111,7 +125,9 @@ def write_answer(task: DraftTask, rng: Random) -> dict[str, Any]:
         },
         StepName.APPLY_SCALE.value: {
             "text": " ".join(
-                phrases.scale_text(g.component, g.measurement, g.rule, g.grade, g.is_count, rng)
+                phrases.scale_text(
+                    g.component, phrases.value_text(g.measurement), g.within, g.grade, rng
+                )
                 for g in graded
             )
         },
@@ -130,8 +146,8 @@ def _cited(
     """The deciding measurements, each once, and at times one more for context."""
     chosen = list(dict.fromkeys(g.measurement for g in graded))
     others = [m for m in task.finding.measurements if m not in chosen]
-    if others and rng.random() < phrases.CONTEXT_SHARE:
-        chosen.append(others[0])
+    if others and rng.random() < CONTEXT_SHARE:
+        chosen.append(rng.choice(others))
     return tuple(chosen)
 
 

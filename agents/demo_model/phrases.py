@@ -1,36 +1,33 @@
 """Wordings of the five steps, by feature and measurement.
 
-A text never names another side, compartment or bone than the question's own, and never a number
-that is neither a finding nor a cut-off of the scale: the deterministic checks hold it to that.
+A text names no side, compartment, bone or feature but the question's own, and no number that is
+neither a finding nor a cut-off of an asked component: the deterministic checks hold it to that.
 """
 
 from random import Random
 
 from knee.anatomy import Side
 from knee.findings import Measurement, MeasurementName, Unit
-from knee.moaks import Component, Feature, GradeRule, Interval
+from knee.moaks import Component, Feature, Interval
 from knee.questions import Question
 
-CONTEXT_SHARE = 0.15
-"""Share of answers that cite one measurement which does not decide a grade."""
-
 LABELS: dict[MeasurementName, tuple[str, ...]] = {
-    MeasurementName.BML_VOLUME_SHARE: ("lesion share of the subregion", "share of lesion volume"),
+    MeasurementName.BML_VOLUME_SHARE: ("lesion share of the subregion", "subregion volume share"),
     MeasurementName.BML_COUNT: ("number of lesions", "lesion count"),
-    MeasurementName.BML_SHARE_OF_LESION: ("share of the lesion that is not cyst",),
+    MeasurementName.BML_SHARE_OF_LESION: ("BML share of the lesion", "BML part of the lesion"),
     MeasurementName.BML_VOLUME: ("lesion volume",),
     MeasurementName.SUBREGION_VOLUME: ("volume of the subregion",),
-    MeasurementName.SURFACE_LOSS_SHARE: ("surface with any loss", "surface loss"),
-    MeasurementName.FULL_THICKNESS_SHARE: ("surface with full-thickness loss", "denuded surface"),
-    MeasurementName.THINNED_SHARE: ("thinned surface",),
+    MeasurementName.SURFACE_LOSS_SHARE: ("surface with any loss", "share of surface loss"),
+    MeasurementName.FULL_THICKNESS_SHARE: ("full-thickness share", "full-thickness loss"),
+    MeasurementName.THINNED_SHARE: ("thinned share",),
     MeasurementName.MEAN_THICKNESS: ("mean thickness",),
     MeasurementName.MIN_THICKNESS: ("smallest thickness",),
     MeasurementName.SURFACE_AREA: ("surface area",),
-    MeasurementName.OSTEOPHYTE_PROTRUSION: ("protrusion", "bony protrusion"),
+    MeasurementName.OSTEOPHYTE_PROTRUSION: ("protrusion", "osteophyte protrusion"),
     MeasurementName.EXTRUSION: ("extrusion", "measured extrusion"),
     MeasurementName.MENISCUS_VOLUME: ("meniscus volume",),
     MeasurementName.MENISCUS_PART_VOLUME: ("volume of this part",),
-    MeasurementName.EFFUSION_VOLUME: ("fluid volume", "effusion volume"),
+    MeasurementName.EFFUSION_VOLUME: ("effusion volume", "fluid volume"),
     MeasurementName.EFFUSION_DEPTH: ("fluid depth",),
     MeasurementName.STRUCTURE_VOLUME: ("volume of the structure",),
     MeasurementName.STRUCTURE_GAP: ("gap in the structure",),
@@ -38,106 +35,122 @@ LABELS: dict[MeasurementName, tuple[str, ...]] = {
 }
 """How a text names each measurement."""
 
-_PLANES: dict[Feature, tuple[str, ...]] = {
-    Feature.BML: ("sagittal and coronal planes", "sagittal plane"),
-    Feature.CARTILAGE: ("sagittal and coronal planes", "sagittal plane"),
-    Feature.OSTEOPHYTE: ("sagittal and coronal planes", "coronal plane"),
-    Feature.EXTRUSION: ("coronal and sagittal planes",),
-    Feature.EFFUSION_SYNOVITIS: ("axial and sagittal planes", "sagittal plane"),
+FEATURE_WORDS: dict[Feature, str] = {
+    Feature.BML: "bone marrow lesion",
+    Feature.CARTILAGE: "cartilage loss",
+    Feature.OSTEOPHYTE: "osteophyte",
+    Feature.HOFFA_SYNOVITIS: "Hoffa-synovitis",
+    Feature.EFFUSION_SYNOVITIS: "effusion-synovitis",
+    Feature.EXTRUSION: "meniscal extrusion",
+    Feature.MORPHOLOGY: "meniscal morphology",
+    Feature.MENISCAL_CYST: "meniscal cyst",
+    Feature.HYPERTROPHY: "meniscal hypertrophy",
+    Feature.ROOT_TEAR: "meniscal root tear",
+    Feature.ACL: "anterior cruciate ligament",
+    Feature.PCL: "posterior cruciate ligament",
+    Feature.PATELLAR_TENDON: "patellar tendon",
+    Feature.PERIARTICULAR: "periarticular finding",
 }
-_DEFAULT_PLANES = ("sagittal and coronal planes",)
+"""What a text calls each feature."""
 
-_SUBJECTS: dict[Feature, tuple[str, ...]] = {
-    Feature.BML: ("bone marrow lesions", "bone marrow signal"),
-    Feature.CARTILAGE: ("cartilage", "the cartilage surface"),
-    Feature.OSTEOPHYTE: ("osteophytes", "the bony margin"),
-    Feature.HOFFA_SYNOVITIS: ("synovitis",),
-    Feature.EFFUSION_SYNOVITIS: ("effusion", "joint fluid"),
-    Feature.EXTRUSION: ("extrusion", "meniscal position"),
-    Feature.MORPHOLOGY: ("meniscal morphology",),
-    Feature.MENISCAL_CYST: ("a meniscal cyst",),
-    Feature.HYPERTROPHY: ("hypertrophy",),
-    Feature.ROOT_TEAR: ("a root tear",),
-    Feature.ACL: ("the ligament",),
-    Feature.PCL: ("the ligament",),
-    Feature.PATELLAR_TENDON: ("the tendon",),
-    Feature.PERIARTICULAR: ("this structure",),
-}
-
-_ABSENT: dict[Feature, tuple[str, ...]] = {
-    Feature.BML: ("No lesion is marked in the subregion.", "The subregion holds no lesion."),
-    Feature.CARTILAGE: (
-        "The cartilage cover is complete.",
-        "No part of the surface has lost cartilage.",
+_NOTHING: dict[Feature, tuple[str, ...]] = {
+    Feature.BML: (
+        "No bone marrow lesion is labelled in the subregion.",
+        "The subregion is free of any bone marrow lesion.",
     ),
-    Feature.OSTEOPHYTE: ("The margin is smooth.", "Nothing stands out from the margin."),
-    Feature.EFFUSION_SYNOVITIS: ("No fluid is marked in the joint.",),
-    Feature.EXTRUSION: ("The meniscus does not reach past the bony edge.",),
-}
-_PRESENT: dict[Feature, tuple[str, ...]] = {
-    Feature.BML: ("A lesion is marked in the subregion.", "Lesion tissue lies in the subregion."),
     Feature.CARTILAGE: (
-        "Part of the surface has lost cartilage.",
-        "The cartilage cover is not complete.",
+        "The cartilage covers the whole surface.",
+        "No cartilage loss is found on the surface.",
     ),
-    Feature.OSTEOPHYTE: ("Bone stands out from the margin.", "The margin bears a bony outgrowth."),
-    Feature.EFFUSION_SYNOVITIS: ("Fluid is marked in the joint.", "Joint fluid is seen."),
+    Feature.OSTEOPHYTE: (
+        "No osteophyte is found at the margin.",
+        "The margin runs smooth, without an osteophyte.",
+    ),
+    Feature.EFFUSION_SYNOVITIS: ("No effusion is labelled.", "The joint space shows no effusion."),
     Feature.EXTRUSION: (
-        "The meniscus reaches past the bony edge.",
-        "Meniscal tissue lies outside the bony edge.",
+        "No extrusion is found.",
+        "The meniscus ends at the margin, without extrusion.",
     ),
 }
-_DEFAULT_ABSENT = ("Nothing is marked here.",)
-_DEFAULT_PRESENT = ("The structure is marked here.",)
-
-COMPONENT_NAMES: dict[Component, str] = {
-    Component.SIZE: "size",
-    Component.NUMBER: "number",
-    Component.PERCENT_BML: "percent BML",
-    Component.FULL_THICKNESS: "full-thickness loss",
-    Component.GRADE: "the feature",
-    Component.MORPHOLOGY: "morphology",
-    Component.PRESENCE: "presence",
-    Component.TEAR_LOCATION: "tear location",
-    Component.COMPLETE_TEAR: "complete tear",
-    Component.BML_CYST: "lesion or cyst at the insertion",
-    Component.REPAIR: "repair",
-    Component.SIGNAL_ABNORMALITY: "abnormal signal",
+"""Seen when the deciding measurement is 0."""
+_BELOW: dict[Feature, tuple[str, ...]] = {
+    Feature.OSTEOPHYTE: (
+        "The contour rises a little, without a definite osteophyte.",
+        "No definite osteophyte is found at the margin.",
+    ),
+    Feature.EFFUSION_SYNOVITIS: (
+        "Fluid is labelled, in a physiologic amount and without effusion.",
+        "The fluid is physiologic, with no effusion.",
+    ),
+    Feature.EXTRUSION: (
+        "The meniscus ends close to the margin, so extrusion is not definite.",
+        "The outer edge of the meniscus lies near the margin, with no definite extrusion.",
+    ),
 }
-"""How a text names each component."""
+"""Seen when something is measured, yet less than the first cut-off above 0."""
+_SOMETHING: dict[Feature, tuple[str, ...]] = {
+    Feature.BML: (
+        "A bone marrow lesion is labelled in the subregion.",
+        "Part of the subregion is labelled as bone marrow lesion.",
+    ),
+    Feature.CARTILAGE: (
+        "The cartilage does not cover the whole surface.",
+        "Cartilage loss is found on part of the surface.",
+    ),
+    Feature.OSTEOPHYTE: (
+        "An osteophyte stands out from the margin.",
+        "The contour is raised by an osteophyte.",
+    ),
+    Feature.EFFUSION_SYNOVITIS: (
+        "An effusion is labelled in the joint space.",
+        "The joint space holds an effusion.",
+    ),
+    Feature.EXTRUSION: (
+        "The meniscus reaches past the margin, which is extrusion.",
+        "Extrusion is found: the meniscus lies past the margin.",
+    ),
+}
+"""Seen when the grade is above 0."""
+
+_LEADS = (
+    "",
+    "",
+    "In the box: ",
+    "Seen in the label map: ",
+)
 
 
-def locate_text(question: Question, side: Side, rng: Random) -> str:
+def locate_text(question: Question, side: Side, planes: tuple[str, ...], rng: Random) -> str:
     """Returns where the region is: knee, region, planes."""
-    planes = rng.choice(_PLANES.get(question.feature, _DEFAULT_PLANES))
+    where = f"{' and '.join(planes[:2])} {'planes' if len(planes) > 1 else 'plane'}"
     region = question.region_name
     return rng.choice(
         (
-            f"{side.value.capitalize()} knee, {region}, in the {planes}.",
-            f"The {region} of the {side.value} knee, seen in the {planes}.",
-            f"The box holds the {region} of the {side.value} knee; {planes}.",
-            f"In the {planes}: {region}, {side.value} knee.",
+            f"{side.value.capitalize()} knee, {region}, {where}.",
+            f"The {region} of the {side.value} knee is read in the {where}.",
+            f"The box holds the {region} of the {side.value} knee ({where}).",
+            f"Region: {region}, {side.value} knee, {where}.",
         )
     )
 
 
-def observe_text(question: Question, deciding: list[Measurement], rng: Random) -> str:
-    """Returns what is seen, without number or grade: present where a deciding value is above 0."""
-    present = any(float(m.shown) > 0 for m in deciding)
-    feature = question.feature
-    seen = (
-        _PRESENT.get(feature, _DEFAULT_PRESENT)
-        if present
-        else _ABSENT.get(feature, _DEFAULT_ABSENT)
-    )
-    sentences = [rng.choice(seen)]
-    if rng.random() < 0.4:
-        subject = rng.choice(_SUBJECTS[feature])
-        sentences.insert(
-            0,
-            rng.choice((f"The question is about {subject}.", f"The {question.region_name} is read for {subject}.")),
-        )
-    return " ".join(sentences)
+def observe_text(feature: Feature, top_value: float, top_grade: int, rng: Random) -> str:
+    """Returns what is seen, without number or grade.
+
+    Args:
+        feature: what the question is about.
+        top_value: largest deciding value as shown.
+        top_grade: largest grade of the asked components.
+        rng: chooses the wording.
+    """
+    if top_grade > 0:
+        seen = _SOMETHING[feature]
+    elif top_value > 0 and feature in _BELOW:
+        seen = _BELOW[feature]
+    else:
+        seen = _NOTHING[feature]
+    lead, sentence = rng.choice(_LEADS), rng.choice(seen)
+    return lead + (sentence if not lead else f"{sentence[0].lower()}{sentence[1:]}")
 
 
 def value_text(measurement: Measurement) -> str:
@@ -148,91 +161,58 @@ def value_text(measurement: Measurement) -> str:
 
 
 def measure_text(cited: tuple[Measurement, ...], rng: Random) -> str:
-    """Returns the cited values, in the order of the citations, in one of three forms."""
-    form = rng.randrange(3)
-    parts: list[str] = []
-    for measurement in cited:
-        label = rng.choice(LABELS[measurement.name])
-        value = value_text(measurement)
-        parts.append((f"{label} {value}", f"{label} is {value}", f"{label}: {value}")[form])
-    text = (", ", " and ", "; ")[form].join(parts)
-    return f"{text[0].upper()}{text[1:]}."
+    """Returns the cited values in the order of the citations."""
+    verb, joint = rng.choice(((" is ", ", "), (" is ", " and the "), (" measures ", ", ")))
+    if any(m.unit is Unit.COUNT for m in cited):
+        verb = " is "
+    text = joint.join(f"{rng.choice(LABELS[m.name])}{verb}{value_text(m)}" for m in cited)
+    return f"The {text}."
 
 
-def interval_text(interval: Interval, unit: str, rng: Random) -> str:
-    """Returns an interval of a rule in words, e.g. `at least 2 and below 3 mm`."""
-    unit = "" if unit == "count" else f" {unit}"
-    low, high = _plain(interval.low), interval.high
+def interval_text(interval: Interval, unit: str) -> str:
+    """Returns an interval of a rule as the prompt words it, with its unit."""
+    unit = "" if unit == Unit.COUNT.value else f" {unit}"
+    low, high = f"{interval.low:g}", interval.high
     if high is None:
-        if interval.low_closed:
-            return rng.choice((f"{low}{unit} or more", f"at least {low}{unit}"))
-        return rng.choice((f"above {low}{unit}", f"more than {low}{unit}"))
+        return f"{low}{unit} or more" if interval.low_closed else f"more than {low}{unit}"
     if high == interval.low:
         return f"{low}{unit}"
     if interval.low == 0:
-        return rng.choice((f"below {_plain(high)}{unit}", f"less than {_plain(high)}{unit}"))
-    if interval.high_closed:
-        return rng.choice(
-            (f"{low} to {_plain(high)}{unit}", f"between {low} and {_plain(high)}{unit}")
-        )
-    return rng.choice(
-        (
-            f"at least {low} and below {_plain(high)}{unit}",
-            f"from {low} to less than {_plain(high)}{unit}",
-        )
-    )
-
-
-def _plain(number: float) -> str:
-    return f"{number:g}"
+        return f"less than {high:g}{unit}"
+    return f"{low} to {high:g}{unit}" if interval.high_closed else f"{low} to less than {high:g}{unit}"
 
 
 def scale_text(
-    component: Component,
-    measurement: Measurement,
-    rule: GradeRule,
-    grade: int,
-    is_count: bool,
-    rng: Random,
+    component: Component, value: str, within: str, grade: int, rng: Random
 ) -> str:
-    """Returns one sentence: value, the interval it falls in, the grade of that interval."""
-    value = value_text(measurement)
-    name = COMPONENT_NAMES[component]
-    if is_count:
-        return rng.choice(
-            (
-                f"A count of {value} is {name} grade {grade}.",
-                f"{value} by count means {name} grade {grade}.",
-            )
-        )
-    interval = next(i for i in rule.intervals if i.grade == grade)
-    within = interval_text(interval, rule.unit, rng)
-    if interval.high == interval.low:
-        return rng.choice(
-            (f"{value} is none: {name} grade {grade}.", f"With {value}, {name} is grade {grade}.")
-        )
+    """Returns one sentence: the value, the interval that holds it, the grade of that interval."""
+    name = grade_name(component)
+    if value == within:
+        return rng.choice((f"{value} gives {name} {grade}.", f"{value} means {name} {grade}."))
     return rng.choice(
         (
-            f"{value} is {within}: {name} grade {grade}.",
-            f"For {name}, {value} is {within}, so grade {grade}.",
-            f"{value} falls in the interval {within}, which is {name} grade {grade}.",
+            f"{value} is {within}, which gives {name} {grade}.",
+            f"{value} lies in the range {within}: {name} {grade}.",
+            f"{value} is {within}, hence {name} {grade}.",
         )
     )
+
+
+def grade_name(component: Component) -> str:
+    """Returns how a text names a component's grade."""
+    return "grade" if component is Component.GRADE else f"{component.value} grade"
 
 
 def conclude_text(
     question: Question, side: Side, grades: dict[Component, int], rng: Random
 ) -> str:
-    """Returns the conclusion: knee, region and the grade of every asked component."""
-    given = ", ".join(
-        f"grade {grade}" if component is Component.GRADE else f"{COMPONENT_NAMES[component]} {grade}"
-        for component, grade in grades.items()
-    )
-    region = question.region_name
+    """Returns the conclusion: feature, knee, region and the grade of every asked component."""
+    given = " and ".join(f"{grade_name(c)} {grade}" for c, grade in grades.items())
+    feature, region = FEATURE_WORDS[question.feature], question.region_name
     return rng.choice(
         (
-            f"{side.value.capitalize()} knee, {region}: {given}.",
-            f"The {region} of the {side.value} knee has {given}.",
-            f"Conclusion for the {region}, {side.value} knee: {given}.",
+            f"{side.value.capitalize()} knee, {region}: {feature} {given}.",
+            f"The {region} of the {side.value} knee has {feature} {given}.",
+            f"For {feature}, the {region} of the {side.value} knee gets {given}.",
         )
     )

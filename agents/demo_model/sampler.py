@@ -6,12 +6,11 @@ the grade, uniformly, then a value inside that grade's interval. Sampled finding
 model and nothing else; their `definition_id` says `sampled`.
 """
 
-from dataclasses import dataclass
 from random import Random
 
-from knee.anatomy import Side
 from knee.calibration import Calibration, rule_for
 from knee.findings import (
+    DECIMALS,
     UNITS,
     BoxSource,
     ComponentEvidence,
@@ -20,7 +19,7 @@ from knee.findings import (
     Measurement,
     MeasurementName,
 )
-from knee.geometry import voxel_box
+from knee.geometry import Box3D, voxel_box
 from knee.moaks import Component, Feature, GradeRule, Interval
 from knee.questions import QUESTIONS, Question
 
@@ -59,16 +58,6 @@ _BOX_LIMIT = 384
 """Largest index drawn for a moved box; OAI's DESS volumes have 384 x 384 x 160 voxels."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """A drawn finding and the knee that it is said to belong to."""
-
-    finding: Finding
-    """Box, values and evidence."""
-    side: Side
-    """Which knee."""
-
-
 def gradable_components(
     question: Question, calibration: Calibration | None
 ) -> dict[Component, GradeRule]:
@@ -91,6 +80,8 @@ def draw_value(interval: Interval, top: float, decimals: int, rng: Random) -> fl
         return interval.low
     if interval.low == 0 and decimals and not interval.low_closed and rng.random() < TINY_SHARE:
         return rng.randint(1, 9) / 10 ** (decimals + rng.randint(0, 1))
+    if interval.high_closed and high - interval.low < 2 / 10**decimals:
+        return high  # too narrow for a rounded value inside
     while True:
         share = rng.random()
         if rng.random() < NEAR_SHARE:
@@ -100,9 +91,7 @@ def draw_value(interval: Interval, top: float, decimals: int, rng: Random) -> fl
             return value
 
 
-def draw_deciding(
-    rules: dict[Component, GradeRule], rng: Random
-) -> dict[MeasurementName, float]:
+def draw_deciding(rules: dict[Component, GradeRule], rng: Random) -> dict[MeasurementName, float]:
     """Returns a value for each deciding measurement, grades uniform where they may be free.
 
     Grades stay legal (RULES 3): no lesion has neither number nor share; full-thickness loss is
@@ -112,24 +101,32 @@ def draw_deciding(
     first: float | None = None
     for component, rule in rules.items():
         name = MeasurementName(rule.measurement)
-        intervals = list(rule.intervals)
-        if component in (Component.NUMBER, Component.PERCENT_BML) and first is not None:
-            if first == 0:
-                intervals = intervals[:1]
-            elif component is Component.NUMBER:
-                intervals = intervals[1:]
-        value = draw_value(rng.choice(intervals), _TOP.get(name, 100), _decimals(name), rng)
+        interval = rng.choice(_free_intervals(component, rule, first))
+        top = _TOP.get(name, 100.0)
         if component is Component.FULL_THICKNESS and first is not None:
-            value = min(value, first)
-        values[name] = value
-        first = value if first is None else first
+            interval, top = _cut(interval, first), min(top, first)
+        values[name] = draw_value(interval, top, DECIMALS[UNITS[name]], rng)
+        first = values[name] if first is None else first
     return values
 
 
-def _decimals(name: MeasurementName) -> int:
-    return {"%": 1, "mm": 1, "mm²": 0, "mm³": 0, "mL": 2, "count": 0, "ratio": 2}[
-        UNITS[name].value
-    ]
+def _free_intervals(
+    component: Component, rule: GradeRule, first: float | None
+) -> tuple[Interval, ...]:
+    """The intervals that a component may have beside the first component's value."""
+    if first is None:
+        return rule.intervals
+    if component is Component.FULL_THICKNESS:
+        return tuple(i for i in rule.intervals if i.low < first or i.high == 0)
+    if component in (Component.NUMBER, Component.PERCENT_BML) and first == 0:
+        return rule.intervals[:1]
+    return rule.intervals[1:] if component is Component.NUMBER else rule.intervals
+
+
+def _cut(interval: Interval, highest: float) -> Interval:
+    if interval.high is not None and interval.high <= highest:
+        return interval
+    return interval.model_copy(update={"high": highest, "high_closed": True})
 
 
 def bare_finding(question: Question, rng: Random) -> Finding:
@@ -161,34 +158,27 @@ def _measurement(name: MeasurementName, value: float, rng: Random) -> Measuremen
     )
 
 
-def resample(
-    base: Finding, side: Side, calibration: Calibration | None, rng: Random
-) -> Sample | None:
-    """Returns `base` with a moved box and drawn deciding values, None when no rule applies.
+def resample(base: Finding, calibration: Calibration | None, rng: Random) -> Finding:
+    """Returns `base` with a moved box and drawn deciding values.
 
     Args:
         base: a phantom's finding or `bare_finding`; its other measurements are kept.
-        side: which knee.
         calibration: cut-offs for what MOAKS gives no number for.
         rng: the source of chance.
     """
-    question = QUESTIONS[base.question_id]
-    rules = gradable_components(question, calibration)
-    if not rules:
-        return None
+    rules = gradable_components(QUESTIONS[base.question_id], calibration)
     values = draw_deciding(rules, rng)
     drawn = {name: _redrawn(base.measurement(name), name, v, rng) for name, v in values.items()}
     kept = [drawn.pop(m.name, m) for m in base.measurements]
-    finding = Finding(
+    return Finding(
         question_id=base.question_id,
         region=base.region,
-        box=_moved_box(base, rng),
+        box=_moved_box(rng),
         box_source=BoxSource.PARTITION,
         definition_id="sampled@1",
         measurements=(*drawn.values(), *kept),
         evidence=tuple(_evidence(c, r, values) for c, r in rules.items()),
     )
-    return Sample(finding=finding, side=side)
 
 
 def _redrawn(
@@ -214,10 +204,11 @@ def _evidence(
     )
 
 
-def _moved_box(base: Finding, rng: Random) -> object:
+def _moved_box(rng: Random) -> Box3D:
     bounds: list[int] = []
     for _ in range(3):
         size = rng.randint(4, 140)
         low = rng.randint(0, _BOX_LIMIT - size)
         bounds += [low, low + size]
-    return voxel_box(*bounds)
+    i0, i1, j0, j1, k0, k1 = bounds
+    return voxel_box(i0, i1, j0, j1, k0, k1)

@@ -1,13 +1,20 @@
 """The demo model's tokenizer: byte-level BPE over phrases, every digit a token of its own.
 
 Digits stand alone so that a number is copied digit by digit and compared from its first digit on.
-Everything between two digits may merge across words and JSON punctuation: the grammar's
-phrases and the answer's skeleton become single tokens, which keeps sequences short on a CPU.
+Sides, regions and the ids of measurements stand alone too, so that each is copied as one token.
+What lies between them may merge across words and JSON punctuation: the grammar's phrases and the
+answer's skeleton become single tokens, which keeps sequences short on a CPU.
 """
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from knee.anatomy import Side
+from knee.answers import StepName
+from knee.findings import MeasurementName
+from knee.questions import QUESTIONS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -33,7 +40,28 @@ CHAT_TEMPLATE = (
 )
 """Turns one after the other, without any white space of its own."""
 
-_CONTEXT_LENGTH = 1024
+_CONTEXT_LENGTH = 2048
+_SKELETON = (
+    f'{{"{StepName.LOCATE.value}":{{"text":"',
+    '","box":[',
+    f']}},"{StepName.OBSERVE.value}":{{"text":"',
+    f'"}},"{StepName.MEASURE.value}":{{"text":"',
+    '","cites":["',
+    '","',
+    f'"]}},"{StepName.APPLY_SCALE.value}":{{"text":"',
+    f'"}},"{StepName.CONCLUDE.value}":{{"text":"',
+    '"},"grades":{',
+    "}}",
+)
+"""What stands between the texts of an answer in the wire form of `knee.answers`."""
+
+
+def isolated_pattern() -> str:
+    """Returns the pattern of what never merges with its neighbours."""
+    names = {q.region_name for q in QUESTIONS.values()} | {m.value for m in MeasurementName}
+    names |= {side.value for side in Side} | {side.value.capitalize() for side in Side}
+    longest_first = sorted([*names, *_SKELETON], key=len, reverse=True)
+    return "|".join([r"\d", r"\n", *(re.escape(name) for name in longest_first)])
 
 
 def train_tokenizer(texts: Iterable[str]) -> "PreTrainedTokenizerFast":
@@ -48,7 +76,7 @@ def train_tokenizer(texts: Iterable[str]) -> "PreTrainedTokenizerFast":
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(Regex(r"\d|\n"), behavior="isolated"),
+            pre_tokenizers.Split(Regex(isolated_pattern()), behavior="isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )

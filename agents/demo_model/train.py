@@ -37,8 +37,8 @@ class TrainingSettings:
     minutes: float = 50.0
     """Wall time of the optimiser loop; the learning rate decays to its end within it."""
     max_examples: int = 60_000
-    tokens_per_batch: int = 4096
-    learning_rate: float = 2e-3
+    tokens_per_batch: int = 1536
+    learning_rate: float = 1.5e-3
     warmup: float = 0.03
     """Share of the time in which the learning rate rises."""
     weight_decay: float = 0.05
@@ -46,7 +46,8 @@ class TrainingSettings:
     layers: int = 6
     heads: int = 8
     intermediate: int = 704
-    threads: int = 2
+    threads: int = 1
+    """One: on a shared machine PyTorch's threads wait for each other at every barrier."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,9 @@ class Encoded:
 def encode_example(example: Example, tokenizer: "PreTrainedTokenizerFast") -> Encoded:
     """Returns prompt and answer as tokens; the answer ends with the end token."""
     prompt = tokenizer.apply_chat_template(
-        list(example.messages), tokenize=False, add_generation_prompt=True
+        [message.model_dump() for message in example.messages],
+        tokenize=False,
+        add_generation_prompt=True,
     )
     head = tokenizer(str(prompt), add_special_tokens=False)["input_ids"]
     tail = tokenizer(example.answer + END, add_special_tokens=False)["input_ids"]
@@ -96,7 +99,9 @@ def pad_batch(batch: list[Encoded], pad: int) -> tuple["Tensor", "Tensor"]:
     return tokens, labels
 
 
-def build_model(tokenizer: "PreTrainedTokenizerFast", settings: TrainingSettings) -> "LlamaForCausalLM":
+def build_model(
+    tokenizer: "PreTrainedTokenizerFast", settings: TrainingSettings
+) -> "LlamaForCausalLM":
     """Returns an untrained Llama of the given size with tied embeddings."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -135,8 +140,11 @@ def train_model(
     rng = Random(settings.seed)
     batches = list(make_batches(encoded, settings.tokens_per_batch, rng))
     optimiser = torch.optim.AdamW(
-        model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.98),
-        weight_decay=settings.weight_decay, fused=True,
+        model.parameters(),
+        lr=settings.learning_rate,
+        betas=(0.9, 0.98),
+        weight_decay=settings.weight_decay,
+        fused=True,
     )
     curve: list[dict[str, float]] = []
     started, seen = time.monotonic(), 0
@@ -156,7 +164,14 @@ def train_model(
         optimiser.step()
         optimiser.zero_grad()
         seen += sum(len(e.tokens) for e in batch)
-        curve.append({"step": step, "seconds": round(elapsed, 1), "tokens": seen, "loss": round(loss.item(), 5)})
+        curve.append(
+            {
+                "step": step,
+                "seconds": round(elapsed, 1),
+                "tokens": seen,
+                "loss": round(loss.item(), 5),
+            }
+        )
         if step % 50 == 0:
             _LOG.info("step %d, %.0f s, %d tokens, loss %.4f", step, elapsed, seen, loss.item())
     return curve

@@ -7,8 +7,10 @@ from numpy.typing import NDArray
 
 from knee.anatomy import Bone, Side
 from tools.phantom.appearance import paint_image
+from tools.phantom.defects import paint_defect
 from tools.phantom.grid import DEMO_GRID, Grid
-from tools.phantom.lesions import paint_defect, paint_marrow
+from tools.phantom.hoffa import build_synovitis
+from tools.phantom.marrow import paint_marrow
 from tools.phantom.menisci import Menisci, MeniscusState, build_menisci
 from tools.phantom.model import KneeModel, build_model
 from tools.phantom.pathology import Pathology, Severity, draw_pathology
@@ -67,6 +69,10 @@ def build_knee(seed: int, side: Side, pathology: Pathology) -> SickKnee:
     state, menisci = _menisci(model, pathology)
     plates = {p.bone: paint_plate(model, p, pathology, seed) for p in model.plates()}
     spurs = tuple(place_spur(model, site, mm) for site, mm in pathology.osteophyte_mm.items())
+    tissue = build_soft_tissue(model, pathology.effusion_ml, pathology.acl_torn)
+    synovitis = build_synovitis(
+        model, tissue, pathology.hoffa_share, np.random.default_rng([seed, 7])
+    )
     return SickKnee(
         model=model,
         femur=plates[Bone.FEMUR],
@@ -76,8 +82,8 @@ def build_knee(seed: int, side: Side, pathology: Pathology) -> SickKnee:
         menisci=menisci,
         morphology=dict(pathology.morphology),
         spurs=spurs,
-        tissue=build_soft_tissue(model, pathology.effusion_ml, pathology.acl_torn),
-        hoffa_share=pathology.hoffa_share,
+        tissue=tissue,
+        synovitis=synovitis,
         acl_torn=pathology.acl_torn,
     )
 

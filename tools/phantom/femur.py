@@ -5,8 +5,6 @@ angle 0 points to the front, 90° down to the tibia, 180° to the back. Cartilag
 bone wedges inwards.
 """
 
-
-
 import numpy as np
 from scipy.interpolate import CubicSpline
 
@@ -23,11 +21,11 @@ TROCHLEA_PLANE_Y = {"medial": 18.5, "lateral": 17.0}
 POSTERIOR_PLANE_Y = -16.5
 """Central–posterior border: frontal plane at the posterior margin of the posterior horns."""
 
-_ANGLES_DEG = np.array([-90.0, -60.0, -30.0, 0.0, 30.0, 60.0, 90.0, 120.0, 150.0, 180.0, 210.0, 240.0])
-_MEDIAL_RADII = np.array([38.0, 38.0, 36.0, 35.5, 31.3, 25.2, 21.8, 22.4, 24.2, 25.6, 24.8, 24.0])
-_LATERAL_RADII = np.array([38.0, 38.0, 37.0, 37.0, 32.0, 25.0, 21.8, 22.2, 23.6, 24.6, 23.6, 23.0])
-
-
+_ANGLES_DEG = np.array(
+    [-90.0, -60.0, -30.0, 0.0, 30.0, 60.0, 90.0, 120.0, 150.0, 180.0, 210.0, 240.0]
+)
+_MEDIAL_RADII = np.array([25.0, 33.0, 35.5, 35.5, 31.3, 25.2, 21.8, 22.4, 24.2, 25.6, 24.8, 24.0])
+_LATERAL_RADII = np.array([25.0, 34.0, 37.0, 37.0, 32.0, 25.0, 21.8, 22.2, 23.6, 24.6, 23.6, 23.0])
 
 
 def _radius_along(angles: FloatArray, radii: np.ndarray, gain: float) -> FloatArray:
@@ -38,9 +36,28 @@ def _radius_along(angles: FloatArray, radii: np.ndarray, gain: float) -> FloatAr
 
 
 def _half_width(shape: KneeShape, degrees: FloatArray, lateral: bool) -> FloatArray:
-    """Half-width of the femur in the direction of an angle: narrower in front than at the sides."""
+    """Half-width of the articular surface in a direction: narrower in front than below."""
     front = 29.5 if lateral else 27.5
     return front + (shape.femur_half_width - front) * smoothstep(degrees, 5.0, 62.0)
+
+
+def _cut_corners(
+    shape: KneeShape, radius: FloatArray, x: FloatArray, angles: FloatArray
+) -> FloatArray:
+    """Bevels the bone in front (trochlear sides) and above (towards the shaft)."""
+    across = np.abs(x)[:, None]
+    front = np.where(x[:, None] > 0.0, 28.5, 26.5)
+    share = np.clip((across - front) / (shape.femur_half_width - front), 0.0, 1.0)
+    limits = (
+        (np.cos(angles)[None], 40.0 - 26.0 * share - AXIS_Y, share > 0.0),
+        (-np.sin(angles)[None], 34.0 - 0.9 * (across - 12.0), across > 12.0),
+    )
+    for toward, reach, bevelled in limits:
+        limit = np.where(bevelled & (toward > 0.05), reach / np.maximum(toward, 0.05), 1e3)
+        # A smooth minimum rounds the edge.
+        cut = (np.maximum(radius, 0.1) ** -9.0 + limit**-9.0) ** (-1.0 / 9.0)
+        radius = cut.astype(np.float32)
+    return radius
 
 
 def _surface(shape: KneeShape, x: FloatArray, angles: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -56,9 +73,9 @@ def _surface(shape: KneeShape, x: FloatArray, angles: FloatArray) -> tuple[Float
         _half_width(shape, degrees, lateral=False)[None],
         _half_width(shape, degrees, lateral=True)[None],
     )
-    centre = np.minimum(shape.condyle_x, width - 13.0)
+    centre = shape.condyle_x
     across = np.abs(x)[:, None]
-    outward = np.clip((across - centre) / (width - centre), 0.0, 1.0)
+    outward = np.clip((across - centre) / (shape.femur_half_width - centre), 0.0, 1.0)
     radius = crest * np.sqrt(np.maximum(1.0 - outward**3.5, 0.0))
 
     notch = (smoothstep(degrees, 58.0, 84.0) * (1.0 - smoothstep(degrees, 232.0, 255.0)))[None]
@@ -68,11 +85,12 @@ def _surface(shape: KneeShape, x: FloatArray, angles: FloatArray) -> tuple[Float
     inward = np.maximum(centre - across, 0.0)
     radius = radius - notch * np.minimum(inward**2 / 44.0, 4.0)
     half = shape.notch_half_width
-    wall = 1.0 - smoothstep(across, half - 1.3, half + 1.3)
-    roof = shape.notch_roof_radius
+    wall = 1.0 - smoothstep(across, half - 2.0, half + 1.3)
+    roof = shape.notch_roof_radius + 3.5 * np.minimum(across / half, 1.0) ** 2
     radius = radius + notch * wall * (np.minimum(radius, roof) - radius)
+    radius = _cut_corners(shape, radius.astype(np.float32), x, angles)
 
-    outer_margin = (centre + 0.74 * (width - centre)) - across
+    outer_margin = (width - 4.2) - across
     inner_margin = (across - half - 2.2) * notch + 14.0 * (1.0 - notch)
     return radius.astype(np.float32), np.minimum(outer_margin, inner_margin).astype(np.float32)
 
@@ -153,7 +171,7 @@ def polar(y: FloatArray, z: FloatArray) -> tuple[FloatArray, FloatArray]:
 def shaft_depth(x: FloatArray, y: FloatArray, z: FloatArray) -> FloatArray:
     """Returns how deep points lie inside the shaft, in mm (rough, negative outside)."""
     up = smoothstep(z, AXIS_Z + 2.0, 72.0)
-    half_x = 35.0 - 18.5 * up
+    half_x = 36.0 - 19.5 * smoothstep(z, AXIS_Z - 4.0, 66.0)
     half_y = 21.0 - 6.5 * up
     centre = 8.0 - 2.0 * up
     ratio = (np.abs(x / half_x) ** 2.4 + np.abs((y - centre) / half_y) ** 2.4) ** (1.0 / 2.4)

@@ -100,7 +100,11 @@ def _kept_share(
     """Width left by maceration, and the taper at the ends of the horns; 0 beyond them."""
     start, end = _HORN_ANGLES[side]
     kept = np.ones(degrees.shape)
-    for name, low, high in (("anterior", start, end), ("body", -start, start), ("posterior", -end, -start)):
+    for name, low, high in (
+        ("anterior", start, end),
+        ("body", -start, start),
+        ("posterior", -end, -start),
+    ):
         here = (degrees >= low) & (degrees <= high)
         kept[here] = state.kept.get(MeniscusPart(f"{side}_meniscus_{name}"), 1.0)
     reach = np.clip((end - np.abs(degrees)) / 14.0, 0.0, 1.0)
@@ -133,7 +137,10 @@ def build_menisci(
         present = (share > 0.0) & (share < 1.0) & (kept > 0.05)
         wedge = 6.6 * (0.12 + 0.88 * np.clip(share, 0.0, 1.0) ** 0.9)
         rounded = np.sqrt(np.clip(1.0 - ((share - 0.9) / 0.1).clip(0.0, 1.0) ** 2, 0.0, 1.0))
-        floor = rest.ravel()[here] + 0.1
+        # Beyond the cartilage the underside sags a little, it does not drop to the bone.
+        plate = here[tibia.cartilage.ravel()[here] > 0.0]
+        sag = float(rest.ravel()[plate].mean()) - 1.6
+        floor = np.maximum(rest.ravel()[here], sag) + 0.1
         room = np.maximum(femoral_floor.ravel()[here] - 0.15 - floor, 0.0)
         height = np.minimum(wedge, room) * rounded
         thick = present & (height > 0.35)

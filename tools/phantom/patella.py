@@ -19,7 +19,7 @@ class Patella:
 
     plate: Plate
     front: FloatArray
-    """y of the front surface over the plate's (x, z) table; below the back where there is no bone."""
+    """y of the front over the plate's (x, z) table; not above the back where there is no bone."""
     ridge_x: float
     centre_z: float
 

@@ -60,7 +60,7 @@ _BML_OF_LESION = {0: (0.0, 0.0), 1: (0.10, 0.28), 2: (0.38, 0.61), 3: (0.71, 0.8
 _DEFECT_SHARES = {1: (0.045, 0.06), 2: (0.15, 0.70), 3: (0.80, 0.95)}
 _OSTEOPHYTE_MM = {1: (1.6, 2.4), 2: (3.6, 4.4), 3: (5.6, 8.0)}
 _EXTRUSION_MM = {0: (-1.0, 1.4), 1: (2.4, 2.6), 2: (3.6, 4.4), 3: (5.6, 8.0)}
-_EFFUSION_ML = {0: (1.0, 2.2), 1: (4.0, 6.0), 2: (8.2, 11.5), 3: (15.0, 20.0)}
+_EFFUSION_ML = {0: (1.0, 2.2), 1: (4.0, 6.0), 2: (8.2, 11.5), 3: (14.2, 16.8)}
 _HOFFA_SHARES = {1: (0.08, 0.16), 2: (0.25, 0.40), 3: (0.50, 0.65)}
 """Targets that keep clear of the thresholds: 4 percentage points (0.10 of the smallest cartilage
 grade is too narrow: 4 points either side of 5 %), 0.6 mm (0.4 mm inside [2, 3) mm)."""
@@ -129,9 +129,9 @@ class PathologyPainter:
         if grade == 0:
             return None
         count = int(self._rng.choice([1, 2, 3], p=[0.45, 0.3, 0.25]))
-        common = [0.03, 0.07, 0.15, 0.75]
+        common = [0.02, 0.04, 0.10, 0.84]
         kind = int(self._rng.choice(4, p=[0.25] * 4 if self._balanced else common))
-        without_cyst = kind == 3 and self._rng.random() < 0.6
+        without_cyst = kind == 3 and self._rng.random() < 0.75
         share = 1.0 if without_cyst else self.between(_BML_OF_LESION[kind], 0.0)
         return MarrowLesion(self.between(_BML_SHARES[grade], 0.035), count, share)
 

@@ -93,4 +93,4 @@ def sample(table: FloatArray, row: FloatArray, column: FloatArray) -> FloatArray
     at = i * width + j
     low = flat[at] * (1.0 - t) + flat[at + 1] * t
     high = flat[at + width] * (1.0 - t) + flat[at + width + 1] * t
-    return low * (1.0 - s) + high * s
+    return (low * (1.0 - s) + high * s).astype(np.float32, copy=False)

@@ -6,17 +6,6 @@ and agreement with them is self-consistency, not accuracy (RULES 10).
 """
 
 from bisect import bisect_left, bisect_right
-from enum import StrEnum
-
-
-class Basis(StrEnum):
-    """Where a scale's numbers come from."""
-
-    MOAKS = "moaks"
-    CALIBRATED = "calibrated"
-    DRAWN = "drawn"
-    """No scale: the phantom draws the finding or does not."""
-
 
 BML_CUTS_PERCENT = (33.0, 66.0)
 """MOAKS: none, < 33 %, 33–66 %, > 66 % of the subregion's volume; also for % of lesion."""

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knee.anatomy import MeniscusPart
+from tools.phantom.hoffa import HoffaSynovitis
 from tools.phantom.menisci import Menisci, MeniscusState
 from tools.phantom.model import KneeModel
 from tools.phantom.plate import Plate
@@ -22,7 +23,7 @@ class SickPlate:
     thickness: FloatArray
     """Cartilage that is left, knee-frame mm, over the plate's table."""
     lesions: NDArray[np.uint8]
-    """`lesions.NO_LESION`, `BML` or `CYST` over (u, v, layer)."""
+    """`marrow.NO_LESION`, `BML` or `CYST` over (u, v, layer)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +39,13 @@ class SickKnee:
     morphology: dict[MeniscusPart, int]
     spurs: tuple[Spur, ...]
     tissue: SoftTissue
-    hoffa_share: float
+    synovitis: HoffaSynovitis | None
     acl_torn: bool
+
+    @property
+    def hoffa_percent(self) -> float:
+        """Share of the fat pad with high signal, in per cent."""
+        return 0.0 if self.synovitis is None else self.synovitis.percent
 
     def sick_plates(self) -> tuple[SickPlate, SickPlate, SickPlate]:
         """Returns femur, tibia and patella."""

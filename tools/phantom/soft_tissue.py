@@ -1,4 +1,4 @@
-"""Ligaments, tendons, fat pad and joint fluid of one knee, in the knee frame."""
+"""Ligaments, tendons and joint fluid of one knee, in the knee frame."""
 
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from tools.phantom.tibia import outline_depth
 TORN_ACL_STUMP = 0.3
 """Share of its course that is left of a completely torn ACL, at the tibia."""
 
-_RECESS_HALF_WIDTH, _RECESS_HALF_HEIGHT = 32.0, 21.0
+_RECESS_HALF_WIDTH, _RECESS_HALF_HEIGHT = 33.0, 23.0
 _PREFEMORAL_FAT = 1.5
 
 
@@ -32,7 +32,7 @@ class Band(NamedTuple):
         for start, end in zip(self.course[:-1], self.course[1:], strict=True):
             step = end - start
             length = float(step @ step)
-            along = ((x - start[0]) * step[0] + (y - start[1]) * step[1] + (z - start[2]) * step[2])
+            along = (x - start[0]) * step[0] + (y - start[1]) * step[1] + (z - start[2]) * step[2]
             t = np.clip(along / length, 0.0, 1.0)
             across = (
                 ((x - start[0] - t * step[0]) * squeeze) ** 2
@@ -61,7 +61,7 @@ class Recess(NamedTuple):
 
 
 class SoftTissue(NamedTuple):
-    """Everything that is neither bone, cartilage nor meniscus."""
+    """Ligaments, tendons and fluid."""
 
     acl: Band
     pcl: Band
@@ -75,19 +75,21 @@ class SoftTissue(NamedTuple):
 def build_recess(model: KneeModel) -> Recess:
     """Returns the suprapatellar recess over the front of the femur."""
     u = np.arange(-36.0, 36.01, 1.0, dtype=np.float32)
-    v = np.arange(20.0, 82.01, 1.0, dtype=np.float32)
+    v = np.arange(16.0, 82.01, 1.0, dtype=np.float32)
     ahead = np.arange(0.0, 50.01, 0.5, dtype=np.float32)
     x, z, y = (a.astype(np.float32) for a in np.meshgrid(u, v, ahead, indexing="ij"))
     angle, radius = polar(y, z)
     row, column = model.femur.index_of(x, angle)
     outer = sample(model.femur.surface + model.femur.cartilage, row, column)
     solid = (radius < outer) | (shaft_depth(x, y, z) > 0.0)
-    back = np.where(solid, y, 0.0).max(axis=2) + _PREFEMORAL_FAT * smoothstep(v, 44.0, 52.0)[None]
+    fat = _PREFEMORAL_FAT * smoothstep(v, 44.0, 52.0)[None]
+    back = (np.where(solid, y, 0.0).max(axis=2) + fat).astype(np.float32)
     top = model.shape.patella_z + 13.0
     ratio = ((u[:, None] - 1.0) / _RECESS_HALF_WIDTH) ** 2 + (
         (v[None] - top) / _RECESS_HALF_HEIGHT
     ) ** 2
-    profile = np.maximum(1.0 - ratio, 0.0) ** 0.6
+    # Beside the shaft the wall falls away: the recess ends there.
+    profile = np.maximum(1.0 - ratio, 0.0) ** 0.6 * smoothstep(back, 10.0, 15.0)
     return Recess(u, v, back.astype(np.float32), profile.astype(np.float32))
 
 
@@ -116,7 +118,9 @@ def _bands(model: KneeModel, recess: Recess, distension: float, acl_torn: bool) 
     acl = np.array([[1.5, 9.0, 0.0], [3.5, 3.0, 9.0], [half - 2.0, -8.0, 21.0]])
     if acl_torn:
         acl = np.stack([acl[0], acl[0] + TORN_ACL_STUMP * (acl[2] - acl[0])])
-    pcl = np.array([[0.0, -21.0, -7.0], [-1.5, -18.0, 4.0], [-3.5, -10.0, 12.5], [-half + 2.5, 1.0, 16.0]])
+    pcl = np.array(
+        [[0.0, -21.0, -7.0], [-1.5, -18.0, 4.0], [-3.5, -10.0, 12.5], [-half + 2.5, 1.0, 16.0]]
+    )
     return SoftTissue(
         acl=Band(acl, 4.6, 3.6),
         pcl=Band(pcl, 5.0, 4.2),
@@ -179,18 +183,3 @@ def effusion_ml(model: KneeModel, tissue: SoftTissue) -> float:
     """Returns the volume of the fluid drawn in the recess, in real mL."""
     block = _fluid_block(model, tissue.recess)
     return _block_ml(block, tissue.distension) * model.pose.scale**3
-
-
-def fat_pad(
-    model: KneeModel, tissue: SoftTissue, x: FloatArray, y: FloatArray, z: FloatArray
-) -> NDArray[np.bool_]:
-    """Returns which points lie in Hoffa's fat pad's outline (the bones are cut out later)."""
-    top, bottom = tissue.patellar_tendon.course[0], tissue.patellar_tendon.course[-1]
-    t = np.clip((top[2] - z) / (top[2] - bottom[2]), 0.0, 1.0)
-    tendon_y = top[1] + t * (bottom[1] - top[1])
-    width = 23.0 - 7.0 * t
-    high, low = model.shape.patella_z - 9.0, -20.0
-    taper = np.clip((z - low) / 8.0, 0.0, 1.0)
-    inner = np.where(z > 6.0, 15.0, 19.0) + 6.0 * (np.abs(x) / 24.0) ** 2
-    within = (np.abs(x) < width * np.sqrt(taper)) & (z > low) & (z < high + 2.0)
-    return within & (y > inner) & (y < tendon_y)

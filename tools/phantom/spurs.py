@@ -85,7 +85,7 @@ def place_spur(model: KneeModel, site: OsteophyteSite, height_mm: float) -> Spur
     """
     height = height_mm / model.pose.scale
     bone, first, *rest = site.value.split("_")
-    x_axis, z_axis = np.eye(3)[0], np.eye(3)[2]
+    x_axis = np.eye(3)[0]
     sign = -1.0 if first == "medial" else 1.0
     if bone == "femur":
         centre = _femoral_margin(model, sign, rest[0])

@@ -90,7 +90,11 @@ def _subregions(x: FloatArray, y: FloatArray, cartilage: FloatArray) -> NDArray[
         low, high = float(y[plate].min()), float(y[plate].max())
         third = (high - low) / 3.0
         inner.append(float(np.abs(x[plate]).min()))
-        for name, start in (("posterior", low), ("central", low + third), ("anterior", high - third)):
+        for name, start in (
+            ("posterior", low),
+            ("central", low + third),
+            ("anterior", high - third),
+        ):
             part = plate & (y >= start)
             number[part] = SUBREGIONS.index(Subregion(f"tibia_{side}_{name}"))
     between = (x > -inner[0]) & (x < inner[1]) & (np.abs(y - SPINE_Y) < 13.0)
@@ -140,4 +144,6 @@ def fit_tibia(shape: KneeShape, plate: Plate, femoral_floor: FloatArray) -> Plat
         gone = outline_depth(shape, x, plate.points[..., 1], np.full_like(x, -depth)) < 0.0
         reach = np.where(gone, np.minimum(reach, depth + height), reach)
     points = np.stack([x, plate.points[..., 1], height], axis=-1)
-    return replace(plate, surface=height, points=points, max_depth=np.maximum(reach, 0.0).astype(np.float32))
+    return replace(
+        plate, surface=height, points=points, max_depth=np.maximum(reach, 0.0).astype(np.float32)
+    )

@@ -47,6 +47,7 @@ class Tissue(IntEnum):
     VESSEL = 43
     JOINT_GAP = 44
     RETINACULUM = 45
+    SYNOVIUM = 46
 
 
 N_CODES = 64
@@ -108,10 +109,11 @@ SIGNALS: dict[Tissue, Appearance] = {
     Tissue.PATELLA_CORTEX: _CORTEX,
     Tissue.FIBULA_CORTEX: _CORTEX,
     Tissue.FAT: Appearance(72.0, 10.0),
-    Tissue.MUSCLE: Appearance(122.0, 12.0),
+    Tissue.MUSCLE: Appearance(132.0, 12.0),
     Tissue.SKIN: Appearance(96.0, 8.0),
-    Tissue.VESSEL: Appearance(238.0, 12.0),
-    Tissue.JOINT_GAP: Appearance(250.0, 20.0),
+    Tissue.VESSEL: Appearance(205.0, 12.0),
+    Tissue.JOINT_GAP: Appearance(215.0, 24.0),
+    Tissue.SYNOVIUM: Appearance(108.0, 24.0),
     Tissue.RETINACULUM: Appearance(40.0, 8.0),
 }
 

@@ -1,8 +1,6 @@
-"""Bone marrow lesions and cartilage defects, painted on a plate's tables.
+"""Bone marrow lesions, painted on a plate's table over (u, v, depth).
 
-Each lesion is a sub-level set of a wobbling distance field, cut at the level that encloses the
-target share of its subregion; so shares are met for any shape, and what was met is summed from the
-same tables.
+What was drawn is measured by summing the same table over the subregion's wedge.
 """
 
 from typing import NamedTuple
@@ -13,7 +11,8 @@ from scipy import ndimage
 
 from knee.anatomy import Bone
 from tools.phantom.femur import AXIS_Y, AXIS_Z
-from tools.phantom.pathology import CartilageDefect, MarrowLesion
+from tools.phantom.fields import level_at, spread_seeds, wobble
+from tools.phantom.pathology import MarrowLesion
 from tools.phantom.plate import Plate
 from tools.phantom.shape import FloatArray
 
@@ -41,45 +40,13 @@ def _points_below(plate: Plate, cells: _Cells, depths: FloatArray) -> FloatArray
     surface = plate.points[cells.rows, cells.columns][:, None, :]
     if plate.bone is Bone.FEMUR:
         radius = plate.surface[cells.rows, cells.columns][:, None, None]
-        axis = np.stack([surface[..., 0], surface[..., 0] * 0 + AXIS_Y, surface[..., 0] * 0 + AXIS_Z], -1)
+        axis = np.stack(
+            [surface[..., 0], surface[..., 0] * 0 + AXIS_Y, surface[..., 0] * 0 + AXIS_Z], -1
+        )
         share = depths[None, :, None] / np.maximum(radius, 1.0)
         return (surface + (axis - surface) * share).astype(np.float32)
     inwards = [0.0, 0.0, -1.0] if plate.bone is Bone.TIBIA else [0.0, 1.0, 0.0]
     return (surface + depths[None, :, None] * np.array(inwards, np.float32)).astype(np.float32)
-
-
-def _wobble(rng: np.random.Generator, points: FloatArray) -> FloatArray:
-    """A smooth field of about ±1, with waves of 8–20 mm."""
-    total = np.zeros(points.shape[:-1], np.float32)
-    for _ in range(4):
-        direction = rng.normal(size=3)
-        wave = 2.0 * np.pi * direction / np.linalg.norm(direction) / rng.uniform(8.0, 20.0)
-        total += np.sin(points @ wave.astype(np.float32) + rng.uniform(0.0, 6.28))
-    return total / 2.0
-
-
-def _spread_seeds(rng: np.random.Generator, points: FloatArray, count: int) -> FloatArray:
-    """Centres among candidate points, as far apart as a few tries find; shape (count, 3)."""
-    middle = points.mean(axis=0)
-    if count == 1:
-        near = np.argsort(np.linalg.norm(points - middle, axis=1))
-        return points[near[rng.integers(0, max(near.size // 4, 1))]][None]
-    best, widest = points[:count], -1.0
-    for _ in range(40):
-        chosen = points[rng.choice(points.shape[0], count, replace=False)]
-        apart = np.linalg.norm(chosen[:, None] - chosen[None], axis=2)
-        nearest = float(apart[~np.eye(count, dtype=bool)].min())
-        if nearest > widest:
-            best, widest = chosen, nearest
-    # Off the corners, towards the middle.
-    return (best + 0.25 * (middle - best)).astype(np.float32)
-
-
-def _level_at(field: FloatArray, weights: FloatArray, wanted: float) -> float:
-    """The level below which a field encloses the wanted total weight."""
-    order = np.argsort(field, kind="stable")
-    reached = np.cumsum(weights[order])
-    return float(field[order[min(int(np.searchsorted(reached, wanted)), order.size - 1)]])
 
 
 def paint_marrow(
@@ -106,14 +73,14 @@ def paint_marrow(
     weights = plate.wedge_weights(cells.rows, cells.columns)
     shallow = (depths > 2.0) & (depths < 8.0)
     candidates = points[:, shallow][weights[:, shallow] > 0.0]
-    wobble = 1.3 * _wobble(rng, points)
+    bumps = 1.3 * wobble(rng, points)
     wanted = lesion.share * float(weights.sum())
     field = np.zeros(weights.shape, np.float32)
     for count in range(lesion.count, 0, -1):
-        seeds = _spread_seeds(rng, candidates, count)
+        seeds = spread_seeds(rng, candidates, count)
         apart = np.linalg.norm(points[:, :, None, :] - seeds[None, None], axis=3)
         apart.sort(axis=2)
-        field = (apart[..., 0] + wobble).astype(np.float32)
+        field = (apart[..., 0] + bumps).astype(np.float32)
         if count == 1:
             break
         field[apart[..., 1] - apart[..., 0] < _WALL_MM / scale] = np.inf
@@ -123,12 +90,12 @@ def paint_marrow(
     open_cells = np.isfinite(field)
     inner, level = field[open_cells], weights[open_cells]
     part = np.zeros(weights.shape, np.uint8)
-    part[field <= _level_at(inner, level, wanted)] = BML
+    part[field <= level_at(inner, level, wanted)] = BML
     cyst = (1.0 - lesion.bml_share) * wanted
     if lesion.bml_share <= 0.0:
         part[part == BML] = CYST
     elif lesion.bml_share < 1.0:
-        part[field <= _level_at(inner, level, cyst)] = CYST
+        part[field <= level_at(inner, level, cyst)] = CYST
     table[cells.rows, cells.columns] = part
     _heal_splinters(plate, number, scale, table)
 
@@ -163,7 +130,7 @@ class MarrowExtent(NamedTuple):
     """What a subregion's lesion table holds."""
 
     percent_of_wedge: float
-    count: int
+    n_lesions: int
     percent_bml: float
     """Of the lesion; 0 where there is none."""
 
@@ -182,44 +149,3 @@ def measure_marrow(
     _, volumes = _split(plate, cells, table, scale)
     count = int((volumes > 0.0).sum())
     return MarrowExtent(100.0 * lesion / float(weights.sum()), count, 100.0 * bml / lesion)
-
-
-def paint_defect(
-    plate: Plate,
-    number: int,
-    defect: CartilageDefect,
-    thickness: FloatArray,
-    rng: np.random.Generator,
-) -> None:
-    """Thins the cartilage of a subregion in place; `thickness` has the plate's table shape."""
-    cells = np.nonzero(plate.subregion == number)
-    points = plate.points[cells]
-    areas = plate.area[cells]
-    seeds = _spread_seeds(rng, points, 1 if defect.share < 0.12 else int(rng.integers(1, 3)))
-    apart = np.linalg.norm(points[:, None] - seeds[None], axis=2).min(axis=1)
-    field = (apart + 0.9 * _wobble(rng, points)).astype(np.float32)
-    total = float(areas.sum())
-    lost = field <= _level_at(field, areas, defect.share * total)
-    part = thickness[cells]
-    part[lost] *= defect.thin_factor
-    if defect.full_share > 0.0:
-        part[field <= _level_at(field, areas, defect.full_share * total)] = 0.0
-    thickness[cells] = part
-
-
-class DefectExtent(NamedTuple):
-    """Shares of a subregion's surface, in per cent."""
-
-    percent_any: float
-    percent_full: float
-
-
-def measure_defect(plate: Plate, number: int, thickness: FloatArray) -> DefectExtent:
-    """Returns the shares of a subregion's surface with any and with full-thickness loss."""
-    cells = np.nonzero(plate.subregion == number)
-    areas = plate.area[cells]
-    left = thickness[cells] / plate.cartilage[cells]
-    total = float(areas.sum())
-    lost = float(areas[left < 0.99].sum())
-    gone = float(areas[left <= 0.0].sum())
-    return DefectExtent(100.0 * lost / total, 100.0 * gone / total)

@@ -1,0 +1,1 @@
+"""Deterministic checks of a draft: pure functions, versioned, without network or randomness."""

@@ -1,0 +1,132 @@
+"""What the text says and what `grades` says are the same, and no step denies another."""
+
+import re
+
+from agents.checks.context import Material, StepProse, issue, quote
+from agents.checks.grade_mentions import GradeMention, find_grade_mentions
+from agents.checks.terms import NOUNS, SIZE_WORDS, SOUND, Polarity, clauses, polarity
+from knee.answers import StepName
+from knee.moaks import Component, Feature, ScaleType
+from knee.records import CheckIssue
+
+_SOUND_WORDS = r"normal|intact|unremarkable|preserved|healthy|physiologic(?:al)?|smooth"
+_NOUNS = {key: re.compile(rf"\b(?:{pattern})") for key, pattern in NOUNS.items()}
+_SOUND = {
+    key: re.compile(
+        rf"\b(?:{pattern})\s+(?:is|are|appears?|looks?|remains?)\s+(?:\w+ly\s+)?(?:{_SOUND_WORDS})\b"
+        rf"|(?<!not )(?<!from )\b(?:intact|unremarkable|preserved|healthy|physiologic(?:al)?)"
+        rf"\s+(?:{pattern})\b"
+    )
+    for key, pattern in SOUND.items()
+}
+_LOOKED_AT = (StepName.OBSERVE, StepName.MEASURE, StepName.CONCLUDE)
+"""`apply_scale` explains the scale and may speak of grades that do not apply."""
+_REASONS = {
+    "grade_not_asked": "is not asked",
+    "grade_text_mismatch": "is not what `grades` says",
+}
+_BEFORE = re.compile(r"([\w-]+)(?:-sized|\s+(?:bony|marginal|joint|in size))?\s+$")
+_AFTER = re.compile(r"\s+(?:is|appears|looks)\s+([\w-]+)\b")
+_MARKED = re.compile(r"\b(?:significant|pathologic\w*|marked|severe|definite|large)\s+$")
+
+
+def check_consistency(material: Material) -> list[CheckIssue]:
+    """Returns issues for grades in the text that are not `grades`', and for contradictions."""
+    found = _mentions(material) + _not_stated(material)
+    for step in material.steps:
+        if step.name in _LOOKED_AT:
+            found += _contradictions(step, material)
+    return found
+
+
+def _mentions(material: Material) -> list[CheckIssue]:
+    asked, grades = material.context.asked, material.draft.grades
+    found: list[CheckIssue] = []
+    for step in material.steps:
+        for mention in find_grade_mentions(step.prose, asked):
+            code = None if mention.of_scale else _mention_problem(mention, grades)
+            if code is not None:
+                words = quote(step.prose[mention.start : mention.end])
+                reason = _REASONS[code]
+                found.append(issue("consistency", code, f"{step.name.value}: {words} {reason}"))
+                break
+    return found
+
+
+def _mention_problem(mention: GradeMention, grades: dict[Component, int]) -> str | None:
+    if mention.component is not None and mention.component not in grades:
+        return "grade_not_asked"
+    named = list(mention.values)
+    if len(named) > 1 and len(named) == len(grades):
+        right = named == list(grades.values())
+    elif mention.component is not None and len(named) == 1:
+        right = named == [grades[mention.component]]
+    else:
+        right = set(named) <= set(grades.values())
+    return None if right else "grade_text_mismatch"
+
+
+def _not_stated(material: Material) -> list[CheckIssue]:
+    """Ordinal and counted grades are named in `conclude`; yes/no and named ones may be in words."""
+    question, asked = material.context.question, material.context.asked
+    mentions = find_grade_mentions(material.step(StepName.CONCLUDE).prose, asked)
+    named = [m for m in mentions if not m.of_scale]
+    listed = any(len(m.values) == len(asked) and len(asked) > 1 for m in named)
+    missing = [
+        c.value
+        for c in asked
+        if question.scale(c).scale_type in (ScaleType.ORDINAL, ScaleType.COUNT)
+        and not listed
+        and not any(m.component is c for m in named)
+    ]
+    if not missing:
+        return []
+    message = f"conclude: name the grade of {', '.join(missing)}, as in `grades`"
+    return [issue("consistency", "grade_not_stated", message)]
+
+
+def _contradictions(step: StepProse, material: Material) -> list[CheckIssue]:
+    feature = material.context.question.feature
+    for component, grade in material.draft.grades.items():
+        key = (feature, component)
+        for clause in clauses(step.prose):
+            code = _clause_problem(clause, key, grade)
+            if code is not None:
+                message = f"{step.name.value}: {quote(clause)} contradicts `grades`"
+                return [issue("consistency", code, message)]
+    return []
+
+
+def _clause_problem(clause: str, key: tuple[Feature, Component], grade: int) -> str | None:
+    sound = _SOUND.get(key)
+    if sound is not None and grade > 0 and sound.search(clause):
+        return "denies_finding"
+    noun = _NOUNS.get(key)
+    if noun is None:
+        return None
+    for match in noun.finditer(clause):
+        said = polarity(clause, match)
+        if said is Polarity.DENIED and grade > 0:
+            return "denies_finding"
+        if said is Polarity.AFFIRMED and grade == 0 and _claims_grade(clause, match, key[0]):
+            return "asserts_finding"
+        if said is not Polarity.DENIED and _size_word_differs(clause, match, key[0], grade):
+            return "size_word_mismatch"
+    return None
+
+
+def _claims_grade(clause: str, match: re.Match[str], feature: Feature) -> bool:
+    """Whether an affirmed noun means a grade above 0: some are measured below the first cut-off."""
+    if feature in (Feature.EXTRUSION, Feature.OSTEOPHYTE, Feature.EFFUSION_SYNOVITIS):
+        return _MARKED.search(clause[: match.start()]) is not None
+    return True
+
+
+def _size_word_differs(clause: str, match: re.Match[str], feature: Feature, grade: int) -> bool:
+    words = SIZE_WORDS.get(feature)
+    if words is None:
+        return False
+    before = _BEFORE.search(clause[: match.start()])
+    after = _AFTER.match(clause, match.end())
+    said = [words[m[1]] for m in (before, after) if m is not None and m[1] in words]
+    return any(value != grade for value in said)

@@ -1,0 +1,154 @@
+"""What a check is given, and how it reports."""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import cached_property
+
+from knee.answers import Draft, StepName
+from knee.calibration import Calibration, rule_for
+from knee.findings import Finding, Measurement, MeasurementName
+from knee.moaks import Component, GradeRule
+from knee.questions import Question
+from knee.records import CheckIssue, CheckSeverity
+
+CHECK_VERSIONS: dict[str, int] = {
+    "schema": 1,
+    "length": 1,
+    "scale": 1,
+    "combinations": 1,
+    "steps": 1,
+    "box": 1,
+    "laterality": 1,
+    "region": 1,
+    "feature": 1,
+    "numbers": 1,
+    "citations": 1,
+    "grade_follows": 1,
+    "consistency": 1,
+    "prompt_copy": 1,
+    "leak": 1,
+    "compare": 1,
+}
+"""Every check and its version; a change of what a check accepts raises the version."""
+
+_DASHES = re.compile("[\u2010-\u2015\u2212]")
+_PLUS_MINUS = re.compile(r"\+\s*/\s*-")
+_SNAKE = re.compile(r"[a-z0-9]+(?:_[a-z0-9]+)+")
+_MEASUREMENT_NAMES = frozenset(name.value for name in MeasurementName)
+
+
+@dataclass(frozen=True)
+class CheckContext:
+    """What an answer is held against; holds no clinician's grade."""
+
+    question: Question
+    """The question."""
+    finding: Finding
+    """The finding that the prompt showed."""
+    asked: tuple[Component, ...]
+    """The asked components, in MOAKS' order."""
+    side: str
+    """`right` or `left`."""
+    is_follow_up: bool
+    """Whether the visit is after baseline."""
+    shape: tuple[int, int, int]
+    """Array shape as stored, in voxels."""
+    slice_axis: int
+    """Stored array axis (0-2) that runs left-right."""
+    calibration: Calibration | None
+    """Fitted cut-offs, None when the run has none."""
+    prompt_text: str
+    """The rendered prompt, for the copied-prompt check; may be empty."""
+    sequence: str
+    """MRI sequence; a text may name it."""
+
+    @cached_property
+    def rules(self) -> dict[Component, GradeRule]:
+        """The rule of each asked component that has one."""
+        rules = {c: rule_for(self.question.feature, c, self.calibration) for c in self.asked}
+        return {component: rule for component, rule in rules.items() if rule is not None}
+
+    @cached_property
+    def measured(self) -> dict[str, Measurement]:
+        """Measurements of the finding by name."""
+        return {m.name.value: m for m in self.finding.measurements}
+
+    def carrier(self, component: Component) -> Measurement | None:
+        """Returns the measurement that carries a component's grade, None without one."""
+        rule = self.rules.get(component)
+        if rule is not None and rule.measurement in self.measured:
+            return self.measured[rule.measurement]
+        named = self.finding.evidence_for(component).measurement
+        return None if named is None else self.measured.get(named.value)
+
+
+@dataclass(frozen=True)
+class StepProse:
+    """A step's text, prepared once for all checks."""
+
+    name: StepName
+    """Which step."""
+    text: str
+    """Lower case, NFKC, plain dashes; the ids of measurements stand as written."""
+    prose: str
+    """The same with ids of measurements masked and other underscores opened to spaces."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """One parsed draft with everything that the checks look at."""
+
+    draft: Draft
+    """The parsed answer."""
+    context: CheckContext
+    """What it is held against."""
+    steps: tuple[StepProse, ...]
+    """Prepared texts in the order written."""
+
+    def step(self, name: StepName) -> StepProse:
+        """Returns a step's prepared text; the parser guarantees that each is there."""
+        return next(step for step in self.steps if step.name is name)
+
+
+def prepare(draft: Draft, context: CheckContext) -> Material:
+    """Returns the material of a draft: texts folded to one spelling."""
+    steps: list[StepProse] = []
+    for step in draft.steps:
+        text = fold(step.text).replace(context.sequence.lower(), " ")
+        steps.append(StepProse(step.name, text, _SNAKE.sub(_open_id, text)))
+    return Material(draft, context, tuple(steps))
+
+
+def fold(text: str) -> str:
+    """Returns `text` in lower case, NFKC, with plain dashes, quotes and `±`.
+
+    Example:
+        >>> fold("1843 mm³ – 2 +/- 1")
+        '1843 mm3 - 2 ± 1'
+    """
+    plain = unicodedata.normalize("NFKC", text).lower()
+    return _PLUS_MINUS.sub("±", _DASHES.sub("-", plain).replace("\u2019", "'"))
+
+
+def _open_id(match: re.Match[str]) -> str:
+    return " · " if match[0] in _MEASUREMENT_NAMES else match[0].replace("_", " ")
+
+
+def issue(
+    check: str, code: str, message: str, severity: CheckSeverity = CheckSeverity.FAIL
+) -> CheckIssue:
+    """Returns an issue of a check in its present version."""
+    return CheckIssue(
+        check=check,
+        version=CHECK_VERSIONS[check],
+        code=code,
+        severity=severity,
+        message=message,
+    )
+
+
+def quote(text: str, limit: int = 60) -> str:
+    """Returns a short quotation of a draft's own words for a message."""
+    plain = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return repr(plain if len(plain) <= limit else plain[: limit - 1] + "…")

@@ -1,0 +1,85 @@
+"""No instructions of the prompt in the draft, and no sign of a known label."""
+
+import re
+from functools import lru_cache
+
+from agents.checks.context import CheckContext, Material, fold, issue, quote
+from knee.records import CheckIssue
+
+WINDOW_WORDS = 10
+"""A run this long of the prompt's own words is copied, scale wording and findings aside."""
+_STRIDE = 3
+_WORD = re.compile(r"[^\W]+")
+_LEAK = re.compile(
+    r"(?:clinician|radiologist|reader|expert|annotator|rater)s?'?s?\s+(?:grades?|graded|scores?|scored|reads?"
+    r"|label|assessment|reading|opinion|says|gave)"
+    r"|(?:graded|scored|read|assigned|labelled|labeled|given)\s+by\s+(?:the\s+|an?\s+)?"
+    r"(?:clinician|radiologist|reader|expert|annotator|rater)"
+    r"|according to (?:the |a )?(?:reference|label|clinician|reader|radiologist|answer|expert"
+    r"|ground|annotation|table)"
+    r"|ground[- ]truth|gold standard|reference (?:grade|standard|label|read|answer|score)"
+    r"|(?:correct|expected|true|target|known|official|actual|right) (?:grade|answer|label|score)"
+    r"|answer key|rule[- ]based grade|\blabell?ed (?:as )?grade|the label (?:is|says)"
+    r"|as an ai\b|language model|(?:the|this|my) (?:prompt|instructions?)\b"
+    r"|previous (?:answer|attempt|draft)"
+    r"|moaks (?:table|read)\b"
+)
+
+
+def check_prompt_copy(material: Material) -> list[CheckIssue]:
+    """Returns an issue when a step holds a long run of the prompt's own words.
+
+    The words of scales, the region's name and measurements may be repeated: they are what a draft
+    is meant to cite. A prompt's line ends break a run, so that copied items are judged line by
+    line.
+    """
+    context = material.context
+    if not context.prompt_text:
+        return []
+    haystack = _haystack(context.prompt_text)
+    for step in material.steps:
+        text = step.text
+        for allowed in _allowed(context):
+            text = text.replace(allowed, " \n ")
+        for line in text.split("\n"):
+            words = _WORD.findall(line)
+            copied = _copied_run(words, haystack)
+            if copied is not None:
+                message = f"{step.name.value}: {quote(copied)} is copied from the prompt"
+                return [issue("prompt_copy", "prompt_copied", f"{message}; use your own words")]
+    return []
+
+
+def check_leak(material: Material) -> list[CheckIssue]:
+    """Returns an issue for each step that speaks of a label, a reader's grade or the prompt."""
+    found: list[CheckIssue] = []
+    for step in material.steps:
+        match = _LEAK.search(step.prose)
+        if match is not None:
+            message = f"{step.name.value}: {quote(match[0])}: reason from the findings alone"
+            found.append(issue("leak", "label_leak", message))
+    return found
+
+
+@lru_cache(maxsize=256)
+def _haystack(prompt_text: str) -> str:
+    lines = (" ".join(_WORD.findall(line)) for line in fold(prompt_text).splitlines())
+    return " " + " | ".join(lines) + " "
+
+
+def _allowed(context: CheckContext) -> list[str]:
+    wordings = [
+        fold(text)
+        for component in context.asked
+        for text in context.question.scale(component).wording.values()
+    ]
+    return sorted({*wordings, fold(context.question.region_name)}, key=len, reverse=True)
+
+
+def _copied_run(words: list[str], haystack: str) -> str | None:
+    last = len(words) - WINDOW_WORDS
+    for n in sorted({*range(0, last + 1, _STRIDE), max(last, 0)}) if last >= 0 else ():
+        window = " ".join(words[n : n + WINDOW_WORDS])
+        if f" {window} " in haystack:
+            return window
+    return None

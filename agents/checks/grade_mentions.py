@@ -1,0 +1,107 @@
+"""Finds the grades that a text names, and of which component."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from agents.checks.numerals import WORD_VALUES
+from knee.moaks import Component
+
+_NAMES: dict[Component, str] = {
+    Component.SIZE: r"size",
+    Component.NUMBER: r"number",
+    Component.PERCENT_BML: r"(?:percent(?:age)?|%)[ -]?bml|bml percent(?:age)?"
+    r"|share of (?:the )?lesion",
+    Component.FULL_THICKNESS: r"full[ -]thickness|depth",
+    Component.MORPHOLOGY: r"morphology",
+    Component.PRESENCE: r"presence",
+    Component.TEAR_LOCATION: r"tear location",
+    Component.COMPLETE_TEAR: r"complete tear",
+    Component.BML_CYST: r"bml[ /-](?:or )?cyst",
+    Component.REPAIR: r"repair",
+    Component.SIGNAL_ABNORMALITY: r"signal abnormality",
+}
+_ROMAN = {"i": 1, "ii": 2, "iii": 3, "iv": 4, "v": 5}
+_VALUE = rf"-?\d+|{'|'.join(WORD_VALUES)}|iii|ii|iv|i|v"
+_NO_UNIT = r"(?![\w%]|\.\d|\s*(?:%|mm|ml|percent|per cent|lesions?|bmls?|foci))"
+_COMPONENT = "|".join(f"(?P<c{n}>{pattern})" for n, pattern in enumerate(_NAMES.values()))
+_COMPONENTS = tuple(_NAMES)
+_FILL = (
+    r"(?:[\s,:=(-]+(?:loss|score|scores|scored|component|is|as|at|gets|get|receives|has|of|the|this|lesions?|are"
+    r"|falls|fall|in|into|to|given|rated|graded|cartilage|defect|share))*[\s,:=(-]*"
+)
+_LEAD = rf"(?:\b(?:{_COMPONENT}){_FILL})?"
+_GRADE = re.compile(
+    rf"{_LEAD}\bgrade[sd]?\b\s*(?:is|are|of|as|at|=|:)?\s*\(?(?P<value>{_VALUE}){_NO_UNIT}"
+    rf"(?P<more>(?:\s*(?:,|and|/|, and)\s*(?:\d+){_NO_UNIT}(?!\s*(?:for|in)\b))*)"
+)
+_DIRECT = re.compile(
+    rf"\b(?:{_COMPONENT})(?:\s+(?:loss|score|share))?\s*(?:is|=|:|as|gets|scores?)?\s*"
+    rf"(?P<value>-?\d+){_NO_UNIT}"
+)
+_AFTER = re.compile(rf"\s*\(?(?:for|in|on|of)?\s*(?:the\s+)?(?:{_COMPONENT})\b(?!{_FILL}\bgrade)")
+_SCALE_BEFORE = re.compile(
+    r"(?:(?:cut-?offs?|thresholds?|limits?|edges?|range|interval|band|criteri(?:on|a)|definition|bounds?)"
+    r"\s+(?:of|for|to)|not|than|below|beyond|above|short of|reach(?:es|ing)?|between|next to)"
+    r"\s+(?:the\s+|a\s+)?$"
+)
+_SCALE_AFTER = re.compile(
+    r"\s*(?:,?\s*which\s+)?(?:starts?|begins?|requires?|needs?|would|covers?|spans?|means"
+    r"|stands? for|holds|applies|runs|if\b|is (?:defined|for|from|reserved|less|more|at least|below|above|\d))"
+)
+
+
+@dataclass(frozen=True)
+class GradeMention:
+    """One grade named in a text."""
+
+    component: Component | None
+    """Which component, None where the text does not say."""
+    values: tuple[int, ...]
+    """One, or several of a list such as `grades 2 and 1`."""
+    of_scale: bool
+    """True where the text speaks of the scale, not of this knee: "grade 3 begins at"."""
+    start: int
+    """Where it begins."""
+    end: int
+    """Where it ends."""
+
+
+def find_grade_mentions(prose: str, asked: Sequence[Component]) -> list[GradeMention]:
+    """Returns the grades that a folded text names, in order.
+
+    Args:
+        prose: text with component keys opened to words (`StepProse.prose`).
+        asked: the asked components; "grade" is the component itself where it is asked.
+    """
+    found = [_mention(match, prose, asked) for match in _GRADE.finditer(prose)]
+    for match in _DIRECT.finditer(prose):
+        if all(m.end <= match.start() or match.end() <= m.start for m in found):
+            found.append(
+                GradeMention(_component(match), (int(match["value"]),), False, *match.span())
+            )
+    return sorted(found, key=lambda mention: mention.start)
+
+
+def _mention(match: re.Match[str], prose: str, asked: Sequence[Component]) -> GradeMention:
+    component = _component(match)
+    after = _AFTER.match(prose, match.end())
+    if component is None and after is not None:
+        component = _component(after)
+    if component is None and len(asked) == 1:
+        component = asked[0]
+    more = tuple(int(n) for n in re.findall(r"\d+", match["more"] or ""))
+    of_scale = bool(
+        _SCALE_BEFORE.search(prose[: match.start()]) or _SCALE_AFTER.match(prose, match.end())
+    )
+    return GradeMention(component, (_value(match["value"]), *more), of_scale, *match.span())
+
+
+def _component(match: re.Match[str]) -> Component | None:
+    return next((c for n, c in enumerate(_COMPONENTS) if match[f"c{n}"] is not None), None)
+
+
+def _value(text: str) -> int:
+    if text in WORD_VALUES:
+        return WORD_VALUES[text]
+    return _ROMAN[text] if text in _ROMAN else int(text)

@@ -1,0 +1,123 @@
+"""From the end of the graph to the record of how an item ended."""
+
+from agents.checks.run import CHECK_VERSIONS, compare_with_clinician
+from agents.nodes import ItemInterrupted
+from agents.state import ItemGraphState, ItemTask
+from knee.answers import Draft
+from knee.errors import ModelOutputError
+from knee.records import (
+    Attempt,
+    CheckSeverity,
+    ComponentComparison,
+    ComponentStatus,
+    Item,
+    ItemOutcome,
+    ItemState,
+)
+
+COMPARE = "compare"
+"""Name of the comparison with the clinician among the checks."""
+DISAGREES_CODE = "grade_differs"
+"""Code of a sound draft with another grade than the clinician's; the component follows a dot."""
+SERVER_CODE = "model_unavailable"
+"""Code of an item that a server which answers others never answered."""
+NO_BOX_CODE = "no_box"
+"""Code of an item whose finding has no box to reason in."""
+
+
+def finished_outcome(run_id: str, task: ItemTask, state: ItemGraphState) -> ItemOutcome:
+    """Returns the outcome of an item that went through the graph."""
+    attempts, verdict = state["attempts"], state["verdict"]
+    components = state["components"] or uncompared_components(task.item, attempts[-1].draft)
+    return ItemOutcome(
+        run_id=run_id,
+        volume_id=task.item.volume_id,
+        question_id=task.item.question_id,
+        findings_id=task.shown.findings_id,
+        state=verdict,
+        codes=_codes(verdict, attempts, components),
+        attempts=attempts,
+        components=components,
+        gates=_gates(attempts[-1], verdict),
+    )
+
+
+def interrupted_outcome(run_id: str, task: ItemTask, interruption: ItemInterrupted) -> ItemOutcome:
+    """Returns the outcome of an item whose next call failed for good.
+
+    A server that fails is `failed`. A request that the server refuses (a revision that outgrew the
+    context) leaves a draft that the checks had refused: `rejected`, with both reasons; without any
+    draft it is `failed` too.
+    """
+    cause, attempts = interruption.cause, interruption.attempts
+    refused = isinstance(cause, ModelOutputError)
+    state = ItemState.REJECTED if refused and attempts else ItemState.FAILED
+    code = cause.code if isinstance(cause, ModelOutputError) else SERVER_CODE
+    earlier = _codes(state, attempts, ()) if attempts else ()
+    return ItemOutcome(
+        run_id=run_id,
+        volume_id=task.item.volume_id,
+        question_id=task.item.question_id,
+        findings_id=task.shown.findings_id,
+        state=state,
+        codes=(*earlier, code),
+        attempts=attempts,
+        components=uncompared_components(task.item, attempts[-1].draft if attempts else None),
+        error=str(cause),
+    )
+
+
+def boxless_outcome(run_id: str, item: Item, shown: Item) -> ItemOutcome:
+    """Returns the outcome of an item whose finding has no box: `failed`, and nothing was sent."""
+    return ItemOutcome(
+        run_id=run_id,
+        volume_id=item.volume_id,
+        question_id=item.question_id,
+        findings_id=shown.findings_id,
+        state=ItemState.FAILED,
+        codes=(NO_BOX_CODE,),
+        components=uncompared_components(item),
+        error=f"{shown.finding.region!r} has no box: {shown.finding.box_reason!r}",
+    )
+
+
+def uncompared_components(
+    item: Item, answer: Draft | None = None
+) -> tuple[ComponentComparison, ...]:
+    """Returns every component of an item that did not reach the comparison, with its status.
+
+    The clinician's grade stands beside a refused draft's for the record; it decided nothing.
+
+    Args:
+        item: the item.
+        answer: the last answer when it parsed; None leaves the draft's grades out.
+    """
+    return compare_with_clinician(item, answer or Draft(steps=(), grades={}))
+
+
+def _codes(
+    verdict: ItemState,
+    attempts: tuple[Attempt, ...],
+    components: tuple[ComponentComparison, ...],
+) -> tuple[str, ...]:
+    """Returns the reasons of a verdict: codes of the last answer's failures, or what differs."""
+    if verdict is ItemState.DISAGREES:
+        return tuple(
+            f"{DISAGREES_CODE}.{c.component.value}"
+            for c in components
+            if c.status is ComponentStatus.GRADED and c.draft_grade != c.clinician_grade
+        )
+    if verdict in (ItemState.REJECTED, ItemState.FAILED):
+        failures = (i for i in attempts[-1].issues if i.severity is CheckSeverity.FAIL)
+        return tuple(dict.fromkeys(issue.code for issue in failures))
+    return ()
+
+
+def _gates(last: Attempt, verdict: ItemState) -> tuple[str, ...]:
+    """Returns the gates that the last answer passed, as `name@version`."""
+    if last.draft is None:
+        return ()
+    failed = {issue.check for issue in last.issues if issue.severity is CheckSeverity.FAIL}
+    if verdict is not ItemState.ACCEPTED:
+        failed.add(COMPARE)
+    return tuple(f"{n}@{v}" for n, v in sorted(CHECK_VERSIONS.items()) if n not in failed)

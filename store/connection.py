@@ -1,0 +1,170 @@
+"""Opening and creating the store file, and what can be wrong with it.
+
+DuckDB locks a file for one writing process, and a process that writes keeps every other one out.
+So nobody keeps the file open: a writer opens it for one transaction and closes it, a reader opens
+it for its query, and both wait a moment where they meet.
+
+Nothing here reads the file's bytes directly: POSIX drops all of a process's locks on a file as
+soon as the process closes any descriptor of it, which would let a second writer in.
+"""
+
+import errno
+import os
+import re
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+
+from knee.errors import InputError, KneeError, StoreError
+from store.migrations import SCHEMA_VERSION, apply_migrations, is_ours, schema_version
+
+READ_WAIT_S: Final = 2.0
+"""How long a reader waits for a writer's commit."""
+STORAGE_VERSION: Final = "v2.0.0"
+"""Asked for by name, so that every DuckDB 2 can read the file, not only the one that wrote it."""
+_POLL_S: Final = 0.02
+_SAFE: Final[dict[str, Any]] = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+}
+# DuckDB would otherwise try to download an extension for a SQLite file.
+_CLOSED: Final[dict[str, Any]] = {
+    "enable_external_access": "false",
+    "python_enable_replacements": "false",
+    "lock_configuration": "true",
+}
+_HOLDER = re.compile(r"Conflicting lock is held in (?P<command>.+?) \(PID (?P<pid>\d+)\)")
+_BUSY = ("Could not set lock on file", "different configuration than existing connections")
+_FULL = ("No space left on device", "File too large", "Disk quota exceeded", "Out of disk")
+_FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
+_FOREIGN = ("not a valid DuckDB database file", "is an existing extension", "Is a directory")
+_NEWER = ("version number", "newer version of DuckDB", "can only read version")
+_UNREADABLE = ("Corrupt database file", "Could not read", "Failed to load", "Serialization Error")
+
+
+def create_store(path: Path) -> None:
+    """Makes a new, empty store with the current schema; a failed creation leaves nothing.
+
+    Raises:
+        InputError: something is at `path` already, or its folder is missing.
+        StoreError: it cannot be written.
+    """
+    if path.exists():
+        raise InputError(f"there is a file at {str(path)!r} already", "name another store file")
+    if not path.parent.is_dir():
+        raise InputError(f"folder not found: {str(path.parent)!r}", "make the folder first")
+    draft = path.with_name(f".{path.name}.{os.getpid()}.new")
+    config = {**_SAFE, "storage_compatibility_version": STORAGE_VERSION}
+    try:
+        with duckdb.connect(str(draft), config=config) as con:
+            apply_migrations(con)
+        # A hard link never replaces: of two creations at once, one is refused.
+        os.link(draft, path)
+    except FileExistsError:
+        raise InputError(f"there is a file at {str(path)!r} already", "it was just made") from None
+    except (duckdb.Error, OSError) as error:
+        raise translate(error, path) from error
+    finally:
+        draft.unlink(missing_ok=True)
+        draft.with_name(draft.name + ".wal").unlink(missing_ok=True)
+
+
+def open_store(
+    path: Path, read_only: bool, *, wait_s: float = READ_WAIT_S, closed: bool = False
+) -> duckdb.DuckDBPyConnection:
+    """Returns an open connection to an existing store; close it soon, others wait for it.
+
+    Args:
+        path: the store file; never created here.
+        read_only: many processes may read at once; writing is for `StoreWriter`.
+        wait_s: seconds to wait for another process that has the file open.
+        closed: no file or network access from SQL, and the configuration locked.
+
+    Raises:
+        InputError: no file at `path`.
+        StoreError: not a store, corrupt, of a newer program, or held by another process.
+    """
+    if not path.exists():
+        raise InputError(
+            f"store not found: {str(path)!r}", "run `run_pipeline.py prepare` to make one"
+        )
+    con = _connect(path, read_only, wait_s, {**_SAFE, **(_CLOSED if closed else {})})
+    try:
+        _check(con, path, migrates=not read_only)
+    except duckdb.Error as error:
+        con.close()
+        raise translate(error, path) from error
+    except KneeError:
+        con.close()
+        raise
+    return con
+
+
+def translate(error: duckdb.Error | OSError, path: Path) -> StoreError:
+    """Returns the StoreError for what DuckDB or the system said about the store at `path`."""
+    text = str(error)
+    name = repr(str(path))
+    system = error.errno if isinstance(error, OSError) else None
+    if system in _FULL_ERRNOS or any(mark in text for mark in _FULL):
+        return StoreError(
+            f"no space to write the store {name}: {_first_line(text)}",
+            "free some space and run the same command again; nothing is half-written",
+            exit_code=3,
+        )
+    if any(mark in text for mark in _BUSY):
+        holder = _HOLDER.search(text)
+        who = f"process {holder['pid']} ({holder['command']})" if holder else "this process"
+        return StoreError(f"store {name} is held by {who}", "wait until it is done, or end it")
+    if any(mark in text for mark in _FOREIGN):
+        return StoreError(f"{name} is not a DuckDB file", "give the path of a store file")
+    if any(mark in text for mark in _NEWER):
+        return StoreError(
+            f"store {name} was written by another DuckDB: {_first_line(text)}",
+            f"this program has DuckDB {duckdb.__version__}",
+        )
+    if any(mark in text for mark in _UNREADABLE):
+        return StoreError(
+            f"store {name} is corrupt: {_first_line(text)}", "restore it from a backup"
+        )
+    return StoreError(f"store {name}: {text}")
+
+
+def _connect(
+    path: Path, read_only: bool, wait_s: float, config: dict[str, Any]
+) -> duckdb.DuckDBPyConnection:
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            return duckdb.connect(str(path), read_only=read_only, config=dict(config))
+        except duckdb.Error as error:
+            busy = any(mark in str(error) for mark in _BUSY)
+            if not busy or time.monotonic() >= deadline:
+                raise translate(error, path) from error
+        time.sleep(_POLL_S)
+
+
+def _check(con: duckdb.DuckDBPyConnection, path: Path, *, migrates: bool) -> None:
+    if not is_ours(con):
+        raise StoreError(
+            f"{str(path)!r} is a DuckDB file of another program, not a store",
+            "give the path of a store file",
+        )
+    version = schema_version(con)
+    if version > SCHEMA_VERSION:
+        raise StoreError(
+            f"store {str(path)!r} has schema {version}, this program knows {SCHEMA_VERSION}",
+            "update this program",
+        )
+    if version < SCHEMA_VERSION:
+        if not migrates:
+            raise StoreError(
+                f"store {str(path)!r} has schema {version}, this program reads {SCHEMA_VERSION}",
+                "run `run_pipeline.py prepare` or `generate` on it: writing brings it up to date",
+            )
+        apply_migrations(con)
+
+
+def _first_line(text: str) -> str:
+    return text.split("\n", 1)[0]

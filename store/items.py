@@ -1,0 +1,203 @@
+"""Items as the graph receives them, streamed volume by volume."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import duckdb
+
+from knee.errors import StoreError
+from knee.findings import ComponentEvidence, Finding, Measurement
+from knee.geometry import Box3D, Frame
+from knee.grades import ClinicianGrade
+from knee.keys import ItemKey
+from knee.records import Item, ItemState
+
+
+class Selection(NamedTuple):
+    """Which items; nothing here identifies a run."""
+
+    volume_ids: tuple[str, ...] | None = None
+    """These volumes; all when None."""
+    question_ids: tuple[int, ...] | None = None
+    """These questions; all when None."""
+    visit: str | None = None
+    """This visit; all when None."""
+    limit: int | None = None
+    """At most so many items, in the order of volume id and question id."""
+    pending_only: bool = True
+    """Only items of which something is asked; else every question that has a region."""
+
+
+def select_volumes(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[str]:
+    """Returns the ids of ready volumes with findings, ascending."""
+    rows = con.execute(
+        "SELECT volume_id FROM volumes WHERE status = 'ready' AND findings_id IS NOT NULL "
+        "AND ($visit IS NULL OR visit = $visit) "
+        "AND ($volumes IS NULL OR volume_id IN (SELECT unnest($volumes))) ORDER BY volume_id",
+        {
+            "visit": selection.visit,
+            "volumes": None if selection.volume_ids is None else list(selection.volume_ids),
+        },
+    ).fetchall()
+    return [str(row[0]) for row in rows]
+
+
+def load_items(
+    con: duckdb.DuckDBPyConnection, selection: Selection, *, run_id: str | None = None
+) -> Iterator[Item]:
+    """Yields items, ascending by volume id and question id; memory holds one volume.
+
+    The connection is in use until the last item: while a writer works, take its `items()`.
+
+    Args:
+        con: an open store.
+        selection: which items.
+        run_id: takes the findings that this run is bound to; else each volume's current ones.
+    """
+    n_yielded = 0
+    for volume_id in select_volumes(con, selection):
+        for item in _items_of(con, volume_id, run_id):
+            if selection.question_ids is not None and (
+                item.question_id not in selection.question_ids
+            ):
+                continue
+            if selection.pending_only and item.starting_state is not ItemState.PENDING:
+                continue
+            if selection.limit is not None and n_yielded >= selection.limit:
+                return
+            n_yielded += 1
+            yield item
+
+
+def finished_keys(
+    con: duckdb.DuckDBPyConnection, run_id: str, volume_ids: Sequence[str] | None = None
+) -> set[ItemKey]:
+    """Returns the items of a run that are done, of all volumes or of some."""
+    rows = con.execute(
+        "SELECT volume_id, question_id FROM outcomes WHERE run_id = $run "
+        "AND ($volumes IS NULL OR volume_id IN (SELECT unnest($volumes)))",
+        {"run": run_id, "volumes": None if volume_ids is None else list(volume_ids)},
+    ).fetchall()
+    return {ItemKey(str(volume), int(question)) for volume, question in rows}
+
+
+def load_finding_set(
+    con: duckdb.DuckDBPyConnection, volume_id: str, findings_id: str
+) -> tuple[Finding, ...]:
+    """Returns the findings of one set, ascending by question id."""
+    key = [volume_id, findings_id]
+    where = "WHERE volume_id = ? AND findings_id = ?"
+    measured: dict[int, list[Measurement]] = {}
+    for question, name, value, unit, sd, method, definition in con.execute(
+        "SELECT question_id, name, value, unit, sd, method, definition_id "
+        f"FROM measurements {where} ORDER BY question_id, position",
+        key,
+    ).fetchall():
+        measured.setdefault(question, []).append(
+            Measurement(
+                name=name, value=value, unit=unit, sd=sd, method=method, definition_id=definition
+            )
+        )
+    evidence: dict[int, list[ComponentEvidence]] = {}
+    for row in rows_of(
+        con.execute(
+            "SELECT question_id, component, level, reason, measurement, rule_grade, rule_basis, "
+            f"margin, borderline FROM evidence {where} ORDER BY question_id, position",
+            key,
+        )
+    ):
+        question = row.pop("question_id")
+        evidence.setdefault(question, []).append(ComponentEvidence(**row))
+    regions = rows_of(con.execute(f"SELECT * FROM regions {where} ORDER BY question_id", key))
+    return tuple(
+        _finding(row, measured.get(row["question_id"], []), evidence.get(row["question_id"], []))
+        for row in regions
+    )
+
+
+def rows_of(result: duckdb.DuckDBPyConnection) -> Iterator[dict[str, Any]]:
+    """Yields the rows of an executed query by column name, a thousand fetched at a time."""
+    names = [str(column[0]) for column in result.description or ()]
+    while rows := result.fetchmany(1000):
+        for row in rows:
+            yield dict(zip(names, row, strict=True))
+
+
+def _items_of(con: duckdb.DuckDBPyConnection, volume_id: str, run_id: str | None) -> Iterator[Item]:
+    row = con.execute(
+        "SELECT v.patient, v.visit, v.side, v.sequence, v.synthetic, s.findings_id, s.shape, "
+        "s.orientation FROM volumes v JOIN findings_sets s ON s.volume_id = v.volume_id "
+        "AND s.findings_id = coalesce((SELECT any_value(findings_id) FROM run_items "
+        "WHERE run_id = $run AND volume_id = $volume), v.findings_id) "
+        "WHERE v.volume_id = $volume",
+        {"run": run_id, "volume": volume_id},
+    ).fetchone()
+    if row is None:
+        raise StoreError(f"the findings of volume {volume_id!r} are not in the store")
+    patient, visit, side, sequence, synthetic, findings_id, shape, orientation = row
+    grades = _grades(con, patient, visit, side)
+    for finding in load_finding_set(con, volume_id, findings_id):
+        yield Item(
+            volume_id=volume_id,
+            question_id=finding.question_id,
+            findings_id=findings_id,
+            side=side,
+            visit=visit,
+            sequence=sequence,
+            slice_axis=sagittal_axis(orientation),
+            shape=tuple(shape),
+            finding=finding,
+            clinician=tuple(grades.get(finding.question_id, ())),
+            synthetic=synthetic,
+        )
+
+
+def sagittal_axis(orientation: str) -> int:
+    """Returns the stored array axis (0-2) that runs left-right, from codes such as `PIR`.
+
+    Example:
+        >>> sagittal_axis("PIR"), sagittal_axis("LPS")
+        (2, 0)
+    """
+    return next(axis for axis, code in enumerate(orientation) if code in "LR")
+
+
+def _grades(
+    con: duckdb.DuckDBPyConnection, patient: str, visit: str, side: str
+) -> dict[int, list[ClinicianGrade]]:
+    grades: dict[int, list[ClinicianGrade]] = {}
+    for row in rows_of(
+        con.execute(
+            "SELECT g.* EXCLUDE (revision, is_current, loaded_at) FROM clinician_grades g "
+            "JOIN components k USING (question_id, component) WHERE g.patient = ? "
+            "AND g.visit = ? AND g.side = ? AND g.is_current ORDER BY question_id, k.position",
+            [patient, visit, side],
+        )
+    ):
+        grades.setdefault(row["question_id"], []).append(ClinicianGrade(**row))
+    return grades
+
+
+def _finding(
+    row: dict[str, Any], measurements: list[Measurement], evidence: list[ComponentEvidence]
+) -> Finding:
+    return Finding(
+        question_id=row["question_id"],
+        region=row["region"],
+        box=box_of(row["box"], Frame.VOXEL_IJK),
+        box_world=box_of(row["box_world"], Frame.WORLD_RAS_MM),
+        box_source=row["box_source"],
+        box_reason=row["box_reason"],
+        truncated=row["truncated"],
+        definition_id=row["definition_id"],
+        measurements=tuple(measurements),
+        evidence=tuple(evidence),
+    )
+
+
+def box_of(value: dict[str, float] | None, frame: Frame) -> Box3D | None:
+    """Returns the box of a `box` or `box_world` column, None when it is NULL."""
+    if value is None:
+        return None
+    a0, a1, b0, b1, c0, c1 = value.values()
+    return Box3D(frame=frame, lower=(a0, b0, c0), upper=(a1, b1, c1))

@@ -1,0 +1,416 @@
+"""The one writer of a store.
+
+It holds the writer lock from enter to exit, so that there is one `prepare` or `generate` at a
+time, and opens the DuckDB file only inside a transaction, so that others can read in between.
+"""
+
+import threading
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final, Self
+
+import duckdb
+
+from knee.errors import InputError, StoreError
+from knee.findings import VolumeFindings
+from knee.grades import ClinicianGrade
+from knee.keys import ItemKey, content_hash
+from knee.records import Item, ItemOutcome, PromptRef, Run, VolumeRecord
+from store.arrow_rows import (
+    FINDINGS_SETS,
+    RUNS,
+    VOLUMES,
+    Table,
+    arrow,
+    clinician_table,
+    component_rows,
+    finding_tables,
+    findings_set_row,
+    from_rows,
+    question_rows,
+    run_row,
+    utc_now,
+    volume_row,
+)
+from store.connection import create_store, open_store, translate
+from store.items import Selection, finished_keys, load_items, select_volumes
+from store.journal import Journal, item_key, journalled_runs
+from store.outcome_rows import outcome_child_tables, outcome_hash, outcome_table
+from store.write_sql import BIND_ITEMS, REBIND_ITEMS, STAGE_GRADES, UPDATE_VOLUME
+from store.writer_lock import WriterLock
+
+WRITE_WAIT_S: Final = 300.0
+"""How long a commit waits for readers; what it would commit is in the journal meanwhile."""
+RUN_STATES: Final = ("running", "finished", "stopped")
+"""States of a run."""
+
+
+class StoreWriter:
+    """Writes records into a store; use it as a context manager, from any number of threads.
+
+    On entering, what the journal holds from a killed process is committed (`recovered` counts it).
+
+    Raises:
+        InputError: no such store, and `create` is false.
+        StoreError: not a store, or another command is writing it (on entering).
+    """
+
+    def __init__(self, path: Path, *, create: bool = False, wait_s: float = WRITE_WAIT_S) -> None:
+        self.path = path
+        self.recovered = 0
+        self._create = create
+        self._wait_s = wait_s
+        self._file_lock = WriterLock(path)
+        self._thread_lock = threading.RLock()
+        self._open: duckdb.DuckDBPyConnection | None = None
+        self._bound: dict[str, dict[str, bool]] = {}
+
+    def __enter__(self) -> Self:
+        if not self.path.exists():
+            if not self._create:
+                raise InputError(
+                    f"store not found: {str(self.path)!r}",
+                    "run `run_pipeline.py prepare` to make one",
+                )
+            create_store(self.path)
+        self._file_lock.acquire()
+        try:
+            self.recovered = self._recover()
+        except BaseException:
+            self._file_lock.release()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file_lock.release()
+
+    @contextmanager
+    def transaction(self) -> Generator[duckdb.DuckDBPyConnection]:
+        """Opens the store for one transaction; nested uses join the outer one.
+
+        Everything that is put inside is committed together, or not at all.
+        """
+        with self._thread_lock:
+            if self._open is not None:
+                yield self._open
+                return
+            con = open_store(self.path, read_only=False, wait_s=self._wait_s)
+            self._open = con
+            try:
+                con.begin()
+                yield con
+                con.commit()
+            except (duckdb.Error, OSError) as error:
+                self._bound.clear()
+                raise translate(error, self.path) from error
+            except BaseException:
+                self._bound.clear()
+                raise
+            finally:
+                self._open = None
+                self._close(con)
+
+    @contextmanager
+    def reading(self) -> Generator[duckdb.DuckDBPyConnection]:
+        """Opens the store for queries, from the writing process; close it soon."""
+        with self._thread_lock:
+            if self._open is not None:
+                yield self._open
+                return
+            with open_store(self.path, read_only=True, wait_s=self._wait_s) as con:
+                yield con
+
+    def put_catalogue(self) -> None:
+        """Puts the 69 questions and their components; replaces what was there."""
+        with self.transaction() as con:
+            for table, rows in (("questions", question_rows()), ("components", component_rows())):
+                con.execute(f"DELETE FROM {table}")
+                _insert(con, table, from_rows(rows))
+
+    def put_prompts(self, prompts: Sequence[tuple[PromptRef, str]]) -> None:
+        """Puts prompt templates; those that are there already stay.
+
+        Raises:
+            StoreError: a text does not have the hash that its reference names.
+        """
+        for ref, text in prompts:
+            if content_hash(text) != ref.sha256:
+                raise StoreError(
+                    f"prompt {ref.prompt_id!r} v{ref.version} has sha256 {content_hash(text)!r}, "
+                    f"its reference says {ref.sha256!r}",
+                    "the file was changed while it was read",
+                )
+        with self.transaction() as con:
+            for ref, text in prompts:
+                con.execute(
+                    "INSERT OR IGNORE INTO prompts VALUES (?, ?, ?, ?, ?)",
+                    [ref.prompt_id, ref.version, ref.sha256, text, utc_now()],
+                )
+
+    def put_volume(self, volume: VolumeRecord) -> None:
+        """Puts a volume, or renews what is known of it; its findings stay."""
+        with self.transaction() as con:
+            _insert(con, "volumes", arrow([volume_row(volume)], VOLUMES), UPDATE_VOLUME)
+
+    def put_findings(self, findings: VolumeFindings) -> bool:
+        """Puts the findings of a volume and makes them the current ones.
+
+        Returns:
+            True when they are new; False when the same findings were there already.
+
+        Raises:
+            StoreError: the volume is unknown, or the same id is there with other findings.
+        """
+        key = [findings.volume_id, findings.findings_id]
+        row = findings_set_row(findings)
+        with self.transaction() as con:
+            if not _exists(con, "volumes WHERE volume_id = ?", key[:1]):
+                raise StoreError(f"findings of an unknown volume: {findings.volume_id!r}")
+            known = con.execute(
+                "SELECT content_sha256 FROM findings_sets WHERE volume_id = ? AND findings_id = ?",
+                key,
+            ).fetchone()
+            if known is not None and known[0] != row["content_sha256"]:
+                raise StoreError(
+                    f"findings {findings.findings_id!r} of {findings.volume_id!r} are in the "
+                    "store with other content",
+                    "a measurement changed without its definition's or the tools' version",
+                )
+            if known is None:
+                _insert(con, "findings_sets", arrow([row], FINDINGS_SETS))
+                for table, rows in finding_tables(findings).items():
+                    _insert(con, table, rows)
+            con.execute("UPDATE volumes SET findings_id = ? WHERE volume_id = ?", key[::-1])
+        return known is None
+
+    def put_clinician_grades(self, grades: Sequence[ClinicianGrade]) -> int:
+        """Puts clinicians' grades; returns how many are new or differ from the ones there.
+
+        A grade that differs becomes the current revision; the earlier one stays.
+        """
+        with self.transaction() as con:
+            con.register("given_grades", clinician_table(grades))
+            con.execute(STAGE_GRADES)
+            row = con.execute("SELECT count(*) FROM changed_grades").fetchone()
+            con.execute(
+                "UPDATE clinician_grades SET is_current = false FROM changed_grades c "
+                "WHERE (clinician_grades.patient, clinician_grades.visit, clinician_grades.side, "
+                "clinician_grades.question_id, clinician_grades.component) "
+                "= (c.patient, c.visit, c.side, c.question_id, c.component)"
+            )
+            con.execute(
+                "INSERT INTO clinician_grades BY NAME "
+                "SELECT *, true AS is_current, ?::TIMESTAMP AS loaded_at FROM changed_grades",
+                [utc_now()],
+            )
+            con.execute("DROP TABLE changed_grades")
+            con.unregister("given_grades")
+        return int(row[0]) if row is not None else 0
+
+    def start_or_resume_run(self, run: Run) -> tuple[str, bool]:
+        """Starts a run, or resumes the one with the same fingerprint, kind and control.
+
+        Returns:
+            The run's id (of the run there, when it is resumed), and whether it is resumed.
+
+        Raises:
+            StoreError: another run has the same id.
+        """
+        with self.transaction() as con:
+            known = con.execute(
+                "SELECT run_id FROM runs WHERE fingerprint = ? AND kind = ? AND control = ? "
+                "ORDER BY started_at DESC, run_id DESC LIMIT 1",
+                [run.fingerprint, run.kind.value, run.control.value],
+            ).fetchone()
+            if known is not None:
+                con.execute(
+                    "UPDATE runs SET state = 'running', n_starts = n_starts + 1, resumed_at = ?, "
+                    "finished_at = NULL WHERE run_id = ?",
+                    [utc_now(), known[0]],
+                )
+                return str(known[0]), True
+            if _exists(con, "runs WHERE run_id = ?", [run.run_id]):
+                raise StoreError(f"another run has the id {run.run_id!r}", "choose another id")
+            _insert(con, "runs", arrow([run_row(run)], RUNS))
+        return run.run_id, False
+
+    def bind_volumes(self, run_id: str, volume_ids: Sequence[str] | None = None) -> int:
+        """Binds all 69 questions of volumes to a run, each to the volume's current findings.
+
+        Volumes that are bound already keep their findings; the starting state of items that are
+        not finished is renewed. States of a run are counted over its bound volumes.
+
+        Args:
+            run_id: a run of this store.
+            volume_ids: all volumes that have findings when None.
+
+        Returns:
+            How many items of these volumes are pending.
+        """
+        with self.transaction() as con:
+            if not _exists(con, "runs WHERE run_id = ?", [run_id]):
+                raise StoreError(f"no run {run_id!r} in the store")
+            if volume_ids is None:
+                volume_ids = select_volumes(con, Selection())
+            parameters = {"run": run_id, "volumes": list(volume_ids)}
+            con.execute(BIND_ITEMS, parameters)
+            con.execute(REBIND_ITEMS, parameters)
+            row = con.execute(
+                "SELECT count(*) FROM run_items i LEFT JOIN outcomes o "
+                "USING (run_id, volume_id, question_id) WHERE i.run_id = $run "
+                "AND i.volume_id IN (SELECT unnest($volumes)) "
+                "AND o.run_id IS NULL AND i.starting_state = 'pending'",
+                parameters,
+            ).fetchone()
+        self._bound.pop(run_id, None)
+        return int(row[0]) if row is not None else 0
+
+    def put_outcomes(self, run_id: str, outcomes: Sequence[ItemOutcome]) -> int:
+        """Puts finished items in one transaction, each exactly once.
+
+        Args:
+            run_id: a run of this store.
+            outcomes: items of bound volumes; one that is there already is ignored.
+
+        Returns:
+            How many were new.
+
+        Raises:
+            StoreError: an item is there with another outcome, is of another run or of a volume
+                that is not bound; or the disk is full (exit code 3). Nothing is written then.
+        """
+        unique = _unique(run_id, outcomes)
+        with self.transaction() as con:
+            synthetic = self._bound_volumes(con, run_id)
+            unbound = sorted({o.volume_id for o in unique.values()} - synthetic.keys())
+            if unbound:
+                raise StoreError(
+                    f"run {run_id!r} is not bound to the volume {unbound[0]!r}",
+                    "bind_volumes comes before put_outcomes",
+                )
+            fresh = _insert_new(con, unique)
+            for table, rows in outcome_child_tables(fresh, synthetic).items():
+                _insert(con, table, rows)
+        return len(fresh)
+
+    def finish_run(self, run_id: str, state: str = "finished") -> None:
+        """Marks a run as `finished`, or `stopped` when it ended early."""
+        if state not in RUN_STATES:
+            raise StoreError(f"{state!r} is not a state of a run", f"one of {RUN_STATES!r}")
+        with self.transaction() as con:
+            con.execute(
+                "UPDATE runs SET state = ?, finished_at = ? WHERE run_id = ?",
+                [state, utc_now(), run_id],
+            )
+
+    def finished_keys(self, run_id: str) -> set[ItemKey]:
+        """Returns the items of a run that are done."""
+        with self.reading() as con:
+            return finished_keys(con, run_id)
+
+    def items(
+        self, selection: Selection, *, run_id: str | None = None, chunk: int = 16
+    ) -> Iterator[Item]:
+        """Yields a run's items while it writes: the file is open only for a chunk of volumes.
+
+        Args:
+            selection: which items; `limit` counts before finished ones are left out.
+            run_id: leaves out the items that are done in this run, and takes the findings that
+                the run is bound to.
+            chunk: volumes that are read at a time.
+        """
+        with self.reading() as con:
+            volumes = iter(select_volumes(con, selection))
+        left = selection.limit
+        while part := tuple(islice(volumes, chunk)):
+            with self.reading() as con:
+                some = selection._replace(volume_ids=part, limit=left)
+                items = list(load_items(con, some, run_id=run_id))
+                done = finished_keys(con, run_id, part) if run_id is not None else set[ItemKey]()
+            for item in items:
+                if ItemKey(item.volume_id, item.question_id) not in done:
+                    yield item
+            if left is not None:
+                left -= len(items)
+                if left <= 0:
+                    return
+
+    def _recover(self) -> int:
+        n_new = 0
+        for run_id in journalled_runs(self.path):
+            with Journal(self.path, run_id) as journal:
+                replayed = journal.replay()
+                while batch := list(islice(replayed, 256)):
+                    n_new += self.put_outcomes(run_id, batch)
+                    journal.drop(item_key(outcome) for outcome in batch)
+        return n_new
+
+    def _bound_volumes(self, con: duckdb.DuckDBPyConnection, run_id: str) -> dict[str, bool]:
+        """Returns a run's volumes with whether they are synthetic; cached, for we alone write."""
+        if run_id not in self._bound:
+            rows = con.execute(
+                "SELECT DISTINCT volume_id, synthetic FROM run_items JOIN volumes USING (volume_id)"
+                " WHERE run_id = ?",
+                [run_id],
+            ).fetchall()
+            self._bound[run_id] = {str(volume): bool(synthetic) for volume, synthetic in rows}
+        return self._bound[run_id]
+
+    def _close(self, con: duckdb.DuckDBPyConnection) -> None:
+        try:
+            con.close()
+        except duckdb.Error as error:
+            raise translate(error, self.path) from error
+
+
+def _insert(con: duckdb.DuckDBPyConnection, table: str, rows: Table, on_conflict: str = "") -> None:
+    con.register("given_rows", rows)
+    con.execute(f"INSERT INTO {table} BY NAME SELECT * FROM given_rows {on_conflict}")
+    con.unregister("given_rows")
+
+
+def _exists(con: duckdb.DuckDBPyConnection, where: str, parameters: list[Any]) -> bool:
+    return con.execute(f"SELECT 1 FROM {where}", parameters).fetchone() is not None
+
+
+def _unique(run_id: str, outcomes: Sequence[ItemOutcome]) -> dict[ItemKey, ItemOutcome]:
+    unique: dict[ItemKey, ItemOutcome] = {}
+    for outcome in outcomes:
+        if outcome.run_id != run_id:
+            raise StoreError(f"an outcome of run {outcome.run_id!r} was given to run {run_id!r}")
+        first = unique.setdefault(item_key(outcome), outcome)
+        if first is not outcome and outcome_hash(first) != outcome_hash(outcome):
+            raise _conflict(outcome)
+    return unique
+
+
+def _insert_new(
+    con: duckdb.DuckDBPyConnection, unique: dict[ItemKey, ItemOutcome]
+) -> list[ItemOutcome]:
+    """Inserts into `outcomes` what is not there; returns it. Refuses other content under a key."""
+    con.register("given_rows", outcome_table(unique.values()))
+    inserted = con.execute(
+        "INSERT INTO outcomes BY NAME SELECT * FROM given_rows ON CONFLICT DO NOTHING "
+        "RETURNING volume_id, question_id"
+    ).fetchall()
+    new = {ItemKey(*key) for key in inserted}
+    if len(new) < len(unique):
+        differing = con.execute(
+            "SELECT g.volume_id, g.question_id FROM given_rows g "
+            "JOIN outcomes o USING (run_id, volume_id, question_id) "
+            "WHERE o.content_sha256 <> g.content_sha256 ORDER BY ALL"
+        ).fetchone()
+        if differing is not None:
+            raise _conflict(unique[ItemKey(*differing)])
+    con.unregister("given_rows")
+    return [outcome for key, outcome in unique.items() if key in new]
+
+
+def _conflict(outcome: ItemOutcome) -> StoreError:
+    return StoreError(
+        f"run {outcome.run_id!r} has another outcome of question {outcome.question_id} of "
+        f"{outcome.volume_id!r}",
+        "an item is finished once; start another run to draft it again",
+    )

@@ -1,0 +1,47 @@
+"""Fixtures for all tests, and a network that ends at this machine."""
+
+import ipaddress
+import socket
+from typing import Any
+
+import pytest
+
+from knee.records import Item
+from tests.sample_items import sample_item
+
+
+def _is_here(address: Any) -> bool:  # noqa: ANN401 - a socket address of any family
+    if not isinstance(address, tuple):
+        return True  # a path: a Unix socket
+    host = str(address[0])  # pyright: ignore[reportUnknownArgumentType]
+    if host in ("localhost", ""):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@pytest.fixture(autouse=True)
+def _only_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:  # pyright: ignore[reportUnusedFunction]
+    """Lets no test connect to another machine; processes that a test starts are not held back."""
+    connect, connect_ex = socket.socket.connect, socket.socket.connect_ex
+
+    def guarded_connect(self: socket.socket, address: Any) -> None:  # noqa: ANN401
+        if not _is_here(address):
+            raise AssertionError(f"a test tried to connect to {address!r}")
+        connect(self, address)
+
+    def guarded_connect_ex(self: socket.socket, address: Any) -> int:  # noqa: ANN401
+        if not _is_here(address):
+            raise AssertionError(f"a test tried to connect to {address!r}")
+        return connect_ex(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded_connect)
+    monkeypatch.setattr(socket.socket, "connect_ex", guarded_connect_ex)
+
+
+@pytest.fixture
+def item() -> Item:
+    """An extrusion of 3.4 mm, read as grade 2."""
+    return sample_item()

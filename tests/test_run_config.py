@@ -1,0 +1,69 @@
+"""Settings files: the shipped ones load, wrong ones are told whole."""
+
+from pathlib import Path
+
+import pytest
+
+from knee.calibration import load_calibration
+from knee.errors import InputError
+from knee.run_config import load_run_config
+
+CONFIGS = sorted(
+    path for path in Path("configs").glob("*.toml") if not path.name.startswith("calibration")
+)
+MINIMAL = """
+name = "x"
+[drafter]
+base_url = "{url}"
+model = "m"
+prompt_id = "draft"
+prompt_version = 1
+licence = "Apache-2.0"
+"""
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_shipped_settings_load_and_stay_on_this_machine(path: Path):
+    config = load_run_config(path)
+    assert config.drafter.is_local
+    assert not config.allow_remote
+    assert config.serve is not None
+    assert f":{config.serve.port}/" in config.drafter.base_url
+    if config.calibration is not None:
+        assert load_calibration(path.parent / config.calibration).rules
+
+
+def test_all_problems_are_named_at_once(tmp_path: Path):
+    path = tmp_path / "wrong.toml"
+    path.write_text('name = "x"\nwordng = 3\n[drafter]\nbase_url = 5\nmodel = "m"\n')
+    with pytest.raises(InputError) as caught:
+        load_run_config(path)
+    text = str(caught.value)
+    for expected in ("wordng", "drafter.base_url", "drafter.prompt_id", "drafter.licence", "hint:"):
+        assert expected in text
+
+
+def test_a_remote_server_needs_leave(tmp_path: Path):
+    path = tmp_path / "remote.toml"
+    path.write_text(MINIMAL.format(url="https://models.example.org/v1"))
+    with pytest.raises(InputError, match="allow_remote"):
+        load_run_config(path)
+    path.write_text("allow_remote = true\n" + MINIMAL.format(url="https://models.example.org/v1"))
+    assert not load_run_config(path).drafter.is_local
+
+
+def test_the_fixed_checks_cannot_be_softened(tmp_path: Path):
+    path = tmp_path / "soft.toml"
+    text = MINIMAL.format(url="http://localhost:1/v1") + '\n[checks]\nwarn_only = ["schema"]\n'
+    path.write_text(text)
+    with pytest.raises(InputError, match="schema"):
+        load_run_config(path)
+
+
+def test_missing_and_broken_files_are_told(tmp_path: Path):
+    with pytest.raises(InputError, match="not found"):
+        load_run_config(tmp_path / "none.toml")
+    broken = tmp_path / "broken.toml"
+    broken.write_text("name = ")
+    with pytest.raises(InputError, match="not TOML"):
+        load_run_config(broken)

@@ -1,0 +1,266 @@
+"""From a measured knee to the measurements of one question, with methods and uncertainties.
+
+Uncertainty is what the voxel size alone makes: an edge lies anywhere within a voxel (uniform, SD
+of voxel / sqrt 12). A length between two edges has sqrt 2 times that; an area or volume has its
+outline times that, as if all of the outline moved together, which is the cautious bound.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from knee.anatomy import (
+    Bone,
+    Compartment,
+    ExtrusionSite,
+    MeniscusPart,
+    OsteophyteSite,
+    Structure,
+    Subregion,
+)
+from knee.findings import UNITS, Measurement, MeasurementName
+from knee.moaks import Feature
+from knee.questions import Question
+from tools import cartilage, effusion, lesions, menisci, osteophytes
+from tools.articular_surface import CARTILAGES
+from tools.bone_cartilage_interface import INTERFACE_DEFINITION
+from tools.knee_parts import KneeParts
+from tools.landmarks import MENISCI
+
+_EDGE_SD = 1 / math.sqrt(12)
+VOLUME_DEFINITION = "structure.volume@1"
+"""Volume of a labelled structure: its voxels times the volume of one."""
+
+
+def measure(parts: KneeParts, question: Question) -> tuple[Measurement, ...]:
+    """Returns what can be measured for a question; empty when nothing can."""
+    builder = _BUILDERS.get(question.feature)
+    return builder(parts, question.site) if builder else ()
+
+
+def _one(
+    name: MeasurementName, value: float, sd: float | None, method: str, definition: str
+) -> Measurement:
+    return Measurement(
+        name=name,
+        value=value,
+        unit=UNITS[name],
+        sd=sd,
+        method=method,
+        definition_id=definition,
+    )
+
+
+def _share_sd_area(share: float, total_mm2: float, step: float) -> float:
+    """SD in percent of a share of a surface: the loss's outline times the edge's SD."""
+    area = max(share, 1.0) / 100 * total_mm2
+    outline = 2 * math.sqrt(math.pi * area)
+    return 100 * outline * step * _EDGE_SD / total_mm2
+
+
+def _share_sd_volume(volume_mm3: float, total_mm3: float, step: float) -> float:
+    """SD in percent of a share of a volume: the lesion's surface times the edge's SD."""
+    surface = 4.84 * max(volume_mm3, 1.0) ** (2 / 3)
+    return 100 * surface * step * _EDGE_SD / total_mm3
+
+
+def _mean_step(parts: KneeParts) -> float:
+    return float(np.prod(parts.knee.spacing)) ** (1 / 3)
+
+
+def _bml(parts: KneeParts, site: str) -> tuple[Measurement, ...]:
+    subregion = Subregion(site)
+    numbers = parts.lesions.get(subregion)
+    if numbers is None:
+        return ()
+    wedge = _one(
+        MeasurementName.SUBREGION_VOLUME,
+        numbers.wedge_mm3,
+        None,
+        "bone voxels of the subregion within 15 mm of its articular surface",
+        lesions.WEDGE_DEFINITION,
+    )
+    if lesions.BML_LABELS[subregion.bone] not in parts.knee.schemed:
+        return (wedge,)
+    step, size = _mean_step(parts), numbers.bml_mm3 + numbers.cyst_mm3
+    return (
+        _one(
+            MeasurementName.BML_VOLUME_SHARE,
+            numbers.volume_share,
+            _share_sd_volume(size, numbers.wedge_mm3, step),
+            "BML and cyst labels over the subregion's bone",
+            lesions.LESION_DEFINITION,
+        ),
+        _one(
+            MeasurementName.BML_COUNT,
+            float(numbers.n_lesions),
+            None,
+            "connected lesions of at least 10 mm³ in the subregion",
+            lesions.LESION_DEFINITION,
+        ),
+        _one(
+            MeasurementName.BML_SHARE_OF_LESION,
+            numbers.bml_share_of_lesion,
+            _share_sd_volume(numbers.cyst_mm3, size, step) if numbers.cyst_mm3 else None,
+            "BML label over BML and cyst labels" if size else "0 because there is no lesion",
+            lesions.LESION_DEFINITION,
+        ),
+        _one(
+            MeasurementName.BML_VOLUME,
+            size,
+            4.84 * size ** (2 / 3) * step * _EDGE_SD,
+            "BML and cyst labels in the subregion",
+            lesions.LESION_DEFINITION,
+        ),
+        wedge,
+    )
+
+
+def _cartilage(parts: KneeParts, site: str) -> tuple[Measurement, ...]:
+    subregion = Subregion(site)
+    plate = parts.plates.get(subregion.bone)
+    labelled = set(CARTILAGES[subregion.bone]) & parts.knee.schemed
+    numbers = cartilage.measure_cartilage(plate, subregion) if plate and labelled else None
+    if plate is None or numbers is None:
+        return ()
+    step = math.sqrt(plate.chart.step[0] * plate.chart.step[1])
+    share_method = "area of the estimated bone-cartilage interface, {what}"
+    found = [
+        _one(
+            name,
+            value,
+            _share_sd_area(value, numbers.area, step),
+            share_method.format(what=what),
+            definition,
+        )
+        for name, value, what, definition in (
+            (
+                MeasurementName.SURFACE_LOSS_SHARE,
+                numbers.surface_loss_share,
+                "bare or thinned",
+                cartilage.SURFACE_LOSS_DEFINITION,
+            ),
+            (
+                MeasurementName.FULL_THICKNESS_SHARE,
+                numbers.full_thickness_share,
+                "without cartilage",
+                cartilage.FULL_THICKNESS_DEFINITION,
+            ),
+            (
+                MeasurementName.THINNED_SHARE,
+                numbers.thinned_share,
+                f"thinner than half of {numbers.reference:.1f} mm",
+                cartilage.THINNED_DEFINITION,
+            ),
+        )
+    ]
+    length_sd = math.sqrt(2) * _EDGE_SD * min(parts.knee.spacing)
+    for name, value, method in (
+        (MeasurementName.MEAN_THICKNESS, numbers.mean_thickness, "along the normal, covered part"),
+        (MeasurementName.MIN_THICKNESS, numbers.min_thickness, "5th percentile, covered part"),
+    ):
+        if value is not None:
+            found.append(_one(name, value, length_sd, method, cartilage.THICKNESS_DEFINITION))
+    area = _one(
+        MeasurementName.SURFACE_AREA,
+        numbers.area,
+        None,
+        "estimated bone-cartilage interface of the subregion",
+        INTERFACE_DEFINITION,
+    )
+    return (*found, area)
+
+
+def _osteophyte(parts: KneeParts, site: str) -> tuple[Measurement, ...]:
+    margin = parts.margins.get(OsteophyteSite(site))
+    if margin is None:
+        return ()
+    return (
+        _one(
+            MeasurementName.OSTEOPHYTE_PROTRUSION,
+            margin.protrusion_mm,
+            math.sqrt(2) * _EDGE_SD * _mean_step(parts),
+            "bone beyond the opened outline of the margin",
+            osteophytes.OSTEOPHYTE_DEFINITION,
+        ),
+    )
+
+
+def _effusion(parts: KneeParts, _site: str) -> tuple[Measurement, ...]:
+    volume = effusion.effusion_ml(parts.knee)
+    if volume is None:
+        return ()
+    sd = 4.84 * (1000 * volume) ** (2 / 3) * _mean_step(parts) * _EDGE_SD / 1000
+    name = MeasurementName.EFFUSION_VOLUME
+    return (_one(name, volume, sd, "joint fluid label", effusion.EFFUSION_DEFINITION),)
+
+
+def _extrusion(parts: KneeParts, site: str) -> tuple[Measurement, ...]:
+    extrusion = parts.extrusions.get(ExtrusionSite(site))
+    if extrusion is None or extrusion.value_mm is None:
+        return ()
+    coronal = extrusion.axis == 0
+    return (
+        _one(
+            MeasurementName.EXTRUSION,
+            extrusion.value_mm,
+            math.sqrt(2) * _EDGE_SD * parts.knee.spacing[extrusion.axis],
+            "coronal, at the medial tibial spine" if coronal else "sagittal, mid-compartment",
+            menisci.CORONAL_DEFINITION if coronal else menisci.SAGITTAL_DEFINITION,
+        ),
+    )
+
+
+def _volume(parts: KneeParts, n_voxels: int, name: MeasurementName, method: str) -> Measurement:
+    volume = n_voxels * parts.knee.voxel_mm3
+    sd = 4.84 * volume ** (2 / 3) * _mean_step(parts) * _EDGE_SD / 1000
+    return _one(name, volume / 1000, sd, method, VOLUME_DEFINITION)
+
+
+def _morphology(parts: KneeParts, site: str) -> tuple[Measurement, ...]:
+    part = MeniscusPart(site)
+    if (
+        part not in parts.part_voxels
+        or MENISCI[menisci.part_of(part)[0]] not in parts.knee.schemed
+    ):
+        return ()
+    n_voxels = parts.part_voxels[part]
+    method = "meniscus label over this third of the plateau"
+    return (_volume(parts, n_voxels, MeasurementName.MENISCUS_PART_VOLUME, method),)
+
+
+def _whole_meniscus(parts: KneeParts, site: str) -> tuple[Measurement, ...]:
+    structure = MENISCI[Compartment(site.split("_")[0])]
+    if structure not in parts.knee.schemed:
+        return ()
+    n_voxels = int(parts.knee.mask(structure).sum())
+    return (_volume(parts, n_voxels, MeasurementName.MENISCUS_VOLUME, "meniscus label"),)
+
+
+def _structure(structure: Structure) -> Callable[[KneeParts, str], tuple[Measurement, ...]]:
+    def build(parts: KneeParts, _site: str) -> tuple[Measurement, ...]:
+        if structure not in parts.knee.schemed:
+            return ()
+        n_voxels = int(parts.knee.mask(structure).sum())
+        method = f"{structure.value} label"
+        return (_volume(parts, n_voxels, MeasurementName.STRUCTURE_VOLUME, method),)
+
+    return build
+
+
+_BUILDERS: dict[Feature, Callable[[KneeParts, str], tuple[Measurement, ...]]] = {
+    Feature.BML: _bml,
+    Feature.CARTILAGE: _cartilage,
+    Feature.OSTEOPHYTE: _osteophyte,
+    Feature.HOFFA_SYNOVITIS: _structure(Structure.HOFFA_FAT_PAD),
+    Feature.EFFUSION_SYNOVITIS: _effusion,
+    Feature.EXTRUSION: _extrusion,
+    Feature.MORPHOLOGY: _morphology,
+    Feature.MENISCAL_CYST: _whole_meniscus,
+    Feature.HYPERTROPHY: _whole_meniscus,
+    Feature.ROOT_TEAR: _whole_meniscus,
+    Feature.ACL: _structure(Structure.ACL),
+    Feature.PCL: _structure(Structure.PCL),
+    Feature.PATELLAR_TENDON: _structure(Structure.PATELLAR_TENDON),
+}
