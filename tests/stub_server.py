@@ -78,6 +78,8 @@ class StubServer:
     latency_s: float = 0.0
     latency_spread_s: float = 0.0
     faults: Faults = field(default_factory=Faults)
+    poisoned: frozenset[str] = frozenset()
+    """Prompts (`prompt_key`) that get HTTP 500 every time."""
     finish_reason: str = "stop"
     answer_field: str = "content"
     n_requests: Counter[str] = field(default_factory=Counter[str])
@@ -138,7 +140,7 @@ class StubServer:
             if refused is not None:
                 self.n_requests["refused"] += 1
                 return refused
-            kind = self._draw_fault()
+            kind = self._draw_fault(body)
             self.n_requests[kind or "ok"] += 1
             if kind is not None:
                 return await self._fail(kind, request)
@@ -163,7 +165,9 @@ class StubServer:
             )
         return None
 
-    def _draw_fault(self) -> str | None:
+    def _draw_fault(self, body: Json) -> str | None:
+        if self.poisoned and prompt_key(body["messages"]) in self.poisoned:
+            return "http_500"
         draw = self._random.random()
         for kind, share in self.faults.kinds().items():
             if draw < share:

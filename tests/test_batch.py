@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -26,7 +27,7 @@ from knee.records import Item, ItemOutcome, ItemState
 from knee.run_config import BatchSettings, ModelEndpoint, Sampling
 from prompts.registry import load_prompt
 from tests.sample_items import sample_answer, sample_item
-from tests.stub_server import Faults, Json, StubServer, answers_by_prompt, prompt_key
+from tests.stub_server import Faults, StubServer, answers_by_prompt, prompt_key
 
 ROOT = Path(__file__).parent.parent
 
@@ -278,28 +279,10 @@ async def test_ctrl_c_keeps_what_is_being_kept_and_drops_what_is_in_flight():
 
 async def test_item_that_the_server_never_answers_is_failed_and_the_others_go_on():
     items = cohort(20)
-    answers = answers_by_prompt(valid_answers(items))
-    poisoned = {prompt for prompt, text in valid_answers(items[:1]).items() if text}
-
-    class Poisoned(StubServer):
-        def _draw_fault(self) -> str | None:
-            return "http_500" if self.poison_next else None
-
-        poison_next = False
-
-    stub = Poisoned()
-
-    def answer(body: Json) -> str | None:
-        return answers(body)
-
-    stub.answer = answer
-    original = stub._refuse  # pyright: ignore[reportPrivateUsage]
-
-    def look(body: Json) -> object:
-        stub.poison_next = prompt_key(body["messages"]) in poisoned
-        return original(body)
-
-    stub._refuse = look  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
+    stub = StubServer(
+        answer=answers_by_prompt(valid_answers(items)),
+        poisoned=frozenset(valid_answers(items[:1])),
+    )
     async with stub, client_for(stub, tries=2) as client:
         outcomes, result = await run_all(client, items, concurrency=4)
     failed = [o for o in outcomes if o.state is ItemState.FAILED]
@@ -308,6 +291,15 @@ async def test_item_that_the_server_never_answers_is_failed_and_the_others_go_on
     assert {o.codes for o in failed} == {("model_unavailable",)}
     assert result.counts[ItemState.ACCEPTED] == 18
     assert result.exit_code == 1
+
+
+async def test_batch_leaves_the_garbage_collector_as_it_was():
+    before = gc.get_threshold()
+    during: list[tuple[int, int, int]] = []
+    model = ScriptedChatModel(lambda _: sample_answer())
+    await run_all(model, cohort(1), on_outcome=lambda _: during.append(gc.get_threshold()))
+    assert during[0] != before
+    assert gc.get_threshold() == before
 
 
 async def test_error_of_the_keeper_ends_the_batch():

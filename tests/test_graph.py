@@ -1,8 +1,9 @@
 """The graph of one item: its ways, its bounds, and what no prompt may show."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Protocol, cast
 
 import pytest
 from langchain_core.callbacks import AsyncCallbackHandler
@@ -237,8 +238,7 @@ def tracing_environment(monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[s
     def set_variables(names: Sequence[str]) -> None:
         for name in names:
             monkeypatch.setenv(name, "true")
-        langsmith_utils.get_env_var.cache_clear()
-        langsmith_utils.get_tracer_project.cache_clear()
+        forget_environment()
 
     return set_variables
 
@@ -271,6 +271,17 @@ async def test_tracing_follows_the_environment_only_when_the_settings_ask_for_it
 
 
 @pytest.fixture(autouse=True)
-def _fresh_langsmith_cache() -> None:  # pyright: ignore[reportUnusedFunction]
-    """Other tests' variables must not be remembered."""
-    langsmith_utils.get_env_var.cache_clear()
+def _fresh_langsmith_cache() -> Iterator[None]:  # pyright: ignore[reportUnusedFunction]
+    """No test's variables are remembered by another."""
+    forget_environment()
+    yield
+    forget_environment()
+
+
+def forget_environment() -> None:
+    """Empties LangSmith's cache of environment variables."""
+    cast("_LruCached", langsmith_utils.get_env_var).cache_clear()
+
+
+class _LruCached(Protocol):
+    def cache_clear(self) -> None: ...

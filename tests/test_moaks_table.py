@@ -5,9 +5,13 @@ import pytest
 from knee.anatomy import Side
 from knee.errors import InputError
 from knee.grades import ClinicianGrade, GradeStatus
-from knee.moaks import Component
+from knee.moaks import SCALES, Component
+from knee.questions import QUESTIONS, question_by_region
 from tests.moaks_tables import write_table
 from tools.moaks_table import MoaksTable, find_moaks_tables, read_moaks_tables
+from tools.moaks_variables import StemStatus, load_variables
+from tools.phantom.table import GUESSED_STEMS, MISSING, Read, format_table
+from tools.phantom.table import VARIABLES as PHANTOM_VARIABLES
 
 NAME = "kMRI_SQ_MOAKS_BICL00.txt"
 
@@ -309,3 +313,35 @@ def test_trailing_delimiters_do_no_harm(tmp_path: Path):
     path = tmp_path / NAME
     path.write_bytes(b"ID|SIDE|V00MEFFWK\n1|1|2|\n")
     assert read_moaks_tables([path]).grades_for("1", "V00", "right")[0].grade == 2
+
+
+def test_every_column_that_the_phantom_writes_is_read_as_what_it_is():
+    # The phantom keeps a list of its own; agreement says nothing about OAI's real names.
+    read = load_variables()
+    for stem, written in PHANTOM_VARIABLES.items():
+        question = question_by_region(f"{written.feature.value}:{written.site}")
+        assert read[stem].question_id == question.question_id
+        assert read[stem].components == written.components
+        if stem in GUESSED_STEMS:
+            assert read[stem].status is StemStatus.ASSUMED
+
+
+def test_grades_that_the_phantom_writes_come_back(tmp_path: Path):
+    components = dict.fromkeys(Component, 2) | {Component.FULL_THICKNESS: 1}
+    cells: dict[str, str] = {}
+    for stem, variable in PHANTOM_VARIABLES.items():
+        top = max(SCALES[variable.feature, variable.components[0]].grades)
+        codes = [str(min(components[c], top)) for c in variable.components]
+        cells[stem] = f"{'.'.join(codes)}: text"
+    cells["MSYIC"] = MISSING
+    path = tmp_path / NAME
+    path.write_bytes(format_table([Read("PH000001", Side.LEFT, cells)]))
+    grades = read_moaks_tables([path]).grades_for("PH000001", "V00", "left")
+    assert len(grades) == sum(len(v.components) for v in PHANTOM_VARIABLES.values())
+    for grade in grades:
+        if grade.question_id == 42:
+            assert grade.status is GradeStatus.MISSING
+        else:
+            question = QUESTIONS[grade.question_id]
+            top = max(question.scale(grade.component).grades)
+            assert grade.grade == min(components[grade.component], top)

@@ -162,7 +162,7 @@ def value_text(measurement: Measurement) -> str:
 
 def measure_text(cited: tuple[Measurement, ...], rng: Random) -> str:
     """Returns the cited values in the order of the citations."""
-    verb, joint = rng.choice(((" is ", ", "), (" is ", " and the "), (" measures ", ", ")))
+    verb, joint = rng.choice(((" is ", ", "), (" is ", " and the "), (" comes to ", ", ")))
     if any(m.unit is Unit.COUNT for m in cited):
         verb = " is "
     text = joint.join(f"{rng.choice(LABELS[m.name])}{verb}{value_text(m)}" for m in cited)

@@ -79,7 +79,7 @@ def _surface(shape: KneeShape, x: FloatArray, angles: FloatArray) -> tuple[Float
     radius = crest * np.sqrt(np.maximum(1.0 - outward**3.5, 0.0))
 
     notch = (smoothstep(degrees, 58.0, 84.0) * (1.0 - smoothstep(degrees, 232.0, 255.0)))[None]
-    groove = (1.0 - smoothstep(degrees, 42.0, 82.0))[None] * smoothstep(degrees, -75.0, -40.0)[None]
+    groove = (1.0 - smoothstep(degrees, 42.0, 82.0))[None] * smoothstep(degrees, -88.0, -58.0)[None]
     middle = np.cos(0.5 * np.pi * np.clip((x - 1.0) / 19.0, -1.0, 1.0))[:, None] ** 2
     radius = radius - groove * middle * shape.groove_depth
     inward = np.maximum(centre - across, 0.0)

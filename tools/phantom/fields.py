@@ -20,7 +20,7 @@ def wobble(rng: np.random.Generator, points: FloatArray) -> FloatArray:
 
 
 def spread_seeds(rng: np.random.Generator, points: FloatArray, count: int) -> FloatArray:
-    """Returns centres among candidate points, as far apart as a few tries find; shape (count, 3)."""
+    """Returns centres among candidate points, spread by a few tries; shape (count, 3)."""
     middle = points.mean(axis=0)
     if count == 1:
         near = np.argsort(np.linalg.norm(points - middle, axis=1))

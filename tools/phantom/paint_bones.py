@@ -63,6 +63,7 @@ def _bone_tissue(
 
 
 def paint_femur(slab: Slab, knee: SickKnee) -> None:
+    """Writes femur, its lesions and the femoral cartilage."""
     part = slab.empty_in(_FEMUR_BOX)
     x, y, z = part.x, part.y, part.z
     angle, radius = polar(y, z)
@@ -79,6 +80,7 @@ def paint_femur(slab: Slab, knee: SickKnee) -> None:
 
 
 def paint_tibia(slab: Slab, knee: SickKnee) -> None:
+    """Writes tibia, its lesions and both tibial cartilages."""
     part = slab.empty_in(_TIBIA_BOX)
     x, y, z = part.x, part.y, part.z
     plate = knee.tibia.plate
@@ -97,6 +99,7 @@ def paint_tibia(slab: Slab, knee: SickKnee) -> None:
 
 
 def paint_patella(slab: Slab, knee: SickKnee) -> None:
+    """Writes patella, its lesions and the patellar cartilage."""
     part = slab.empty_in(_PATELLA_BOX)
     plate = knee.patella.plate
     row, column = plate.index_of(part.x, part.z)
@@ -113,6 +116,7 @@ def paint_patella(slab: Slab, knee: SickKnee) -> None:
 
 
 def paint_fibula(slab: Slab, _knee: SickKnee) -> None:
+    """Writes the fibula: a head below the lateral plateau, behind, and a shaft."""
     part = slab.empty_in(_FIBULA_BOX)
     down = np.clip((-9.0 - part.z) / 40.0, 0.0, 4.0)
     radius = 5.5 + 3.4 * np.exp(-down * 3.0)
@@ -125,6 +129,7 @@ def paint_fibula(slab: Slab, _knee: SickKnee) -> None:
 
 
 def paint_spurs(slab: Slab, knee: SickKnee) -> None:
+    """Writes the osteophytes as bone of their site."""
     for spur in knee.spurs:
         reach = float(spur.semi_axes.max())
         low, high = spur.centre - reach, spur.centre + reach

@@ -13,6 +13,7 @@ _JOINT_BOX = Box((-50.0, -40.0, -8.0), (50.0, 40.0, 22.0))
 
 
 def paint_menisci(slab: Slab, knee: SickKnee) -> None:
+    """Writes both menisci."""
     part = slab.empty_in(_JOINT_BOX)
     plate = knee.tibia.plate
     row, column = plate.index_of(part.x, part.y)
@@ -24,6 +25,7 @@ def paint_menisci(slab: Slab, knee: SickKnee) -> None:
 
 
 def paint_bands(slab: Slab, knee: SickKnee) -> None:
+    """Writes cruciate ligaments and the tendons of the extensor."""
     bands = (
         (knee.tissue.acl, Tissue.ACL),
         (knee.tissue.pcl, Tissue.PCL),
@@ -38,6 +40,7 @@ def paint_bands(slab: Slab, knee: SickKnee) -> None:
 
 
 def paint_fluid(slab: Slab, knee: SickKnee) -> None:
+    """Writes the fluid of the suprapatellar and retropatellar recess."""
     part = slab.empty_in(Box((-36.0, 5.0, 20.0), (36.0, 80.0, 82.0)))
     back, profile = knee.tissue.recess.at(part.x, part.z)
     depth = knee.tissue.distension * profile
@@ -46,6 +49,7 @@ def paint_fluid(slab: Slab, knee: SickKnee) -> None:
 
 
 def paint_fat_pad(slab: Slab, knee: SickKnee) -> None:
+    """Writes Hoffa's fat pad and its bright part."""
     part = slab.empty_in(Box((-26.0, 10.0, -22.0), (26.0, 70.0, 32.0)))
     inside = fat_pad(knee.model, knee.tissue, part.x, part.y, part.z)
     code = np.full(inside.shape, Tissue.HOFFA_FAT_PAD, np.uint8)
@@ -64,7 +68,7 @@ def paint_joint_gap(slab: Slab, knee: SickKnee) -> None:
     bearing = sample(plate.cartilage, row, column) > 0.0
     gap = bearing & (part.z > height) & (part.z < np.minimum(floor + 3.0, height + 8.0))
     # Between the spines and in the notch lies synovium and fat, not free fluid.
-    notch = ~bearing & (np.abs(part.x) < 13.0) & (np.abs(part.y) < 20.0)
+    notch = ~bearing & ((part.x / 14.0) ** 2 + ((part.y + 2.0) / 20.0) ** 2 < 1.0)
     notch &= (part.z > height) & (part.z < 20.0)
     part.write(
         np.where(gap & (floor < 39.0), Tissue.JOINT_GAP, np.where(notch, Tissue.SYNOVIUM, 0))
@@ -79,4 +83,6 @@ def paint_joint_gap(slab: Slab, knee: SickKnee) -> None:
     beyond = radius - sample(femoral.surface, r, c)
     covered = sample(patella.cartilage, row, column) > 0.0
     between = covered & (ahead > 0.0) & (beyond > 0.0) & (beyond < 8.0)
-    front.write(np.where(between, Tissue.JOINT_GAP, 0))
+    # A film of fluid where the surfaces are close, folds of synovium where they part.
+    film = np.where(ahead + beyond < 7.5, Tissue.JOINT_GAP, Tissue.SYNOVIUM)
+    front.write(np.where(between, film, 0))
