@@ -93,7 +93,6 @@ def _export(options: argparse.Namespace) -> int:
     return export(
         options.store,
         options.out,
-        file_format=options.format,
         runs=options.run,
         where=options.where,
         synthetic=options.synthetic,

@@ -71,6 +71,8 @@ class GenerateOptions:
     """Where the images lie now; only the report needs them."""
     as_json: bool = False
     """Print the summary on stdout."""
+    quiet: bool = False
+    """Leave the tables out: the caller shows its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,11 +359,10 @@ def _finish(options: GenerateOptions, run_id: str, result: BatchResult | None) -
     report = write_report(options.store, run_id, options.cohort_root)
     if options.as_json:
         emit_json({**summary.as_json(), "report": str(report)})
-    else:
+    elif not options.quiet:
         show_summary(summary)
     if result is not None and result.stopped_early:
         say(f"{result.message}; {result.n_dropped} item(s) were in flight and stay pending")
         say(f"resume with: {shlex.join([sys.executable, *sys.argv])}")
-    say(f"report: {report}")
     say(str(report))
     return 0 if result is None else result.exit_code

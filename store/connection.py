@@ -131,6 +131,11 @@ def translate(error: duckdb.Error | OSError, path: Path) -> StoreError:
     return StoreError(f"store {name}: {text}")
 
 
+def is_damage(error: duckdb.Error) -> bool:
+    """Returns whether an error met in a query is about the file, not about the query."""
+    return any(mark in str(error) for mark in (*_UNREADABLE[:2], *_FULL))
+
+
 def _connect(
     path: Path, read_only: bool, wait_s: float, config: dict[str, Any]
 ) -> duckdb.DuckDBPyConnection:

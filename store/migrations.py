@@ -5,6 +5,7 @@ database by `COMMENT ON`, so that schema and description cannot drift apart.
 """
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -117,19 +118,19 @@ def schema_version(con: duckdb.DuckDBPyConnection) -> int:
     """Returns the number of the newest migration applied; 0 for an empty database."""
     if not has_table(con, "schema_migrations"):
         return 0
-    row = con.execute("SELECT coalesce(max(version), 0) FROM schema_migrations").fetchone()
-    return int(row[0]) if row is not None else 0
+    return _number(con, "SELECT coalesce(max(version), 0) FROM schema_migrations")
 
 
 def is_ours(con: duckdb.DuckDBPyConnection) -> bool:
     """Returns whether a database carries this program's marker."""
     if not has_table(con, "application"):
         return False
-    row = con.execute(
+    columns = _number(
+        con,
         "SELECT count(*) FROM duckdb_columns() WHERE table_name = 'application' "
-        "AND column_name = 'name' AND NOT internal"
-    ).fetchone()
-    if row is None or row[0] != 1:
+        "AND column_name = 'name' AND NOT internal",
+    )
+    if columns != 1:
         return False
     names = con.execute("SELECT name FROM application").fetchall()
     return names == [(APPLICATION,)]
@@ -137,10 +138,16 @@ def is_ours(con: duckdb.DuckDBPyConnection) -> bool:
 
 def has_table(con: duckdb.DuckDBPyConnection, name: str) -> bool:
     """Returns whether the database has a table of that name."""
-    row = con.execute(
-        "SELECT count(*) FROM duckdb_tables() WHERE table_name = ? AND NOT internal", [name]
-    ).fetchone()
-    return row is not None and row[0] > 0
+    return 0 < _number(
+        con,
+        "SELECT count(*) FROM duckdb_tables() WHERE table_name = ? AND NOT internal",
+        [name],
+    )
+
+
+def _number(con: duckdb.DuckDBPyConnection, query: str, parameters: Sequence[str] = ()) -> int:
+    # All rows are fetched: one that is left would keep the connection from other work.
+    return int(con.execute(query, list(parameters)).fetchall()[0][0])
 
 
 def _quoted(text: str) -> str:

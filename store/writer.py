@@ -38,6 +38,7 @@ from store.connection import create_store, open_store, translate
 from store.items import Selection, finished_keys, load_items, select_volumes
 from store.journal import Journal, item_key, journalled_runs
 from store.outcome_rows import outcome_child_tables, outcome_hash, outcome_table
+from store.queries import find_run
 from store.write_sql import BIND_ITEMS, REBIND_ITEMS, STAGE_GRADES, UPDATE_VOLUME
 from store.writer_lock import WriterLock
 
@@ -219,18 +220,14 @@ class StoreWriter:
             StoreError: another run has the same id.
         """
         with self.transaction() as con:
-            known = con.execute(
-                "SELECT run_id FROM runs WHERE fingerprint = ? AND kind = ? AND control = ? "
-                "ORDER BY started_at DESC, run_id DESC LIMIT 1",
-                [run.fingerprint, run.kind.value, run.control.value],
-            ).fetchone()
+            known = find_run(con, run.fingerprint, run.kind, run.control)
             if known is not None:
                 con.execute(
                     "UPDATE runs SET state = 'running', n_starts = n_starts + 1, resumed_at = ?, "
                     "finished_at = NULL WHERE run_id = ?",
-                    [utc_now(), known[0]],
+                    [utc_now(), known],
                 )
-                return str(known[0]), True
+                return known, True
             if _exists(con, "runs WHERE run_id = ?", [run.run_id]):
                 raise StoreError(f"another run has the id {run.run_id!r}", "choose another id")
             _insert(con, "runs", arrow([run_row(run)], RUNS))

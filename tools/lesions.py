@@ -1,9 +1,10 @@
 """Bone wedges under the subregions, and the lesions that a label map holds in them.
 
-`bml.wedge-15mm@1`  the subregion's bone: its voxels between the subregion's borders and within
-                    15 mm of the bone's articular surface (cartilage or where it belongs; for the
-                    subspinous region the bone between the plates). Lesions and cysts are part of
-                    the bone. The depth is fixed, so cropping a volume changes no share.
+`bml.wedge-15mm@1`  the subregion's bone: the voxels under its articular surface (cartilage or
+                    where it belongs; for the subspinous region the bone between the plates) to a
+                    depth of 15 mm, along the chart's rays: straight down in the tibia, forwards
+                    in the patella, towards the condyles' centre in the femur. Lesions and cysts
+                    are part of the bone. The depth is fixed, so cropping changes no share.
 `bml.lesion@1`      a lesion is a 26-connected component of BML and cyst labels. It counts in every
                     subregion in whose wedge it has at least 10 mm³, so a lesion across a border
                     is scored on both sides and a stray voxel on neither.
@@ -15,10 +16,10 @@ import numpy as np
 from scipy import ndimage
 
 from knee.anatomy import Bone, Compartment, Structure, Subregion
-from tools.anatomical_frame import BoolArray, FloatArray, IntArray, Knee
-from tools.articular_surface import to_indices
+from tools.anatomical_frame import BoolArray, IntArray, Knee
+from tools.articular_surface import femoral_angles_deg
 from tools.cartilage import Plate
-from tools.subregions import NOWHERE, ORDER, Labels, Partition, label_voxels
+from tools.subregions import NOWHERE, ORDER, Labels, Partition
 
 WEDGE_DEFINITION = "bml.wedge-15mm@1"
 LESION_DEFINITION = "bml.lesion@1"
@@ -26,8 +27,6 @@ WEDGE_DEPTH_MM = 15.0
 """Depth of a subregion's bone, measured from its articular surface."""
 SMALLEST_LESION_MM3 = 10.0
 """A component with less than this in a wedge is not scored there."""
-_COARSE_MM = 0.9
-"""Wedges are cut on a grid no finer than this: halves and thirds of the voxels, not the lesion."""
 BML_LABELS: dict[Bone, Structure] = {
     Bone.FEMUR: Structure.FEMORAL_BML,
     Bone.TIBIA: Structure.TIBIAL_BML,
@@ -85,12 +84,12 @@ class LesionNumbers:
 
 def cut_wedges(knee: Knee, plate: Plate, partition: Partition) -> BoneWedges:
     """Returns the wedges of one bone."""
-    mask = knee.bone(plate.chart.bone)
-    near = _near_surface(knee, mask, _surface_points(plate, partition))
-    where = np.asarray(np.nonzero(near))
-    return BoneWedges(
-        plate.chart.bone, where, label_voxels(partition, knee, plate.chart.bone, near)
-    )
+    rays = _wedge_rays(plate, partition)
+    if plate.chart.bone is Bone.FEMUR and partition.femur is not None:
+        where, labels = _under_femoral_rays(knee, plate, rays, partition.femur.centre)
+    else:
+        where, labels = _under_columns(knee, plate, rays)
+    return BoneWedges(plate.chart.bone, where, labels)
 
 
 def measure_lesions(knee: Knee, wedges: BoneWedges) -> dict[Subregion, LesionNumbers]:
@@ -118,42 +117,66 @@ def measure_lesions(knee: Knee, wedges: BoneWedges) -> dict[Subregion, LesionNum
     return numbers
 
 
-def _surface_points(plate: Plate, partition: Partition) -> FloatArray:
-    """Points (n, 3) in mm that depth is measured from: the interface, and the bone between the tibial plates."""
+def _wedge_rays(plate: Plate, partition: Partition) -> BoolArray:
+    """Rays under which bone is scored: the interface, and the bone between the tibial plates."""
     rays = plate.expected & (plate.labels != NOWHERE)
     if plate.chart.bone is not Bone.TIBIA or partition.tibia is None:
-        return plate.chart.points[rays]
+        return rays
     between = plate.labels == ORDER.index(Subregion.TIBIA_SUBSPINOUS)
     ends = partition.tibia.ends_a
     a = plate.chart.points[..., 1]
     back = min(ends[side][0] for side in (Compartment.MEDIAL, Compartment.LATERAL))
     front = max(ends[side][1] for side in (Compartment.MEDIAL, Compartment.LATERAL))
-    rays = rays | (between & plate.chart.valid & (a >= back) & (a <= front))
-    return plate.chart.points[rays]
+    return rays | (between & plate.chart.valid & (a >= back) & (a <= front))
 
 
-def _near_surface(knee: Knee, mask: BoolArray, points: FloatArray) -> BoolArray:
-    """Bone voxels within the wedge's depth of surface points (mm, shape (n, 3))."""
-    near = np.zeros_like(mask)
-    if points.shape[0] == 0:
-        return near
-    spacing = np.asarray(knee.spacing)
-    reach = np.ceil(WEDGE_DEPTH_MM / spacing).astype(np.intp) + 1
-    index = to_indices(points, knee)
-    low = np.maximum(index.min(axis=0) - reach, 0)
-    high = np.minimum(index.max(axis=0) + reach + 1, mask.shape)
-    factor = np.maximum(1, np.rint(_COARSE_MM / spacing)).astype(np.intp)
-    shape = -(-(high - low) // factor)
-    away = np.ones(shape, np.bool_)
-    away[tuple(((index - low) // factor).T)] = False
-    distance = ndimage.distance_transform_edt(away, sampling=spacing * factor)
-    close = distance <= WEDGE_DEPTH_MM
-    for axis in range(3):
-        close = np.repeat(close, factor[axis], axis=axis)
-    box = tuple(slice(int(lo), int(hi)) for lo, hi in zip(low, high, strict=True))
-    size = high - low
-    near[box] = mask[box] & close[: size[0], : size[1], : size[2]]
-    return near
+def _under_columns(knee: Knee, plate: Plate, rays: BoolArray) -> tuple[IntArray, Labels]:
+    """Bone voxels below the tibia's surface, or in front of the patella's, ray by ray."""
+    axis = 2 if plate.chart.bone is Bone.TIBIA else 1
+    outward = 1.0 if axis == 2 else -1.0
+    step = knee.spacing[axis]
+    u, v = np.nonzero(rays)
+    surface = plate.chart.points[u, v, axis] / step
+    n_deep = int(WEDGE_DEPTH_MM / step)
+    # The voxel at depth d has its centre d + 0.5 voxels below the surface.
+    inward = np.arange(n_deep + 1)
+    along = np.rint(surface[:, None] - outward * (inward + 0.5)).astype(np.intp)
+    deep = (inward + 0.5) * step <= WEDGE_DEPTH_MM
+    along, inside = _clipped(along, knee.frame.shape[axis])
+    columns = [np.broadcast_to(u[:, None], along.shape), np.broadcast_to(v[:, None], along.shape)]
+    columns.insert(axis, along)
+    index = (columns[0], columns[1], columns[2])
+    keep = inside & deep[None, :] & knee.bone(plate.chart.bone)[index]
+    labels = np.broadcast_to(plate.labels[u, v][:, None], along.shape)[keep]
+    return np.asarray([column[keep] for column in index]), labels
+
+
+def _clipped(index: IntArray, size: int) -> tuple[IntArray, BoolArray]:
+    return np.clip(index, 0, size - 1), (index >= 0) & (index < size)
+
+
+def _under_femoral_rays(
+    knee: Knee, plate: Plate, rays: BoolArray, centre: tuple[float, float]
+) -> tuple[IntArray, Labels]:
+    """Femoral bone voxels whose ray from the condyles' centre leaves through the surface."""
+    femur = knee.bone(Bone.FEMUR)
+    chart = plate.chart
+    _, sa, ss = knee.spacing
+    a = (np.arange(femur.shape[1]) * sa - centre[0])[:, None]
+    s = (np.arange(femur.shape[2]) * ss - centre[1])[None, :]
+    radius = np.hypot(a, s)
+    angles = femoral_angles_deg()
+    step = float(angles[1] - angles[0])
+    column = np.rint((np.rad2deg(np.arctan2(a, -s)) - angles[0]) / step).astype(np.intp)
+    surface = np.hypot(chart.points[..., 1] - centre[0], chart.points[..., 2] - centre[1])
+    reach = float(surface[rays].max()) if rays.any() else 0.0
+    candidate = (column >= 0) & (column < angles.size) & (radius <= reach)
+    ja, js = np.nonzero(candidate)
+    ray = column[ja, js]
+    depth = surface[:, ray] - radius[ja, js][None, :].astype(np.float32)
+    keep = rays[:, ray] & (depth >= -max(sa, ss)) & (depth <= WEDGE_DEPTH_MM) & femur[:, ja, js]
+    m, pixel = np.nonzero(keep)
+    return np.asarray([m, ja[pixel], js[pixel]]), plate.labels[m, ray[pixel]]
 
 
 def _components(lesions: BoolArray) -> IntArray:

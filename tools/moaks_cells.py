@@ -107,8 +107,7 @@ def _split_number(code: str) -> tuple[str, str, str] | None:
         return None
     whole = match[2].lstrip("0") or "0"
     decimals = (match[3] or "").rstrip("0")
-    is_zero = whole == "0" and not decimals
-    return ("-" if match[1] == "-" and not is_zero else "", whole, decimals)
+    return ("-" if match[1] == "-" else "", whole, decimals)
 
 
 def _read_grade(

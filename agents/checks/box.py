@@ -29,10 +29,14 @@ def check_box(material: Material) -> list[CheckIssue]:
 
 def slice_spans(text: str) -> list[tuple[int, int]]:
     """Returns where the slice numbers of a text stand, as (start, end)."""
+    if "slice" not in text:
+        return []
     return [(match.start("numbers"), match.end()) for match in _SLICES.finditer(text)]
 
 
 def _outside(step: StepProse, context: CheckContext) -> list[CheckIssue]:
+    if "slice" not in step.text:
+        return []
     for match in _SLICES.finditer(step.text):
         ranges = _ranges(context, match["plane"])
         if match["total"] is not None and int(match["total"]) not in context.shape:

@@ -127,6 +127,8 @@ def fold(text: str) -> str:
         >>> fold("1843 mm³ – 2 +/- 1")
         '1843 mm3 - 2 ± 1'
     """
+    if text.isascii() and "+" not in text:
+        return text.lower()
     plain = unicodedata.normalize("NFKC", text).lower()
     return _PLUS_MINUS.sub("±", _DASHES.sub("-", plain).replace("\u2019", "'"))
 

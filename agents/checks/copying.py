@@ -3,7 +3,9 @@
 import re
 from functools import lru_cache
 
-from agents.checks.context import CheckContext, Material, fold, issue, quote
+from agents.checks.context import Material, fold, issue, quote
+from knee.moaks import Component
+from knee.questions import QUESTIONS
 from knee.records import CheckIssue
 
 WINDOW_WORDS = 10
@@ -37,9 +39,10 @@ def check_prompt_copy(material: Material) -> list[CheckIssue]:
     if not context.prompt_text:
         return []
     haystack = _haystack(context.prompt_text)
+    allowed_words = _allowed(context.question.question_id, context.asked)
     for step in material.steps:
         text = step.text
-        for allowed in _allowed(context):
+        for allowed in allowed_words:
             text = text.replace(allowed, " \n ")
         for line in text.split("\n"):
             words = _WORD.findall(line)
@@ -67,13 +70,13 @@ def _haystack(prompt_text: str) -> str:
     return " " + " | ".join(lines) + " "
 
 
-def _allowed(context: CheckContext) -> list[str]:
-    wordings = [
-        fold(text)
-        for component in context.asked
-        for text in context.question.scale(component).wording.values()
-    ]
-    return sorted({*wordings, fold(context.question.region_name)}, key=len, reverse=True)
+@lru_cache(maxsize=512)
+def _allowed(question_id: int, asked: tuple[Component, ...]) -> tuple[str, ...]:
+    question = QUESTIONS[question_id]
+    wordings = [fold(text) for c in asked for text in question.scale(c).wording.values()]
+    # One-word wordings ("none") are no run, and taking them out would break runs that are copied.
+    phrases = {text for text in (*wordings, fold(question.region_name)) if " " in text}
+    return tuple(sorted(phrases, key=len, reverse=True))
 
 
 def _copied_run(words: list[str], haystack: str) -> str | None:

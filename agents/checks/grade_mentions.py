@@ -47,7 +47,8 @@ _SCALE_BEFORE = re.compile(
 )
 _SCALE_AFTER = re.compile(
     r"\s*(?:,?\s*which\s+)?(?:starts?|begins?|requires?|needs?|would|covers?|spans?|means"
-    r"|stands? for|holds|applies|runs|if\b|is (?:defined|for|from|reserved|less|more|at least|below|above|\d))"
+    r"|stands? for|holds|applies|runs|if\b"
+    r"|is (?:defined|for|from|reserved|less|more|at least|below|above|\d))"
 )
 
 

@@ -21,6 +21,7 @@ from knee.findings import Measurement, Unit
 from knee.records import CheckIssue
 
 _SCALE_STEPS = frozenset({StepName.APPLY_SCALE, StepName.CONCLUDE})
+_DIGIT = re.compile(r"\d")
 _SD_BEFORE = re.compile(
     r"(?:\bsd|standard deviation|±|plus or minus|uncertainty|give or take)"
     r"(?:\s+(?:is|of|about))?\s*[=:]?\s*$"
@@ -53,6 +54,9 @@ def check_numbers(material: Material) -> list[CheckIssue]:
     found: list[CheckIssue] = []
     for step in material.steps:
         text = spell_digits(step.text)
+        if _DIGIT.search(text) is None:
+            found += _lesion_counts(step, text, material.context)
+            continue
         found += _lists(step, text, material.context)
         found += _lesion_counts(step, text, material.context)
         skipped = slice_spans(text)

@@ -176,10 +176,9 @@ def _bone_site(question: Question, sides: frozenset[str]) -> Site:
     allowed = parts
     if bone == "femur" and parts & {"trochlea", "anterior"}:
         allowed = frozenset({"trochlea", "anterior"})
-    if bone == "patella":
-        # The patella's four osteophyte sites exclude each other; its cartilage has no such parts.
-        if question.feature is not Feature.OSTEOPHYTE:
-            allowed = parts | {"superior", "inferior", "central"}
+    # The patella's four osteophyte sites exclude each other; its cartilage has no such parts.
+    if bone == "patella" and question.feature is not Feature.OSTEOPHYTE:
+        allowed = parts | {"superior", "inferior", "central"}
     bones = frozenset(w for w, structure in STRUCTURES.items() if structure == bone)
     required = [bones, *(frozenset({side}) for side in sides)]
     if parts:

@@ -12,6 +12,8 @@ MAX_REPEATS = 2
 """How often one sentence may stand in a draft; a degenerate model repeats without end."""
 MIN_REPEATED_WORDS = 4
 """Shorter sentences may recur."""
+MIN_LOOP_WORDS = 16
+"""A sentence shorter than four runs of four words cannot loop."""
 _WORD = re.compile(r"[^\W_]+(?:[._'][^\W_]+)*")
 
 
@@ -47,5 +49,7 @@ def check_length(material: Material) -> list[CheckIssue]:
 
 def _loops(words: list[str]) -> bool:
     """Whether four words recur more than three times within one sentence."""
+    if len(words) < MIN_LOOP_WORDS:
+        return False
     runs = Counter(tuple(words[n : n + 4]) for n in range(len(words) - 3))
     return max(runs.values(), default=0) > 3

@@ -4,6 +4,7 @@ The prompt is rendered by the code that renders it in a run, from findings of ph
 demo and tests do not use; `sampler.resample` moves boxes and draws the deciding values anew.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,8 @@ from random import Random
 
 from pydantic import ValidationError
 
+from agents.checks.context import CheckContext
+from agents.checks.run import check_answer
 from agents.demo_model.grammar import DraftTask, to_json, write_answer
 from agents.demo_model.sampler import bare_finding, gradable_components, resample
 from knee.anatomy import Side
@@ -19,10 +22,10 @@ from knee.errors import InputError
 from knee.findings import Finding, VolumeFindings
 from knee.moaks import Component, Feature
 from knee.questions import QUESTIONS
-from knee.records import Wording
+from knee.records import CheckSeverity, Wording
 from prompts.context import PromptContext, prompt_context
-from prompts.registry import load_prompt
-from prompts.render import ChatMessage, render_draft
+from prompts.registry import PromptTemplate, load_prompt
+from prompts.render import ChatMessage, render_draft, render_revision
 
 PROMPT = ("demo-draft", 1)
 """The prompt that the model learns: id and version."""
@@ -30,6 +33,8 @@ FEWER_SHARE = 0.2
 """Share of tasks with several components in which not all are asked."""
 FEATURE_WEIGHTS: dict[Feature, float] = {Feature.BML: 3.0, Feature.CARTILAGE: 2.5}
 """How often a feature is drawn; 1 where not named. More components take more practice."""
+REVISION_SHARE = 0.08
+"""Share of examples that mend a spoilt answer."""
 SHAPE = (384, 384, 160)
 """Array shape named to the context; the demo prompt does not show it."""
 
@@ -160,4 +165,41 @@ def build_examples(
         task = draw_task(rng.choice(by_feature[feature]), calibration, rng)
         answer = to_json(write_answer(task, rng))
         context = build_context(task)
-        yield Example(messages=render_draft(template, context), answer=answer, task=task)
+        messages = render_draft(template, context)
+        if rng.random() < REVISION_SHARE:
+            messages = revised(template, context, messages, answer, task, rng)
+        yield Example(messages=messages, answer=answer, task=task)
+
+
+def revised(
+    template: PromptTemplate,
+    context: PromptContext,
+    messages: tuple[ChatMessage, ...],
+    answer: str,
+    task: DraftTask,
+    rng: Random,
+) -> tuple[ChatMessage, ...]:
+    """Returns the messages of a revision: a spoilt answer, and what the checks say of it.
+
+    One digit of the answer is another one; where the checks let that pass, the first messages come
+    back as they are.
+    """
+    digits = [match.start() for match in re.finditer(r"\d", answer)]
+    place = rng.choice(digits)
+    other = rng.choice([d for d in "0123456789" if d != answer[place]])
+    spoilt = answer[:place] + other + answer[place + 1 :]
+    checks = CheckContext(
+        question=task.question,
+        finding=task.finding,
+        asked=task.asked,
+        side=task.side.value,
+        is_follow_up=False,
+        shape=SHAPE,
+        slice_axis=2,
+        calibration=task.calibration,
+        prompt_text=messages[-1].content,
+        sequence="dess",
+    )
+    report = check_answer(spoilt, "stop", checks, frozenset())
+    issues = [issue for issue in report.issues if issue.severity is CheckSeverity.FAIL]
+    return render_revision(template, context, spoilt, issues) if issues else messages

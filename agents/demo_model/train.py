@@ -17,14 +17,17 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from agents.demo_model.corpus import Example, build_examples, read_findings
+from agents.demo_model.corpus import Example, bases_of, build_examples, read_findings
 from agents.demo_model.tokenizer import END, train_tokenizer
+from knee.calibration import load_calibration
 
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 _LOG = logging.getLogger(__name__)
+CALIBRATION = Path(__file__).parents[2] / "configs" / "calibration-phantom.toml"
+"""The phantom's own cut-offs."""
 _IGNORED = -100
 """Label of a token that the loss leaves out (PyTorch's convention)."""
 
@@ -175,3 +178,78 @@ def train_model(
         if step % 50 == 0:
             _LOG.info("step %d, %.0f s, %d tokens, loss %.4f", step, elapsed, seen, loss.item())
     return curve
+
+
+def save_model(
+    model: "LlamaForCausalLM", tokenizer: "PreTrainedTokenizerFast", out: Path
+) -> None:
+    """Saves weights (bfloat16 safetensors), tokenizer and chat template, as vLLM loads them."""
+    import torch
+
+    out.mkdir(parents=True, exist_ok=True)
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    model.to(torch.bfloat16).save_pretrained(out)
+    tokenizer.save_pretrained(out)
+
+
+def write_log(
+    out: Path, settings: TrainingSettings, curve: list[dict[str, float]], facts: dict[str, Any]
+) -> None:
+    """Writes `training.json` (settings and facts) and `loss.csv` (the curve) beside the weights."""
+    record = {"settings": asdict(settings), **facts, "machine": platform.machine()}
+    (out / "training.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    with (out / "loss.csv").open("w", encoding="utf-8", newline="") as handle:
+        writer = csv.DictWriter(handle, fieldnames=["step", "seconds", "tokens", "loss"])
+        writer.writeheader()
+        # Every tenth step is enough to draw the curve.
+        writer.writerows(curve[::10])
+
+
+def main() -> None:
+    """Trains and saves the model."""
+    defaults = TrainingSettings()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--findings", type=Path, required=True, help="of training phantoms")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the weights")
+    parser.add_argument("--minutes", type=float, default=defaults.minutes)
+    parser.add_argument("--seed", type=int, default=defaults.seed)
+    parser.add_argument("--threads", type=int, default=defaults.threads)
+    chosen = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    import torch
+
+    settings = TrainingSettings(seed=chosen.seed, minutes=chosen.minutes, threads=chosen.threads)
+    torch.manual_seed(settings.seed)
+    torch.set_num_threads(settings.threads)
+    calibration = load_calibration(CALIBRATION)
+    volumes = read_findings(chosen.findings)
+    bases = bases_of(volumes, calibration)
+    examples = list(
+        build_examples(bases, calibration, settings.max_examples, Random(settings.seed))
+    )
+    tokenizer = train_tokenizer(
+        text for e in examples[:6000] for text in (e.messages[0].content, e.answer)
+    )
+    encoded = [encode_example(example, tokenizer) for example in examples]
+    model = build_model(tokenizer, settings)
+    n_parameters = sum(parameter.numel() for parameter in model.parameters())
+    _LOG.info("%d examples, %d parameters, %d tokens", len(encoded), n_parameters, len(tokenizer))
+    curve = train_model(model, encoded, int(tokenizer.pad_token_id), settings)
+    save_model(model, tokenizer, chosen.out)
+    facts = {
+        "volumes": len(volumes),
+        "examples": len(encoded),
+        "parameters": n_parameters,
+        "vocabulary": len(tokenizer),
+        "steps": len(curve),
+        "tokens": curve[-1]["tokens"],
+        "minutes": round(curve[-1]["seconds"] / 60, 1),
+        "final_loss": round(sum(c["loss"] for c in curve[-100:]) / len(curve[-100:]), 4),
+    }
+    write_log(chosen.out, settings, curve, facts)
+    _LOG.info("saved to %s: %s", chosen.out, facts)
+
+
+if __name__ == "__main__":
+    main()

@@ -11,9 +11,9 @@ CREATE TABLE volumes ( -- One volume of a cohort: which knee, which files, whose
     label_map VARCHAR NOT NULL, -- Label map file, relative to cohort_root.
     cohort_root VARCHAR NOT NULL, -- Folder of the cohort when it was prepared; never exported.
     scheme VARCHAR NOT NULL, -- Label-map scheme: which number is which structure.
-    mask_source VARCHAR NOT NULL, -- Who or what drew the masks.
-    segmenter VARCHAR NOT NULL, -- Segmenter and version; `none` when drawn by hand.
-    licence VARCHAR NOT NULL, -- Licence of image and masks.
+    mask_source VARCHAR, -- Where the masks come from; NULL when not known.
+    segmenter VARCHAR, -- Who or what drew the masks, with version; NULL when not known.
+    licence VARCHAR, -- Licence of image and masks; NULL when not known.
     synthetic BOOLEAN NOT NULL, -- True for phantoms and painted images.
     split VARCHAR, -- train, val or test; NULL when the cohort does not say.
     status VARCHAR NOT NULL, -- `ready`, or `failed` when the volume could not be described.
@@ -294,8 +294,8 @@ CREATE VIEW v_quintuples AS -- Accepted items, flat: one row is everything a tra
         v.image, -- Image file, relative to the cohort's root.
         v.label_map, -- Label map file, relative to the cohort's root.
         v.scheme, -- Label-map scheme.
-        v.mask_source, -- Who or what drew the masks.
-        v.segmenter, -- Segmenter and version.
+        v.mask_source, -- Where the masks come from.
+        v.segmenter, -- Who or what drew the masks, with version.
         v.licence, -- Licence of image and masks.
         r.provenance['model_licence'] AS model_licence, -- Licence of the drafting model's weights.
         z.synthetic -- True for phantoms and painted images: never pooled with patients.
