@@ -5,8 +5,8 @@ content its variables show: a changed reading protocol is a changed prompt, and 
 do not show it alone.
 """
 
-import hashlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -14,7 +14,7 @@ from pathlib import Path
 from jinja2 import Template
 
 from knee.errors import InputError
-from knee.keys import HASH_PREFIX
+from knee.keys import content_hash
 from knee.records import PromptRef
 from prompts.context import FEATURES_FILE, PROTOCOLS_FILE, PromptContext
 from prompts.environment import compile_text, used_variables
@@ -46,6 +46,8 @@ class PromptTemplate:
     """`sha256:` over the template and the data files that it shows."""
     source: str
     """The template's text."""
+    full_text: str
+    """The template and the data files that it shows, as hashed: what the store keeps."""
 
     @property
     def ref(self) -> PromptRef:
@@ -103,15 +105,15 @@ def build_prompt(prompt_id: str, version: int, source: str) -> PromptTemplate:
         raise InputError(
             f"prompt {name!r} uses undeclared variables: {unknown!r}", f"declared are: {declared}"
         )
-    return PromptTemplate(prompt_id, version, _hash(source, used), source)
+    full_text = source + "".join(_data_texts(used))
+    return PromptTemplate(prompt_id, version, content_hash(full_text), source, full_text)
 
 
-def _hash(source: str, used: frozenset[str]) -> str:
-    digest = hashlib.sha256(source.encode())
+def _data_texts(used: frozenset[str]) -> Iterator[str]:
     for shown in sorted({_DATA_OF[name] for name in used if name in _DATA_OF}):
         for path in sorted(shown.glob("*.jinja2")) if shown.is_dir() else [shown]:
-            digest.update(path.read_bytes())
-    return HASH_PREFIX + digest.hexdigest()
+            # Bytes, not lines: what is hashed is the file as it is.
+            yield path.read_bytes().decode("utf-8")
 
 
 @lru_cache(maxsize=1)

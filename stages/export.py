@@ -23,10 +23,10 @@ def export(
         StoreError: the store cannot be read, or the disk is full.
     """
     request = ExportRequest(
-        run_ids=None if runs is None else tuple(runs), where=where, include_synthetic=synthetic
+        run_ids=None if runs is None else tuple(runs), where=where, synthetic=synthetic
     )
     done = export_parquet(store, out, request)
     if as_json:
-        emit_json({"folder": str(out), "rows": done.rows, "files": len(done.files)})
+        emit_json({"folder": str(out), "rows": done.rows, "files": len(done.shards)})
     say(f"{done.rows} quintuple(s) in {out}")
     return 0

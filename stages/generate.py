@@ -315,7 +315,7 @@ async def _run(
                 ", or add --serve",
             )
         with writer.transaction():
-            writer.put_prompts([(p.ref, p.source) for p in list_prompts()])
+            writer.put_prompts([(p.ref, p.full_text) for p in list_prompts()])
             run_id, resumed = writer.start_or_resume_run(plan.run)
             writer.bind_volumes(run_id)
         with writer.reading() as con:

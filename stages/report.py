@@ -149,7 +149,7 @@ def _example(
         "title": f"Q{question.question_id} {question.feature.value.replace('_', ' ')}: "
         f"{question.region_name}",
         "state": row["state"],
-        "meta": f"{row['volume_id']} · box {list(row['box'].values()) if box else 'none'} "
+        "meta": f"{row['volume_id']} · box {list(box.indices) if box else 'none'} "
         f"({row['box_source']}) · model {row['model']} · attempt {row['attempt_no']}"
         + (" · synthetic" if row["synthetic"] else ""),
         "question": question_text(

@@ -36,10 +36,13 @@ def text_form(text: str, draft: Draft | None, question_id: int) -> TextForm:
     """Returns the form in which `text` can be kept; `verbatim` when its steps do not give it."""
     if draft is None:
         return TextForm.VERBATIM
-    for form in _STYLES:
-        if write_answer(draft, question_id, form) == text:
-            return form
-    return TextForm.VERBATIM
+    # The only style that can give this text: judged by its first separator and its characters.
+    spaced = text.startswith('{"locate": ')
+    if text.isascii():
+        form = TextForm.SPACED_ASCII if spaced else TextForm.COMPACT_ASCII
+    else:
+        form = TextForm.SPACED if spaced else TextForm.COMPACT
+    return form if write_answer(draft, question_id, form) == text else TextForm.VERBATIM
 
 
 def write_answer(draft: Draft, question_id: int, form: TextForm) -> str:

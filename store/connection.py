@@ -72,7 +72,12 @@ def create_store(path: Path) -> None:
 
 
 def open_store(
-    path: Path, read_only: bool, *, wait_s: float = READ_WAIT_S, closed: bool = False
+    path: Path,
+    read_only: bool,
+    *,
+    wait_s: float = READ_WAIT_S,
+    closed: bool = False,
+    known: bool = False,
 ) -> duckdb.DuckDBPyConnection:
     """Returns an open connection to an existing store; close it soon, others wait for it.
 
@@ -81,6 +86,7 @@ def open_store(
         read_only: many processes may read at once; writing is for `StoreWriter`.
         wait_s: seconds to wait for another process that has the file open.
         closed: no file or network access from SQL, and the configuration locked.
+        known: this process has checked the file and holds the writer lock since.
 
     Raises:
         InputError: no file at `path`.
@@ -91,6 +97,8 @@ def open_store(
             f"store not found: {str(path)!r}", "run `run_pipeline.py prepare` to make one"
         )
     con = _connect(path, read_only, wait_s, {**_SAFE, **(_CLOSED if closed else {})})
+    if known:
+        return con
     try:
         _check(con, path, migrates=not read_only)
     except duckdb.Error as error:

@@ -30,6 +30,9 @@ SHARD_ROWS: Final = 50_000
 _GROUP_ROWS = 5_000
 """Rows of a row group: fixed, so that the bytes do not depend on how results arrive."""
 MANIFEST: Final = "manifest.json"
+"""What was exported, beside the folder with the rows."""
+DATA: Final = "data"
+"""Folder that holds Parquet alone, so that it can be read as one data set."""
 
 
 class ExportRequest(NamedTuple):
@@ -77,8 +80,8 @@ def export_parquet(path: Path, out_dir: Path, request: ExportRequest) -> Exporte
                 require_run(con, run_id)
             check_reads(con, _query(request))
             run_ids = _check_mixture(con, request)
-            draft.mkdir()
-            files, columns = _write_shards(con, request, draft)
+            (draft / DATA).mkdir(parents=True)
+            files, columns = _write_shards(con, request, draft / DATA)
         rows = sum(n for _, n in files)
         manifest = _manifest(draft, request, run_ids, files, columns)
         (draft / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
@@ -210,7 +213,8 @@ def _manifest(
         "synthetic": request.synthetic,
         "columns": list(columns),
         "files": [
-            {"name": name, "rows": n, "sha256": _file_hash(folder / name)} for name, n in files
+            {"name": f"{DATA}/{name}", "rows": n, "sha256": _file_hash(folder / DATA / name)}
+            for name, n in files
         ],
     }
 

@@ -85,8 +85,11 @@ class Journal:
             StoreError: a line other than the last cannot be read.
         """
         for path in self._files():
+            is_known = path in self._pending
+            keys = self._pending.setdefault(path, set())
             for outcome, _ in _read(path):
-                self._pending.setdefault(path, set()).add(item_key(outcome))
+                if not is_known:
+                    keys.add(item_key(outcome))
                 yield outcome
 
     def drop(self, committed: Iterable[ItemKey]) -> None:

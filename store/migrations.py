@@ -138,10 +138,13 @@ def is_ours(con: duckdb.DuckDBPyConnection) -> bool:
 
 def has_table(con: duckdb.DuckDBPyConnection, name: str) -> bool:
     """Returns whether the database has a table of that name."""
-    return 0 < _number(
-        con,
-        "SELECT count(*) FROM duckdb_tables() WHERE table_name = ? AND NOT internal",
-        [name],
+    return (
+        _number(
+            con,
+            "SELECT count(*) FROM duckdb_tables() WHERE table_name = ? AND NOT internal",
+            [name],
+        )
+        > 0
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import duckdb
 
@@ -22,7 +22,6 @@ from store.arrow_rows import (
     FINDINGS_SETS,
     RUNS,
     VOLUMES,
-    Table,
     arrow,
     clinician_table,
     component_rows,
@@ -35,9 +34,10 @@ from store.arrow_rows import (
     volume_row,
 )
 from store.connection import create_store, open_store, translate
+from store.inserting import exists, insert, insert_new_outcomes, unique_outcomes
 from store.items import Selection, finished_keys, load_items, select_volumes
 from store.journal import Journal, item_key, journalled_runs
-from store.outcome_rows import outcome_child_tables, outcome_hash, outcome_table
+from store.outcome_rows import outcome_child_tables
 from store.queries import find_run
 from store.write_sql import BIND_ITEMS, REBIND_ITEMS, STAGE_GRADES, UPDATE_VOLUME
 from store.writer_lock import WriterLock
@@ -78,6 +78,8 @@ class StoreWriter:
             create_store(self.path)
         self._file_lock.acquire()
         try:
+            # Says at once what is wrong with the file, and brings its schema up to date.
+            self._close(open_store(self.path, read_only=False, wait_s=self._wait_s))
             self.recovered = self._recover()
         except BaseException:
             self._file_lock.release()
@@ -97,7 +99,7 @@ class StoreWriter:
             if self._open is not None:
                 yield self._open
                 return
-            con = open_store(self.path, read_only=False, wait_s=self._wait_s)
+            con = open_store(self.path, read_only=False, wait_s=self._wait_s, known=True)
             self._open = con
             try:
                 con.begin()
@@ -120,7 +122,7 @@ class StoreWriter:
             if self._open is not None:
                 yield self._open
                 return
-            with open_store(self.path, read_only=True, wait_s=self._wait_s) as con:
+            with open_store(self.path, read_only=True, wait_s=self._wait_s, known=True) as con:
                 yield con
 
     def put_catalogue(self) -> None:
@@ -128,7 +130,7 @@ class StoreWriter:
         with self.transaction() as con:
             for table, rows in (("questions", question_rows()), ("components", component_rows())):
                 con.execute(f"DELETE FROM {table}")
-                _insert(con, table, from_rows(rows))
+                insert(con, table, from_rows(rows))
 
     def put_prompts(self, prompts: Sequence[tuple[PromptRef, str]]) -> None:
         """Puts prompt templates; those that are there already stay.
@@ -153,7 +155,7 @@ class StoreWriter:
     def put_volume(self, volume: VolumeRecord) -> None:
         """Puts a volume, or renews what is known of it; its findings stay."""
         with self.transaction() as con:
-            _insert(con, "volumes", arrow([volume_row(volume)], VOLUMES), UPDATE_VOLUME)
+            insert(con, "volumes", arrow([volume_row(volume)], VOLUMES), UPDATE_VOLUME)
 
     def put_findings(self, findings: VolumeFindings) -> bool:
         """Puts the findings of a volume and makes them the current ones.
@@ -167,7 +169,7 @@ class StoreWriter:
         key = [findings.volume_id, findings.findings_id]
         row = findings_set_row(findings)
         with self.transaction() as con:
-            if not _exists(con, "volumes WHERE volume_id = ?", key[:1]):
+            if not exists(con, "volumes WHERE volume_id = ?", key[:1]):
                 raise StoreError(f"findings of an unknown volume: {findings.volume_id!r}")
             known = con.execute(
                 "SELECT content_sha256 FROM findings_sets WHERE volume_id = ? AND findings_id = ?",
@@ -180,9 +182,9 @@ class StoreWriter:
                     "a measurement changed without its definition's or the tools' version",
                 )
             if known is None:
-                _insert(con, "findings_sets", arrow([row], FINDINGS_SETS))
+                insert(con, "findings_sets", arrow([row], FINDINGS_SETS))
                 for table, rows in finding_tables(findings).items():
-                    _insert(con, table, rows)
+                    insert(con, table, rows)
             con.execute("UPDATE volumes SET findings_id = ? WHERE volume_id = ?", key[::-1])
         return known is None
 
@@ -228,9 +230,9 @@ class StoreWriter:
                     [utc_now(), known],
                 )
                 return known, True
-            if _exists(con, "runs WHERE run_id = ?", [run.run_id]):
+            if exists(con, "runs WHERE run_id = ?", [run.run_id]):
                 raise StoreError(f"another run has the id {run.run_id!r}", "choose another id")
-            _insert(con, "runs", arrow([run_row(run)], RUNS))
+            insert(con, "runs", arrow([run_row(run)], RUNS))
         return run.run_id, False
 
     def bind_volumes(self, run_id: str, volume_ids: Sequence[str] | None = None) -> int:
@@ -247,7 +249,7 @@ class StoreWriter:
             How many items of these volumes are pending.
         """
         with self.transaction() as con:
-            if not _exists(con, "runs WHERE run_id = ?", [run_id]):
+            if not exists(con, "runs WHERE run_id = ?", [run_id]):
                 raise StoreError(f"no run {run_id!r} in the store")
             if volume_ids is None:
                 volume_ids = select_volumes(con, Selection())
@@ -278,7 +280,7 @@ class StoreWriter:
             StoreError: an item is there with another outcome, is of another run or of a volume
                 that is not bound; or the disk is full (exit code 3). Nothing is written then.
         """
-        unique = _unique(run_id, outcomes)
+        unique = unique_outcomes(run_id, outcomes)
         with self.transaction() as con:
             synthetic = self._bound_volumes(con, run_id)
             unbound = sorted({o.volume_id for o in unique.values()} - synthetic.keys())
@@ -287,9 +289,9 @@ class StoreWriter:
                     f"run {run_id!r} is not bound to the volume {unbound[0]!r}",
                     "bind_volumes comes before put_outcomes",
                 )
-            fresh = _insert_new(con, unique)
+            fresh = insert_new_outcomes(con, unique)
             for table, rows in outcome_child_tables(fresh, synthetic).items():
-                _insert(con, table, rows)
+                insert(con, table, rows)
         return len(fresh)
 
     def finish_run(self, run_id: str, state: str = "finished") -> None:
@@ -342,6 +344,8 @@ class StoreWriter:
                 while batch := list(islice(replayed, 256)):
                     n_new += self.put_outcomes(run_id, batch)
                     journal.drop(item_key(outcome) for outcome in batch)
+                # A file that a kill left empty goes as well.
+                journal.drop(())
         return n_new
 
     def _bound_volumes(self, con: duckdb.DuckDBPyConnection, run_id: str) -> dict[str, bool]:
@@ -360,54 +364,3 @@ class StoreWriter:
             con.close()
         except duckdb.Error as error:
             raise translate(error, self.path) from error
-
-
-def _insert(con: duckdb.DuckDBPyConnection, table: str, rows: Table, on_conflict: str = "") -> None:
-    con.register("given_rows", rows)
-    con.execute(f"INSERT INTO {table} BY NAME SELECT * FROM given_rows {on_conflict}")
-    con.unregister("given_rows")
-
-
-def _exists(con: duckdb.DuckDBPyConnection, where: str, parameters: list[Any]) -> bool:
-    return con.execute(f"SELECT 1 FROM {where}", parameters).fetchone() is not None
-
-
-def _unique(run_id: str, outcomes: Sequence[ItemOutcome]) -> dict[ItemKey, ItemOutcome]:
-    unique: dict[ItemKey, ItemOutcome] = {}
-    for outcome in outcomes:
-        if outcome.run_id != run_id:
-            raise StoreError(f"an outcome of run {outcome.run_id!r} was given to run {run_id!r}")
-        first = unique.setdefault(item_key(outcome), outcome)
-        if first is not outcome and outcome_hash(first) != outcome_hash(outcome):
-            raise _conflict(outcome)
-    return unique
-
-
-def _insert_new(
-    con: duckdb.DuckDBPyConnection, unique: dict[ItemKey, ItemOutcome]
-) -> list[ItemOutcome]:
-    """Inserts into `outcomes` what is not there; returns it. Refuses other content under a key."""
-    con.register("given_rows", outcome_table(unique.values()))
-    inserted = con.execute(
-        "INSERT INTO outcomes BY NAME SELECT * FROM given_rows ON CONFLICT DO NOTHING "
-        "RETURNING volume_id, question_id"
-    ).fetchall()
-    new = {ItemKey(*key) for key in inserted}
-    if len(new) < len(unique):
-        differing = con.execute(
-            "SELECT g.volume_id, g.question_id FROM given_rows g "
-            "JOIN outcomes o USING (run_id, volume_id, question_id) "
-            "WHERE o.content_sha256 <> g.content_sha256 ORDER BY ALL"
-        ).fetchone()
-        if differing is not None:
-            raise _conflict(unique[ItemKey(*differing)])
-    con.unregister("given_rows")
-    return [outcome for key, outcome in unique.items() if key in new]
-
-
-def _conflict(outcome: ItemOutcome) -> StoreError:
-    return StoreError(
-        f"run {outcome.run_id!r} has another outcome of question {outcome.question_id} of "
-        f"{outcome.volume_id!r}",
-        "an item is finished once; start another run to draft it again",
-    )

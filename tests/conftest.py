@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from knee.records import Item
+from tests.demo_run import DemoRun, run_demo
 from tests.sample_items import sample_item
 
 
@@ -45,3 +46,9 @@ def _only_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:  # pyright: ign
 def item() -> Item:
     """An extrusion of 3.4 mm, read as grade 2."""
     return sample_item()
+
+
+@pytest.fixture(scope="session")
+def demo_run(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
+    """The demo, run once with the real vLLM server and the bundled model."""
+    return run_demo(tmp_path_factory.mktemp("demo"))

@@ -53,6 +53,7 @@ class Chart:
         points: (n_u, n_v, 3) mm in the crop's frame, where the ray leaves the bone.
         valid: whether the ray meets the bone.
         rays: (n_u, n_v, 3) unit vectors, outwards from the bone.
+        cosine: between ray and surface normal; where it is small, thickness is uncertain.
         thickness: mm of cartilage along the normal; 0 where there is none.
         area: mm² of surface that the ray stands for.
         step: mm between rays along u and v, typical.
@@ -62,6 +63,7 @@ class Chart:
     points: FloatArray
     valid: BoolArray
     rays: FloatArray
+    cosine: FloatArray
     thickness: FloatArray
     area: FloatArray
     step: tuple[float, float]
@@ -189,11 +191,18 @@ def _finish(
     normal = np.cross(along_u, along_v).astype(np.float32)
     size = np.linalg.norm(normal, axis=2)
     facing = np.abs((normal * rays).sum(axis=2))
-    cosine = np.clip(facing / np.maximum(size, 1e-6), _MIN_COSINE, 1.0)
+    cosine = np.clip(facing / np.maximum(size, 1e-6), _MIN_COSINE, 1.0).astype(np.float32)
     # facing is the patch's area seen along the ray; a nearly parallel patch is kept bounded.
-    area = np.where(valid, facing / cosine, 0).astype(np.float32)
-    thickness = np.where(valid, length * cosine, 0).astype(np.float32)
-    return Chart(bone, points, valid, rays, thickness, area, step)
+    return Chart(
+        bone=bone,
+        points=points,
+        valid=valid,
+        rays=rays,
+        cosine=cosine,
+        thickness=np.where(valid, length * cosine, 0).astype(np.float32),
+        area=np.where(valid, facing / cosine, 0).astype(np.float32),
+        step=step,
+    )
 
 
 def to_indices(points: FloatArray, knee: Knee) -> IntArray:

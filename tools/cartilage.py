@@ -6,14 +6,19 @@ Definitions
                              minimum is its 5th percentile.
 `cartilage.full-thickness@1` share of the subregion's estimated interface (`interface.…`) that
                              carries no cartilage: of the subregion, as MOAKS has it.
-`cartilage.thinned@1`        share with less than half of the reference thickness. The reference is
-                             the plate's own 75th percentile, at least 70 % of the table below, so
-                             that a plate thinned all over is not its own yardstick. Within 2 mm of
-                             the interface's outer edge cartilage tapers and is never thinned.
+`cartilage.thinned@1`        share with less than 70 % of the thickness expected there. In a plate's
+                             middle that is the reference thickness: the table below times the
+                             knee's own scale (0.8 to 1.0, the 70th percentile over subregions of
+                             thickness against the table), so that a plate thinned all over is not
+                             its own yardstick. Healthy cartilage tapers: within 5 mm of the
+                             interface's edge the expectation falls to 60 %. The last 2 mm, and
+                             steep slopes such as the notch's, cannot be judged and follow the
+                             nearest ray that can.
 `cartilage.surface-loss@1`   denuded or thinned. MOAKS counts any partial-thickness loss; masks
                              show it only against a reference, hence `calibrated`.
 
-Table of reference thickness in mm (normal adult knees, rounded): femur 2.2, tibia 2.2, patella 2.8.
+Table of reference thickness in mm (normal adult knees, rounded): trochlea 2.2, other femur 1.9,
+tibia 2.2, patella 2.8.
 """
 
 from dataclasses import dataclass
@@ -25,20 +30,34 @@ from knee.anatomy import Bone, Subregion
 from tools.anatomical_frame import BoolArray, FloatArray, Knee
 from tools.articular_surface import Chart
 from tools.bone_cartilage_interface import expected_interface
+from tools.femoral_interface import articular_rays, without_specks
 from tools.subregions import ORDER, Labels, Partition, label_chart
 
 THICKNESS_DEFINITION = "cartilage.thickness@1"
 FULL_THICKNESS_DEFINITION = "cartilage.full-thickness@1"
 THINNED_DEFINITION = "cartilage.thinned@1"
 SURFACE_LOSS_DEFINITION = "cartilage.surface-loss@1"
-_REFERENCE_MM = {Bone.FEMUR: 2.2, Bone.TIBIA: 2.2, Bone.PATELLA: 2.8}
-_LEAST_REFERENCE = 0.7
-_THINNED_SHARE = 0.5
+_REFERENCE_MM = {Bone.FEMUR: 1.9, Bone.TIBIA: 2.2, Bone.PATELLA: 2.8}
+_TROCHLEA_MM = 2.2
+_SCALE_RANGE = (0.8, 1.0)
+_SCALE_PERCENTILE = 70.0
+_THINNED_SHARE = 0.7
+_BESIDE_SHARE, _BESIDE_MM = 0.8, 3.0
+_SEED_MM2 = 10.0
+_TAPER_MM, _EDGE_SHARE = 5.0, 0.6
 _RIM_MM = 2.0
-_SMOOTHING_MM = 0.7
+_NOTCH_RIM_MM = 4.0
+"""Around the notch the femur's surface bends away: thickness there is not judged."""
+_STEEP_COSINE = 0.8
+"""Rays further than 37 degrees from the surface's normal are not judged for thinning."""
+_LEAST_SCALE_MM2 = 50.0
+"""Subregions with less cartilage than this say nothing about the knee's scale."""
+_SMOOTHING_MM = 1.0
 """Gaussian SD on the thickness map before thinning is judged: evens out voxel steps."""
-_SMALLEST_MM2 = 3.0
-"""Loss smaller than this within a subregion is below what a mask can show, and is 0."""
+_SMALLEST_SHARE = 1.5
+"""Percent of a subregion; loss below it cannot be told from the mask's noise, and is 0."""
+_SMALLEST_MM2 = 10.0
+"""A subregion with less interface than this is not in the volume."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +69,14 @@ class Plate:
         labels: subregion of each ray.
         expected: rays on which cartilage is or belongs.
         thinned: covered rays with less than half of the reference thickness.
-        reference: reference thickness in mm per compartment's plate, by subregion.
+        scale: the knee's own scale of thickness against the table of references.
     """
 
     chart: Chart
     labels: Labels
     expected: BoolArray
     thinned: BoolArray
-    reference: dict[Subregion, float]
+    scale: float
 
     def rays(self, subregion: Subregion) -> BoolArray:
         """Returns the rays of a subregion's interface."""
@@ -83,21 +102,22 @@ class CartilageNumbers:
 
 def make_plates(knee: Knee, partition: Partition, charts: dict[Bone, Chart]) -> dict[Bone, Plate]:
     """Returns the cartilage side of every bone that has a chart."""
+    labels = {bone: label_chart(partition, chart) for bone, chart in charts.items()}
+    scale = _knee_scale(charts, labels)
     plates: dict[Bone, Plate] = {}
     for bone, chart in charts.items():
-        labels = label_chart(partition, chart)
         expected = expected_interface(knee, chart, partition)
-        smooth = _smooth_thickness(chart)
-        inner = _away_from_edge(expected, chart.step)
-        thinned = np.zeros_like(expected)
-        reference: dict[Subregion, float] = {}
-        for group in _groups(bone):
-            mine = np.isin(labels, [ORDER.index(s) for s in group])
-            value = _reference(chart, mine & inner)
-            reference.update(dict.fromkeys(group, value))
-            thinned |= mine & inner & chart.covered & (smooth < _THINNED_SHARE * value)
-        plates[bone] = Plate(chart, labels, expected, thinned, reference)
+        thinned = _thinned(chart, labels[bone], expected, partition, scale)
+        plates[bone] = Plate(chart, labels[bone], expected, thinned, scale)
     return plates
+
+
+def reference_mm(subregion: Subregion, scale: float) -> float:
+    """Returns the reference thickness of a subregion in a knee of that scale."""
+    table = _REFERENCE_MM[subregion.bone]
+    if subregion.value.endswith("trochlea"):
+        table = _TROCHLEA_MM
+    return table * scale
 
 
 def measure_cartilage(plate: Plate, subregion: Subregion) -> CartilageNumbers | None:
@@ -108,35 +128,58 @@ def measure_cartilage(plate: Plate, subregion: Subregion) -> CartilageNumbers | 
     if total < _SMALLEST_MM2:
         return None
     covered = rays & plate.chart.covered
-    bare = float(area[rays & ~covered].sum())
-    thin = float(area[rays & plate.thinned].sum())
+    bare = 100 * float(area[rays & ~covered].sum()) / total
+    thin = 100 * float(area[rays & plate.thinned].sum()) / total
     thickness = plate.chart.thickness[covered]
     weights = area[covered]
     return CartilageNumbers(
         area=total,
-        full_thickness_share=100 * bare / total if bare >= _SMALLEST_MM2 else 0.0,
-        thinned_share=100 * thin / total if thin >= _SMALLEST_MM2 else 0.0,
+        full_thickness_share=bare if bare >= _SMALLEST_SHARE else 0.0,
+        thinned_share=thin if thin >= _SMALLEST_SHARE else 0.0,
         mean_thickness=float(np.average(thickness, weights=weights)) if thickness.size else None,
         min_thickness=float(np.percentile(thickness, 5)) if thickness.size else None,
-        reference=plate.reference[subregion],
+        reference=reference_mm(subregion, plate.scale),
     )
 
 
-def _groups(bone: Bone) -> list[list[Subregion]]:
-    """Subregions that share a plate, and so a reference: tibial plates apart, else the bone."""
-    mine = [s for s in Subregion if s.bone is bone and s.is_articular]
-    if bone is not Bone.TIBIA:
-        return [mine]
-    sides = {s.compartment for s in mine}
-    return [[s for s in mine if s.compartment is side] for side in sorted(sides)]
+def _judgeable(chart: Chart, partition: Partition) -> BoolArray:
+    """Rays whose thickness can be judged: not steep ones, nor the femur's notch."""
+    rays = chart.valid & (chart.cosine > _STEEP_COSINE)
+    if chart.bone is not Bone.FEMUR or partition.femur is None:
+        return rays
+    notch = ~articular_rays(chart, partition.femur)
+    away = ndimage.distance_transform_edt(~notch, sampling=chart.step)
+    return rays & (away > _NOTCH_RIM_MM)
 
 
-def _reference(chart: Chart, rays: BoolArray) -> float:
-    table = _REFERENCE_MM[chart.bone]
-    values = chart.thickness[rays & chart.covered]
-    if values.size == 0:
-        return table
-    return max(float(np.percentile(values, 75)), _LEAST_REFERENCE * table)
+def _knee_scale(charts: dict[Bone, Chart], labels: dict[Bone, Labels]) -> float:
+    """How thick this knee's cartilage is against the table, from its better subregions."""
+    ratios: list[float] = []
+    for subregion in (s for s in Subregion if s.is_articular and s.bone in charts):
+        chart = charts[subregion.bone]
+        rays = chart.covered & (labels[subregion.bone] == ORDER.index(subregion))
+        if float(chart.area[rays].sum()) >= _LEAST_SCALE_MM2:
+            thick = float(np.percentile(chart.thickness[rays], 75))
+            ratios.append(thick / reference_mm(subregion, 1.0))
+    if not ratios:
+        return 1.0
+    return float(np.clip(np.percentile(ratios, _SCALE_PERCENTILE), *_SCALE_RANGE))
+
+
+def _thinned(
+    chart: Chart, labels: Labels, expected: BoolArray, partition: Partition, scale: float
+) -> BoolArray:
+    """Covered rays that are thinner than what is expected there."""
+    depth = _distance_from_edge(expected, chart.step)
+    inwards = np.clip((depth - _RIM_MM) / (_TAPER_MM - _RIM_MM), 0, 1)
+    wanted = np.asarray([reference_mm(s, scale) for s in ORDER], np.float32)[labels]
+    wanted = wanted * (_EDGE_SHARE + (1 - _EDGE_SHARE) * inwards)
+    judged = (depth > _RIM_MM) & chart.covered & _judgeable(chart, partition)
+    relative = _smooth_thickness(chart) / np.maximum(wanted, 1e-3)
+    thin = without_specks(judged & (relative < _THINNED_SHARE), chart.step, _SEED_MM2)
+    away = ndimage.distance_transform_edt(~thin, sampling=chart.step)
+    thin |= judged & (relative < _BESIDE_SHARE) & (away <= _BESIDE_MM)
+    return _extended(thin, judged, chart) & chart.covered & expected
 
 
 def _smooth_thickness(chart: Chart) -> FloatArray:
@@ -147,7 +190,16 @@ def _smooth_thickness(chart: Chart) -> FloatArray:
     return (total / np.maximum(weight, 1e-3)).astype(np.float32)
 
 
-def _away_from_edge(expected: BoolArray, step: tuple[float, float]) -> BoolArray:
-    padded = np.pad(expected, 1)
-    distance = ndimage.distance_transform_edt(padded, sampling=step)
-    return (distance > _RIM_MM)[1:-1, 1:-1]
+def _distance_from_edge(expected: BoolArray, step: tuple[float, float]) -> FloatArray:
+    distance = ndimage.distance_transform_edt(np.pad(expected, 1), sampling=step)
+    return distance[1:-1, 1:-1].astype(np.float32)
+
+
+def _extended(thinned: BoolArray, judged: BoolArray, chart: Chart) -> BoolArray:
+    """Gives every ray that cannot be judged the state of the nearest one that can."""
+    if not judged.any():
+        return thinned
+    nearest = ndimage.distance_transform_edt(
+        ~judged, sampling=chart.step, return_distances=False, return_indices=True
+    )
+    return thinned[nearest[0], nearest[1]]

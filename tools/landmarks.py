@@ -11,6 +11,7 @@ from scipy import ndimage
 from knee.anatomy import Bone, Compartment, Structure
 from tools.anatomical_frame import BoolArray, FloatArray, Knee
 from tools.articular_surface import Chart, condyle_centre, femoral_angles_deg
+from tools.margins import OpenedOutline, tibial_outline
 
 SIDES = (Compartment.MEDIAL, Compartment.LATERAL)
 """The two compartments that carry cartilage."""
@@ -26,15 +27,26 @@ PLATES: dict[Compartment, Structure] = {
 """The tibial cartilage of a compartment."""
 _NOTCH_ANGLES = (-70.0, -20.0)
 """Degrees behind straight down: between them the condyles stand apart."""
-_GROOVE_ANGLES = (50.0, 90.0)
-"""Degrees in front of straight down: the trochlea."""
-_GROOVE_REACH_MM = 12.0
-"""The trochlear groove lies within this distance of the notch, across the knee."""
+_WALL_ANGLES = (-15.0, 20.0)
+"""Degrees from straight down: the front of the notch, where its walls are steep."""
+_WALL_DROP_MM = 4.0
+"""The condyle ends where its surface is this far below its crest."""
+_STEEPEST_DEG = -65.0
+"""The posterior border of the femur lies at most this far behind straight down."""
+_LOST_HORN = 0.25
+"""A meniscus that ends more than this share of the plateau's depth early has lost a horn."""
+_LEAST_PLATE_MM2 = 50.0
+"""A plate with less cartilage than this no longer shows its edges."""
+_HEALTHY_SPREAD_MM = 3.0
+"""By so much healthy edges of a plate differ from the bone's proportions."""
+_SPINES_AP = (0.2, 0.8)
+"""The tibial spines as shares of the plateau's depth: in front and behind lie the footprints of
+the cruciate ligaments, on bone that does not rise (three knees)."""
+TIBIAL_PLATE_AP = {Compartment.MEDIAL: (0.03, 1.0), Compartment.LATERAL: (0.02, 0.83)}
+"""Ends of a healthy plate as shares of the plateau's depth, from behind (the same three knees)."""
 _INNER_EDGES = {Compartment.MEDIAL: 0.62, Compartment.LATERAL: 0.44}
 """Inner plate edges as shares of the tibia's width, lateral to medial, where a plate is denuded:
 means of the CartiMorph template, the pymskt knee and the SPL knee."""
-_PLATEAU_DROP_MM = 10.0
-"""Bone this far below the plates' level no longer belongs to the plateau."""
 _CENTRAL_SHARE = 0.6
 """The 60 % rule: central ends at 60 % of the way from the notch to the posterior condyle."""
 _STRAY_PERCENT = 0.5
@@ -47,18 +59,21 @@ class FemurMarks:
 
     Attributes:
         centre: (anterior, superior) of the condyles' centre.
-        notch_m: medial-lateral position of the intercondylar notch.
-        groove_m: medial-lateral position of the bottom of the trochlear groove.
+        notch_m: medial-lateral middle of the intercondylar notch.
+        border_m: medial border of the lateral condyle at the notch's front; the trochlear groove
+            lies medial of it.
         front_a: per compartment, trochlea in front of it, central behind it.
         back_deg: per compartment, angle (0 down, positive forward) where posterior begins.
-        definition: which rule gave the last two.
+        edge_m: per compartment, outer edge of the bone, without osteophytes.
+        definition: which rule gave `front_a` and `back_deg`.
     """
 
     centre: tuple[float, float]
     notch_m: float
-    groove_m: float
+    border_m: float
     front_a: dict[Compartment, float]
     back_deg: dict[Compartment, float]
+    edge_m: dict[Compartment, float]
     definition: str
 
 
@@ -67,55 +82,85 @@ class TibiaMarks:
     """Where the tibia is divided.
 
     Attributes:
+        outline: the plateau's margin seen from above, with and without osteophytes.
         inner_m: per compartment, inner edge of the plate; the subspinous region lies between.
-        outer_m: per compartment, outer edge of the plateau's bone.
-        ends_a: per compartment, (posterior, anterior) end of the plateau.
+        outer_m: per compartment, outer edge of the plateau's bone, without osteophytes.
+        ends_a: per compartment, (posterior, anterior) end of the plateau's bone.
+        plate_a: per compartment, (posterior, anterior) end of the plate.
         thirds_a: per compartment, (posterior-central, central-anterior) border.
         level_s: per compartment, height of the plate's bone surface.
         spine_a: anterior-posterior position of the medial tibial spine.
+        spines_a: (posterior, anterior) end of the tibial spines.
     """
 
+    outline: OpenedOutline
     inner_m: dict[Compartment, float]
     outer_m: dict[Compartment, float]
     ends_a: dict[Compartment, tuple[float, float]]
+    plate_a: dict[Compartment, tuple[float, float]]
     thirds_a: dict[Compartment, tuple[float, float]]
     level_s: dict[Compartment, float]
     spine_a: float
+    spines_a: tuple[float, float]
 
 
 def tibia_marks(knee: Knee, chart: Chart) -> TibiaMarks:
     """Returns the landmarks of the tibia.
 
-    Thirds are equal thirds of the plateau's bone between its anterior and posterior edge, half
-    way across each compartment: they do not move when cartilage or meniscus is lost.
+    Thirds are equal thirds of the plate from back to front. Its ends are those of its cartilage,
+    unless cartilage is lost there: then the ends that the bone's proportions give.
     """
     height = chart.points[..., 2]
     plates = {side: knee.mask(PLATES[side]).any(axis=2) & chart.valid for side in SIDES}
-    level = _plateau_level(chart, plates)
-    plateau = chart.valid & (height > level - _PLATEAU_DROP_MM)
-    used = np.flatnonzero(plateau.any(axis=1))
-    edges = {
-        Compartment.LATERAL: float(used[0]) * chart.step[0],
-        Compartment.MEDIAL: float(used[-1]) * chart.step[0],
-    }
+    outline = tibial_outline(knee, _plateau_level(chart, plates))
+    plateau = outline.opened & chart.valid
+    used = np.flatnonzero(plateau.any(axis=1)) * chart.step[0]
+    edges = {Compartment.LATERAL: float(used[0]), Compartment.MEDIAL: float(used[-1])}
     width = edges[Compartment.MEDIAL] - edges[Compartment.LATERAL]
     inner: dict[Compartment, float] = {}
     ends: dict[Compartment, tuple[float, float]] = {}
+    plate_ends: dict[Compartment, tuple[float, float]] = {}
     levels: dict[Compartment, float] = {}
     for side in SIDES:
         fallback = edges[Compartment.LATERAL] + _INNER_EDGES[side] * width
         inner[side] = _inner_edge(plates[side], chart.step[0], side, fallback)
-        middle = (inner[side] + edges[side]) / 2
-        column = plateau[int(round(middle / chart.step[0]))]
-        rows = np.flatnonzero(column)
-        ends[side] = (float(rows[0]) * chart.step[1], float(rows[-1]) * chart.step[1])
-        levels[side] = float(np.median(height[int(round(middle / chart.step[0]))][column]))
+        middle = round((inner[side] + edges[side]) / 2 / chart.step[0])
+        rows = np.flatnonzero(plateau[middle]) * chart.step[1]
+        ends[side] = (float(rows[0]), float(rows[-1]))
+        plate_ends[side] = _plate_ends(plates[side], chart.step[1], side, ends[side])
+        levels[side] = float(np.median(height[middle][plateau[middle]]))
     thirds = {
         side: (low + (high - low) / 3, low + 2 * (high - low) / 3)
-        for side, (low, high) in ends.items()
+        for side, (low, high) in plate_ends.items()
     }
-    spine = _spine_position(chart, plateau, inner)
-    return TibiaMarks(inner, edges, ends, thirds, levels, spine)
+    back = min(low for low, _ in ends.values())
+    depth = max(high for _, high in ends.values()) - back
+    return TibiaMarks(
+        outline=outline,
+        inner_m=inner,
+        outer_m=edges,
+        ends_a=ends,
+        plate_a=plate_ends,
+        thirds_a=thirds,
+        level_s=levels,
+        spine_a=_spine_position(chart, plateau, inner),
+        spines_a=(back + _SPINES_AP[0] * depth, back + _SPINES_AP[1] * depth),
+    )
+
+
+def _plate_ends(
+    plate: BoolArray, step: float, side: Compartment, ends: tuple[float, float]
+) -> tuple[float, float]:
+    """Back and front of a plate in mm, healthy or not."""
+    share = TIBIAL_PLATE_AP[side]
+    depth = ends[1] - ends[0]
+    back, front = ends[0] + share[0] * depth, ends[0] + share[1] * depth
+    if plate.sum() * step * step < _LEAST_PLATE_MM2:
+        return back, front
+    rows = np.repeat(np.arange(plate.shape[1]), plate.sum(axis=0))
+    low, high = np.percentile(rows, [_STRAY_PERCENT, 100 - _STRAY_PERCENT]) * step
+    tolerance = _HEALTHY_SPREAD_MM
+    return min(float(low), back + tolerance), max(float(high), front - tolerance)
 
 
 def _plateau_level(chart: Chart, plates: dict[Compartment, BoolArray]) -> float:
@@ -127,19 +172,17 @@ def _plateau_level(chart: Chart, plates: dict[Compartment, BoolArray]) -> float:
     return float(np.percentile(height[chart.valid], 75))
 
 
-def _inner_edge(
-    plate: BoolArray, step: float, side: Compartment, fallback: float
-) -> float:
+def _inner_edge(plate: BoolArray, step: float, side: Compartment, fallback: float) -> float:
     """Inner edge of a plate in mm; the fallback where too little of the plate is left."""
     columns = np.repeat(np.arange(plate.shape[0]), plate.sum(axis=1))
-    if columns.size * step * step < 50.0:
+    if columns.size * step * step < _LEAST_PLATE_MM2:
         return fallback
     inward = 100 - 2 * _STRAY_PERCENT if side is Compartment.LATERAL else 2 * _STRAY_PERCENT
     edge = float(np.percentile(columns, inward)) * step
     # Half a plate that is gone would drag the edge outwards: the bone's own proportion bounds it.
     if side is Compartment.MEDIAL:
-        return min(edge, fallback + 6.0)
-    return max(edge, fallback - 6.0)
+        return min(edge, fallback + 2 * _HEALTHY_SPREAD_MM)
+    return max(edge, fallback - 2 * _HEALTHY_SPREAD_MM)
 
 
 def _spine_position(
@@ -148,35 +191,71 @@ def _spine_position(
     """Anterior-posterior position of the medial spine: the highest bone beside the medial plate."""
     step_m, step_a = chart.step
     middle = (inner[Compartment.MEDIAL] + inner[Compartment.LATERAL]) / 2
-    low, high = int(middle / step_m), int(inner[Compartment.MEDIAL] / step_m) + 2
-    ridge = np.where(plateau, chart.points[..., 2], -np.inf)[low:high].max(axis=0)
-    best = np.flatnonzero(ridge >= ridge.max() - 0.5)
-    return float(best.mean()) * step_a
+    height = np.where(plateau, chart.points[..., 2], -np.inf)
+    high = int(inner[Compartment.MEDIAL] / step_m) + 2
+    ridge = height[int(middle / step_m) : high].max(axis=0)
+    return float(np.flatnonzero(ridge >= ridge.max() - 0.5).mean()) * step_a
 
 
 def femur_marks(knee: Knee, chart: Chart, tibia: TibiaMarks | None) -> FemurMarks:
     """Returns the landmarks of the femur: meniscal margins, else the 60 % rule."""
-    femur = knee.bone(Bone.FEMUR)
-    centre = condyle_centre(knee, femur)
+    centre = condyle_centre(knee, knee.bone(Bone.FEMUR))
     radius = np.hypot(chart.points[..., 1] - centre[0], chart.points[..., 2] - centre[1])
     radius = np.where(chart.valid, radius, 0).astype(np.float32)
     notch = _notch_position(radius, chart)
-    groove = _groove_position(radius, chart, notch)
     front: dict[Compartment, float] = {}
     back: dict[Compartment, float] = {}
+    edges: dict[Compartment, float] = {}
     sources: list[str] = []
+    across = np.arange(radius.shape[0]) * chart.step[0] - notch
     for side in SIDES:
+        mine = (across >= 0) if side is Compartment.MEDIAL else (across < 0)
+        edges[side] = _outer_edge(chart, mine, side)
         margins = _meniscal_margins(knee, side, tibia)
+        sources.append("60 % rule" if margins is None else "meniscal margins")
         if margins is None:
-            front[side], back[side] = _sixty_percent(chart, radius, notch, side, centre)
-            sources.append("60 % rule")
-        else:
-            front[side] = margins[1]
-            dip = centre[1] - margins[2]
-            back[side] = float(np.rad2deg(np.arctan2(margins[0] - centre[0], max(dip, 1.0))))
-            sources.append("meniscal margins")
-    definition = sources[0] if len(set(sources)) == 1 else f"{sources[0]} / {sources[1]}"
-    return FemurMarks(centre, notch, groove, front, back, definition)
+            margins = _sixty_percent(chart, radius, notch, mine)
+        front[side] = margins[1]
+        back[side] = _crossing_angle(radius[mine].max(axis=0), centre[0], margins[0])
+    definition = sources[0] if len(set(sources)) == 1 else " / ".join(sources)
+    border = _lateral_wall(radius, chart, notch)
+    return FemurMarks(centre, notch, border, front, back, edges, definition)
+
+
+def _outer_edge(chart: Chart, mine: BoolArray, side: Compartment) -> float:
+    """Outer edge of one half of the bone: the median over angles, which no osteophyte moves."""
+    columns = np.flatnonzero(mine)
+    valid = chart.valid[columns[0] : columns[-1] + 1, _rows((-90.0, 60.0))]
+    if side is Compartment.MEDIAL:
+        outer = columns[0] + valid.shape[0] - 1 - np.argmax(valid[::-1], axis=0)
+    else:
+        outer = columns[0] + np.argmax(valid, axis=0)
+    found = outer[valid.any(axis=0)]
+    return float(np.median(found) if found.size else columns[0]) * chart.step[0]
+
+
+def _crossing_angle(crest: FloatArray, centre_a: float, back: float) -> float:
+    """Angle at which the condyle's crest crosses the coronal plane at `back`.
+
+    Not beyond 65 degrees: there the plane runs along the surface rather than across it.
+    """
+    angles = femoral_angles_deg()
+    part = _rows((_STEEPEST_DEG, 0.0))
+    position = centre_a + crest[part] * np.sin(np.deg2rad(angles[part]))
+    crossed = np.flatnonzero(position <= back)
+    return float(angles[part][crossed[-1]]) if crossed.size else _STEEPEST_DEG
+
+
+def _lateral_wall(radius: FloatArray, chart: Chart, notch: float) -> float:
+    """Medial border of the lateral condyle, at the front of the notch."""
+    step = chart.step[0]
+    middle = round(notch / step)
+    walls: list[int] = []
+    for column in range(_rows(_WALL_ANGLES).start, _rows(_WALL_ANGLES).stop):
+        profile = radius[: middle + 1, column]
+        high = np.flatnonzero(profile >= profile.max() - _WALL_DROP_MM)
+        walls.append(int(high[-1]))
+    return float(np.median(walls)) * step
 
 
 def _rows(angles: tuple[float, float]) -> slice:
@@ -205,75 +284,48 @@ def _notch_position(radius: FloatArray, chart: Chart) -> float:
     return (lateral + (left + right) / 2) * step
 
 
-def _groove_position(radius: FloatArray, chart: Chart, notch: float) -> float:
-    """Bottom of the trochlear groove, near the notch's plane; the notch where there is none."""
-    step = chart.step[0]
-    profile = ndimage.gaussian_filter1d(radius[:, _rows(_GROOVE_ANGLES)].mean(axis=1), 1.5 / step)
-    low = max(0, int((notch - _GROOVE_REACH_MM) / step))
-    part = profile[low : int((notch + _GROOVE_REACH_MM) / step) + 1]
-    lowest = int(np.argmin(part))
-    if lowest in (0, part.size - 1):
-        return notch
-    return (low + lowest) * step
-
-
 def _meniscal_margins(
     knee: Knee, side: Compartment, tibia: TibiaMarks | None
-) -> tuple[float, float, float] | None:
-    """(posterior end, anterior end, height of the posterior margin) of a meniscus in mm.
+) -> tuple[float, float] | None:
+    """(posterior, anterior) margin of a meniscus in mm, kept within the tibial plateau.
 
-    Kept within the tibial plateau, so that an extruded meniscus does not move the borders. None
-    without a usable meniscus: one that lost a horn no longer marks the border.
+    So an extruded meniscus does not move the borders. None without a usable meniscus: one that
+    lost a horn no longer marks the border.
     """
-    mask = knee.mask(MENISCI[side])
-    if not mask.any():
+    per_row = knee.mask(MENISCI[side]).sum(axis=(0, 2))
+    if not per_row.any():
         return None
-    _, sa, ss = knee.spacing
-    per_row = mask.sum(axis=(0, 2))
+    step = knee.spacing[1]
     rows = np.repeat(np.arange(per_row.size), per_row)
     low, high = np.percentile(rows, [_STRAY_PERCENT, 100 - _STRAY_PERCENT])
-    back, front = (float(low) - 0.5) * sa, (float(high) + 0.5) * sa
-    heights = np.flatnonzero(mask[:, int(low) : int(low) + max(1, int(3.0 / sa))].any(axis=(0, 1)))
+    back, front = (float(low) - 0.5) * step, (float(high) + 0.5) * step
     if tibia is not None:
         ends = tibia.ends_a[side]
-        if front - back < 0.6 * (ends[1] - ends[0]):
+        lost = _LOST_HORN * (ends[1] - ends[0])
+        if back > ends[0] + lost or front < ends[1] - lost:
             return None
         back, front = max(back, ends[0]), min(front, ends[1])
-    return back, front, float(heights[-1]) * ss if heights.size else 0.0
+    return back, front
 
 
 def _sixty_percent(
-    chart: Chart,
-    radius: FloatArray,
-    notch: float,
-    side: Compartment,
-    centre: tuple[float, float],
+    chart: Chart, radius: FloatArray, notch: float, mine: BoolArray
 ) -> tuple[float, float]:
-    """Front border (mm) and angle of the back border by the 60 % rule.
+    """(posterior, anterior) border in mm by the 60 % rule.
 
-    The front border is the front of the notch; central ends at 60 % of the way from there to the
+    Trochlea ends at the front of the notch; central ends at 60 % of the way from there to the
     back of the compartment's condyle.
     """
-    step = chart.step[0]
-    column = int(round(notch / step))
+    column = round(notch / chart.step[0])
     under = _rows((-60.0, 75.0))
-    points = chart.points[max(0, column - 1) : column + 2, under]
-    depth = radius[max(0, column - 1) : column + 2, under].min(axis=0)
+    near = slice(max(0, column - 1), column + 2)
     crest = radius[:, under].max(axis=0)
-    bridged = np.flatnonzero(depth > crest - 8.0)
-    row = int(bridged[0]) if bridged.size else depth.size // 2
-    front = float(points[:, row, 1].mean())
-    columns = np.arange(radius.shape[0]) * step
-    mine = (columns > notch) if side is Compartment.MEDIAL else (columns < notch)
+    bridged = np.flatnonzero(radius[near, under].min(axis=0) > crest - 8.0)
+    row = int(bridged[0]) if bridged.size else crest.size // 2
+    front = float(chart.points[near, under][:, row, 1].mean())
     behind = np.where(chart.valid & mine[:, None], chart.points[..., 1], np.inf)
-    back = front - _CENTRAL_SHARE * (front - float(behind[:, _rows((-100.0, 0.0))].min()))
-    surface = _rows((-100.0, 0.0))
-    crest_a = centre[0] + radius[mine][:, surface].max(axis=0) * np.sin(
-        np.deg2rad(femoral_angles_deg()[surface])
-    )
-    reached = np.flatnonzero(crest_a <= back)
-    index = int(reached[-1]) if reached.size else 0
-    return front, float(femoral_angles_deg()[surface][index])
+    back = float(behind[:, _rows((-100.0, 0.0))].min())
+    return front - _CENTRAL_SHARE * (front - back), front
 
 
 def patella_ridge(chart: Chart) -> float:

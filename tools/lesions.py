@@ -1,21 +1,23 @@
 """Bone wedges under the subregions, and the lesions that a label map holds in them.
 
 `bml.wedge-15mm@1`  the subregion's bone: the voxels under its articular surface (cartilage or
-                    where it belongs; for the subspinous region the bone between the plates) to a
+                    where it belongs; for the subspinous region the spines between the plates) to a
                     depth of 15 mm, along the chart's rays: straight down in the tibia, forwards
                     in the patella, towards the condyles' centre in the femur. Lesions and cysts
                     are part of the bone. The depth is fixed, so cropping changes no share.
-`bml.lesion@1`      a lesion is a 26-connected component of BML and cyst labels. It counts in every
-                    subregion in whose wedge it has at least 10 mm³, so a lesion across a border
-                    is scored on both sides and a stray voxel on neither.
+`bml.lesion@1`      a lesion is a face-connected component of BML and cyst labels within a wedge.
+                    It counts with at least 10 mm³, and when it reaches more than 2.5 mm over a
+                    border behind which there is lesion too: a lesion across a border is scored on
+                    both sides, a sliver that the border happens to cut off is not.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
-from knee.anatomy import Bone, Compartment, Structure, Subregion
+from knee.anatomy import Bone, Structure, Subregion
 from tools.anatomical_frame import BoolArray, IntArray, Knee
 from tools.articular_surface import femoral_angles_deg
 from tools.cartilage import Plate
@@ -27,6 +29,8 @@ WEDGE_DEPTH_MM = 15.0
 """Depth of a subregion's bone, measured from its articular surface."""
 SMALLEST_LESION_MM3 = 10.0
 """A component with less than this in a wedge is not scored there."""
+BORDER_MM = 2.5
+"""A lesion that reaches less far over a subregion's border is within the border's uncertainty."""
 BML_LABELS: dict[Bone, Structure] = {
     Bone.FEMUR: Structure.FEMORAL_BML,
     Bone.TIBIA: Structure.TIBIAL_BML,
@@ -66,20 +70,23 @@ class LesionNumbers:
     """What the lesion labels show in one wedge; volumes in mm³."""
 
     wedge_mm3: float
-    bml_mm3: float
+    lesion_mm3: float
     cyst_mm3: float
     n_lesions: int
 
     @property
     def volume_share(self) -> float:
         """BML with cysts, percent of the wedge."""
-        return 100 * (self.bml_mm3 + self.cyst_mm3) / self.wedge_mm3
+        return 100 * self.lesion_mm3 / self.wedge_mm3
 
     @property
     def bml_share_of_lesion(self) -> float:
-        """BML rather than cyst, percent of the lesion; 0 without a lesion."""
-        total = self.bml_mm3 + self.cyst_mm3
-        return 100 * self.bml_mm3 / total if total else 0.0
+        """BML rather than cyst, percent of the lesion.
+
+        0 without a lesion, and when less than the smallest lesion is left beside the cyst.
+        """
+        bml = self.lesion_mm3 - self.cyst_mm3
+        return 100 * bml / self.lesion_mm3 if bml >= SMALLEST_LESION_MM3 else 0.0
 
 
 def cut_wedges(knee: Knee, plate: Plate, partition: Partition) -> BoneWedges:
@@ -94,39 +101,66 @@ def cut_wedges(knee: Knee, plate: Plate, partition: Partition) -> BoneWedges:
 
 def measure_lesions(knee: Knee, wedges: BoneWedges) -> dict[Subregion, LesionNumbers]:
     """Returns the numbers of every wedge with bone in it; zeros where no lesion is labelled."""
-    bml = knee.mask(BML_LABELS[wedges.bone])
-    cyst = knee.mask(Structure.SUBCHONDRAL_CYST) & knee.bone(wedges.bone)
-    components = _components(bml | cyst)
-    index = tuple(wedges.where)
-    part_of, is_cyst = components[index], cyst[index]
+    cysts = knee.mask(Structure.SUBCHONDRAL_CYST)
+    index = (wedges.where[0], wedges.where[1], wedges.where[2])
+    is_cyst = cysts[index]
+    is_lesion = is_cyst | knee.mask(BML_LABELS[wedges.bone])[index]
+    lesion = _Voxels(wedges.where[:, is_lesion], wedges.labels[is_lesion], is_cyst[is_lesion])
     numbers: dict[Subregion, LesionNumbers] = {}
     for subregion in (s for s in Subregion if s.bone is wedges.bone):
-        mine = wedges.labels == ORDER.index(subregion)
-        if not mine.any():
+        n_wedge = wedges.n_voxels(subregion)
+        if n_wedge == 0:
             continue
-        sizes = np.bincount(part_of[mine])
-        scored = np.flatnonzero(sizes * knee.voxel_mm3 >= SMALLEST_LESION_MM3)
-        scored = scored[scored > 0]
-        lesion = mine & np.isin(part_of, scored)
+        parts = _scored_parts(lesion, ORDER.index(subregion), knee)
+        n_cyst = sum(int(lesion.is_cyst[part].sum()) for part in parts)
+        n_lesion = sum(part.size for part in parts)
         numbers[subregion] = LesionNumbers(
-            wedge_mm3=float(mine.sum()) * knee.voxel_mm3,
-            bml_mm3=float((lesion & ~is_cyst).sum()) * knee.voxel_mm3,
-            cyst_mm3=float((lesion & is_cyst).sum()) * knee.voxel_mm3,
-            n_lesions=int(scored.size),
+            wedge_mm3=n_wedge * knee.voxel_mm3,
+            lesion_mm3=n_lesion * knee.voxel_mm3,
+            cyst_mm3=n_cyst * knee.voxel_mm3,
+            n_lesions=len(parts),
         )
     return numbers
 
 
+@dataclass(frozen=True)
+class _Voxels:
+    """Lesion voxels of one bone's wedges: (3, n) indices, subregions, and whether each is cyst."""
+
+    where: IntArray
+    labels: Labels
+    is_cyst: BoolArray
+
+
+def _scored_parts(lesion: _Voxels, subregion: int, knee: Knee) -> list[IntArray]:
+    """Lesions that count in a wedge, each as positions in `lesion`."""
+    mine = np.flatnonzero(lesion.labels == subregion)
+    if mine.size == 0:
+        return []
+    other = np.flatnonzero(lesion.labels != subregion)
+    spacing = np.asarray(knee.spacing)
+    tree = cKDTree((lesion.where[:, other] * spacing[:, None]).T) if other.size else None
+    scored: list[IntArray] = []
+    for part in _components(lesion.where[:, mine]):
+        if part.size * knee.voxel_mm3 < SMALLEST_LESION_MM3:
+            continue
+        if tree is not None:
+            points = (lesion.where[:, mine[part]] * spacing[:, None]).T
+            away, _ = tree.query(points, distance_upper_bound=BORDER_MM)
+            if not (away > BORDER_MM).any():
+                continue
+        scored.append(mine[part])
+    return scored
+
+
 def _wedge_rays(plate: Plate, partition: Partition) -> BoolArray:
-    """Rays under which bone is scored: the interface, and the bone between the tibial plates."""
+    """Rays under which bone is scored: the interface, and the spines between the tibial plates."""
     rays = plate.expected & (plate.labels != NOWHERE)
     if plate.chart.bone is not Bone.TIBIA or partition.tibia is None:
         return rays
     between = plate.labels == ORDER.index(Subregion.TIBIA_SUBSPINOUS)
-    ends = partition.tibia.ends_a
     a = plate.chart.points[..., 1]
-    back = min(ends[side][0] for side in (Compartment.MEDIAL, Compartment.LATERAL))
-    front = max(ends[side][1] for side in (Compartment.MEDIAL, Compartment.LATERAL))
+    back, front = partition.tibia.spines_a
     return rays | (between & plate.chart.valid & (a >= back) & (a <= front))
 
 
@@ -179,10 +213,12 @@ def _under_femoral_rays(
     return np.asarray([m, ja[pixel], js[pixel]]), plate.labels[m, ray[pixel]]
 
 
-def _components(lesions: BoolArray) -> IntArray:
-    """26-connected components, 0 outside; labelled inside the lesions' own bounds only."""
-    labels = np.zeros(lesions.shape, np.intp)
-    boxes = ndimage.find_objects(lesions.view(np.int8))
-    if boxes and boxes[0] is not None:
-        labels[boxes[0]] = ndimage.label(lesions[boxes[0]], structure=np.ones((3, 3, 3)))[0]
-    return labels
+def _components(where: IntArray) -> list[IntArray]:
+    """Face-connected components of (3, n) voxel indices, each as positions among the n."""
+    low = where.min(axis=1)
+    box = np.zeros(where.max(axis=1) - low + 1, np.bool_)
+    index = tuple(where - low[:, None])
+    box[index] = True
+    labels, n_parts = ndimage.label(box)
+    part_of = labels[index]
+    return [np.flatnonzero(part_of == part) for part in range(1, n_parts + 1)]

@@ -11,10 +11,11 @@ from scipy import ndimage
 
 from knee.anatomy import Bone
 from tools.anatomical_frame import BoolArray, FloatArray, Knee
-from tools.landmarks import TibiaMarks
 
 MARGIN_RADIUS_MM = 12.0
 """Radius of the disc for tibia and femur; their margins bend with radii of 18 mm and more."""
+PATELLA_RADIUS_MM = 10.0
+"""Radius of the disc for the patella seen from behind, a smaller bone."""
 _TIBIA_DEPTH_MM = 8.0
 """Depth below the plates in which bone counts for the tibial margin."""
 
@@ -34,13 +35,13 @@ class OpenedOutline:
     edge: BoolArray
 
 
-def tibial_outline(knee: Knee, marks: TibiaMarks) -> BoolArray:
-    """Returns the tibia's bone from the plates' height to 8 mm below, seen from above."""
+def tibial_outline(knee: Knee, level_mm: float) -> OpenedOutline:
+    """Returns the tibia's margin: bone from the plates' height to 8 mm below, seen from above."""
     step = knee.spacing[2]
-    levels = marks.level_s.values()
-    low = max(0, int((min(levels) - _TIBIA_DEPTH_MM) / step))
-    top = int(max(levels) / step) + 1
-    return knee.bone(Bone.TIBIA)[:, :, low:top].any(axis=2)
+    low = max(0, int((level_mm - _TIBIA_DEPTH_MM) / step))
+    top = max(low + 1, int(level_mm / step) + 1)
+    outline = knee.bone(Bone.TIBIA)[:, :, low:top].any(axis=2)
+    return open_outline(outline, (knee.spacing[0], knee.spacing[1]), MARGIN_RADIUS_MM)
 
 
 def open_outline(mask: BoolArray, step: tuple[float, float], radius: float) -> OpenedOutline:

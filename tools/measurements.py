@@ -83,7 +83,7 @@ def _bml(parts: KneeParts, site: str) -> tuple[Measurement, ...]:
     )
     if lesions.BML_LABELS[subregion.bone] not in parts.knee.schemed:
         return (wedge,)
-    step, size = _mean_step(parts), numbers.bml_mm3 + numbers.cyst_mm3
+    step, size = _mean_step(parts), numbers.lesion_mm3
     return (
         _one(
             MeasurementName.BML_VOLUME_SHARE,

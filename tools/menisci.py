@@ -21,7 +21,6 @@ import numpy as np
 from knee.anatomy import Compartment, ExtrusionSite, MeniscusPart
 from tools.anatomical_frame import BoolArray, FloatArray, Knee
 from tools.landmarks import MENISCI, TibiaMarks
-from tools.margins import MARGIN_RADIUS_MM, open_outline, tibial_outline
 
 PART_DEFINITION = "meniscus.thirds@1"
 CORONAL_DEFINITION = "extrusion.coronal@1"
@@ -100,8 +99,7 @@ def _margin(
     knee: Knee, marks: TibiaMarks, side: Compartment, axis: int, outward: int
 ) -> FloatArray:
     """Index of the osteophyte-free tibial margin per row of its outline; NaN without bone."""
-    step = (knee.spacing[0], knee.spacing[1])
-    outline = open_outline(tibial_outline(knee, marks), step, MARGIN_RADIUS_MM).opened.copy()
+    outline = marks.outline.opened.copy()
     if axis == 1:
         middle = (marks.inner_m[Compartment.MEDIAL] + marks.inner_m[Compartment.LATERAL]) / 2
         column = round(middle / knee.spacing[0])

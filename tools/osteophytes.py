@@ -18,14 +18,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from knee.anatomy import Bone, Compartment, OsteophyteSite
-from tools.anatomical_frame import BoolArray, FloatArray, Knee
+from tools.anatomical_frame import BoolArray, FloatArray
 from tools.articular_surface import Chart, femoral_angles_deg
 from tools.landmarks import FemurMarks, TibiaMarks
-from tools.margins import MARGIN_RADIUS_MM, OpenedOutline, open_outline, tibial_outline
+from tools.margins import MARGIN_RADIUS_MM, PATELLA_RADIUS_MM, OpenedOutline, open_outline
 from tools.subregions import Partition
 
 OSTEOPHYTE_DEFINITION = "osteophyte.outline-opening@1"
-_PATELLA_RADIUS_MM = 10.0
 _CONDYLE_DEPTH_MM = 10.0
 _NOTCH_MM = 8.0
 """Half the width of the notch: nearer to its middle there is no outer margin."""
@@ -49,12 +48,12 @@ class MarginSite:
 
 
 def measure_osteophytes(
-    knee: Knee, partition: Partition, charts: dict[Bone, Chart]
+    partition: Partition, charts: dict[Bone, Chart]
 ) -> dict[OsteophyteSite, MarginSite]:
     """Returns every site whose bone is there; a site is missing when its margin is not."""
     found: list[MarginSite] = []
     if Bone.TIBIA in charts and partition.tibia is not None:
-        found += _tibial_sites(knee, charts[Bone.TIBIA], partition.tibia)
+        found += _tibial_sites(charts[Bone.TIBIA], partition.tibia)
     if Bone.FEMUR in charts and partition.femur is not None:
         found += _femoral_sites(charts[Bone.FEMUR], partition.femur)
     if Bone.PATELLA in charts:
@@ -62,8 +61,8 @@ def measure_osteophytes(
     return {site.site: site for site in found}
 
 
-def _tibial_sites(knee: Knee, chart: Chart, marks: TibiaMarks) -> list[MarginSite]:
-    outline = open_outline(tibial_outline(knee, marks), chart.step, MARGIN_RADIUS_MM)
+def _tibial_sites(chart: Chart, marks: TibiaMarks) -> list[MarginSite]:
+    outline = marks.outline
     m = np.arange(outline.opened.shape[0])[:, None] * chart.step[0]
     sites: list[MarginSite] = []
     for side, site in (
@@ -90,9 +89,7 @@ def _femoral_sites(chart: Chart, marks: FemurMarks) -> list[MarginSite]:
     for side in (Compartment.MEDIAL, Compartment.LATERAL):
         medial = side is Compartment.MEDIAL
         mine = (m >= marks.notch_m) if medial else (m < marks.notch_m)
-        crest = np.where(mine, radius, 0).max(axis=0)
-        reached = mine & (radius >= crest - _CONDYLE_DEPTH_MM) & chart.valid
-        reached |= _towards_notch(reached, medial=medial) & mine
+        reached = _towards_notch(chart.valid & mine, medial=medial) & mine
         outline = open_outline(reached, chart.step, MARGIN_RADIUS_MM)
         front = float(np.rad2deg(np.arctan2(marks.front_a[side] - marks.centre[0], 20.0)))
         stretches = (
@@ -116,7 +113,7 @@ def _towards_notch(reached: BoolArray, *, medial: bool) -> BoolArray:
 
 
 def _patellar_sites(chart: Chart) -> list[MarginSite]:
-    outline = open_outline(chart.valid, chart.step, _PATELLA_RADIUS_MM)
+    outline = open_outline(chart.valid, chart.step, PATELLA_RADIUS_MM)
     u = np.arange(chart.valid.shape[0])[:, None] * chart.step[0]
     v = np.arange(chart.valid.shape[1])[None, :] * chart.step[1]
     used = [np.flatnonzero(outline.opened.any(axis=1 - axis)) for axis in range(2)]

@@ -1,14 +1,15 @@
 """The 15 MOAKS subregions as a function of position (RULES 13, FACTS 2.1).
 
 `subregions.moaks@1`:
-    femur    medial from lateral at the trochlear groove in front (its bottom is medial) and at the
-             middle of the intercondylar notch behind; trochlea in front of the anterior margin of
-             the anterior meniscal horn (a coronal plane); posterior behind the ray from the
-             condyles' centre to the posterior margin of the posterior horn. Without menisci the
-             60 % rule: trochlea in front of the notch, central 60 % of the way from there to the
-             back of the condyle.
-    tibia    plates by their cartilage, else by the inner plate edges; subspinous between those;
-             equal thirds of the plateau's bone for anterior, central and posterior.
+    femur    medial from lateral trochlea at the medial border of the lateral condyle, so the
+             groove is medial; condyles at the middle of the intercondylar notch. Trochlea in front
+             of the anterior margin of the anterior meniscal horn (a coronal plane); posterior
+             behind where the coronal plane of the posterior horn's posterior margin meets the
+             condyle, at most 65 degrees behind straight down. Without menisci, or with a horn
+             lost, the 60 % rule: trochlea in front of the notch, central 60 % of the way from
+             there to the back of the condyle.
+    tibia    plates outside their inner edges, subspinous between those; equal thirds of the plate
+             for anterior, central and posterior.
     patella  at the median ridge, which is medial.
 
 Meniscal margins are kept within the tibial plateau, so an extruded meniscus moves no border.
@@ -119,7 +120,7 @@ def _label_femur(marks: FemurMarks, m: FloatArray, a: FloatArray, s: FloatArray)
     # Above the centre and behind it the angle wraps round: that is the back of the shaft.
     posterior = angle < back
     trochlea = (a > front) & ~posterior
-    medial = np.where(trochlea, m >= marks.groove_m, behind_medial)
+    medial = np.where(trochlea, m >= marks.border_m, behind_medial)
     part = np.where(trochlea, 0, np.where(posterior, 2, 1))
     first = np.where(
         medial,

@@ -87,7 +87,7 @@ def _not_stated(material: Material) -> list[CheckIssue]:
 
 def _contradictions(step: StepProse, material: Material) -> list[CheckIssue]:
     feature = material.context.question.feature
-    for component, grade in material.draft.grades.items():
+    for component, grade in _settled(material).items():
         key = (feature, component)
         for clause in clauses(step.prose):
             code = _clause_problem(clause, key, grade)
@@ -95,6 +95,21 @@ def _contradictions(step: StepProse, material: Material) -> list[CheckIssue]:
                 message = f"{step.name.value}: {quote(clause)} contradicts `grades`"
                 return [issue("consistency", code, message)]
     return []
+
+
+def _settled(material: Material) -> dict[Component, int]:
+    """The draft's grades, and for components that are not asked what MOAKS' rule says of them.
+
+    A text on full-thickness loss alone may still not deny a loss that was measured.
+    """
+    context = material.context
+    settled = dict(material.draft.grades)
+    for component in context.question.components:
+        rule = context.question.scale(component).rule
+        found = None if rule is None else context.measured.get(rule.measurement)
+        if component not in settled and rule is not None and found is not None:
+            settled[component] = rule.grade(found.value)
+    return settled
 
 
 def _clause_problem(clause: str, key: tuple[Feature, Component], grade: int) -> str | None:

@@ -8,9 +8,9 @@ from knee.moaks import Component
 from knee.questions import QUESTIONS
 from knee.records import CheckIssue
 
-WINDOW_WORDS = 10
+WINDOW_WORDS = 14
 """A run this long of the prompt's own words is copied, scale wording and findings aside."""
-_STRIDE = 3
+_STRIDE = 2
 _WORD = re.compile(r"[^\W]+")
 _LEAK = re.compile(
     r"(?:clinician|radiologist|reader|expert|annotator|rater)s?'?s?\s+(?:grades?|graded|scores?|scored|reads?"
@@ -31,14 +31,13 @@ _LEAK = re.compile(
 def check_prompt_copy(material: Material) -> list[CheckIssue]:
     """Returns an issue when a step holds a long run of the prompt's own words.
 
-    The words of scales, the region's name and measurements may be repeated: they are what a draft
-    is meant to cite. A prompt's line ends break a run, so that copied items are judged line by
-    line.
+    The wording of the grades and the lines of measurements may be repeated: they are what a draft
+    is meant to cite.
     """
     context = material.context
     if not context.prompt_text:
         return []
-    haystack = _haystack(context.prompt_text)
+    haystack = _haystack(context.prompt_text, tuple(context.measured))
     allowed_words = _allowed(context.question.question_id, context.asked)
     for step in material.steps:
         text = step.text
@@ -65,9 +64,17 @@ def check_leak(material: Material) -> list[CheckIssue]:
 
 
 @lru_cache(maxsize=256)
-def _haystack(prompt_text: str) -> str:
-    lines = (" ".join(_WORD.findall(line)) for line in fold(prompt_text).splitlines())
-    return " " + " | ".join(lines) + " "
+def _haystack(prompt_text: str, measured: tuple[str, ...]) -> str:
+    """The prompt's words in one run, broken where a line states a measurement."""
+    lines = fold(prompt_text).splitlines()
+    names = frozenset(measured)
+    words = ["|" if _first_word(line) in names else " ".join(_WORD.findall(line)) for line in lines]
+    return f" {' '.join(words)} "
+
+
+def _first_word(line: str) -> str:
+    match = _WORD.search(line)
+    return "" if match is None else match[0]
 
 
 @lru_cache(maxsize=512)
@@ -75,7 +82,7 @@ def _allowed(question_id: int, asked: tuple[Component, ...]) -> tuple[str, ...]:
     question = QUESTIONS[question_id]
     wordings = [fold(text) for c in asked for text in question.scale(c).wording.values()]
     # One-word wordings ("none") are no run, and taking them out would break runs that are copied.
-    phrases = {text for text in (*wordings, fold(question.region_name)) if " " in text}
+    phrases = {text for text in wordings if " " in text}
     return tuple(sorted(phrases, key=len, reverse=True))
 
 

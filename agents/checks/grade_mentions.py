@@ -30,16 +30,20 @@ _FILL = (
     r"(?:[\s,:=(-]+(?:loss|score|scores|scored|component|is|as|at|gets|get|receives|has|of|the|this|lesions?|are"
     r"|falls|fall|in|into|to|given|rated|graded|cartilage|defect|share))*[\s,:=(-]*"
 )
-_LEAD = rf"(?:\b(?:{_COMPONENT}){_FILL})?"
+# "grade 2 for size, grade 0 for …": a component that a preposition ties to what stands before it
+# does not belong to the grade behind it.
+_LEAD = rf"(?:(?<!for )(?<!for the )\b(?:{_COMPONENT}){_FILL})?"
 _GRADE = re.compile(
     rf"{_LEAD}\bgrade[sd]?\b\s*(?:is|are|of|as|at|=|:)?\s*\(?(?P<value>{_VALUE}){_NO_UNIT}"
-    rf"(?P<more>(?:\s*(?:,|and|/|, and)\s*(?:\d+){_NO_UNIT}(?!\s*(?:for|in)\b))*)"
+    rf"(?P<more>(?:\s*(?:,|and|/|, and)\s*(?:\d+){_NO_UNIT})*)"
 )
 _DIRECT = re.compile(
     rf"\b(?:{_COMPONENT})(?:\s+(?:loss|score|share))?\s*(?:is|=|:|as|gets|scores?)?\s*"
     rf"(?P<value>-?\d+){_NO_UNIT}"
 )
-_AFTER = re.compile(rf"\s*\(?(?:for|in|on|of)?\s*(?:the\s+)?(?:{_COMPONENT})\b(?!{_FILL}\bgrade)")
+_REVERSED = re.compile(rf"(?<![\w.])(?P<value>\d)\s+for\s+(?:the\s+)?(?:{_COMPONENT})\b")
+_FOR = re.compile(rf"\s*\(?for\s+(?:the\s+)?(?:{_COMPONENT})\b")
+_AFTER = re.compile(rf"\s*\(?(?:in\s+|on\s+|of\s+)?(?:the\s+)?(?:{_COMPONENT})\b(?!{_FILL}\bgrade)")
 _SCALE_BEFORE = re.compile(
     r"(?:(?:cut-?offs?|thresholds?|limits?|edges?|range|interval|band|criteri(?:on|a)|definition|bounds?)"
     r"\s+(?:of|for|to)|not|than|below|beyond|above|short of|reach(?:es|ing)?|between|next to)"
@@ -47,7 +51,7 @@ _SCALE_BEFORE = re.compile(
 )
 _SCALE_AFTER = re.compile(
     r"\s*(?:,?\s*which\s+)?(?:starts?|begins?|requires?|needs?|would|covers?|spans?|means"
-    r"|stands? for|holds|applies|runs|if\b"
+    r"|stands? for|holds|runs|if\b"
     r"|is (?:defined|for|from|reserved|less|more|at least|below|above|\d))"
 )
 
@@ -76,7 +80,7 @@ def find_grade_mentions(prose: str, asked: Sequence[Component]) -> list[GradeMen
         asked: the asked components; "grade" is the component itself where it is asked.
     """
     found = [_mention(match, prose, asked) for match in _GRADE.finditer(prose)]
-    for match in _DIRECT.finditer(prose):
+    for match in (*_DIRECT.finditer(prose), *_REVERSED.finditer(prose)):
         if all(m.end <= match.start() or match.end() <= m.start for m in found):
             found.append(
                 GradeMention(_component(match), (int(match["value"]),), False, *match.span())
@@ -86,7 +90,7 @@ def find_grade_mentions(prose: str, asked: Sequence[Component]) -> list[GradeMen
 
 def _mention(match: re.Match[str], prose: str, asked: Sequence[Component]) -> GradeMention:
     component = _component(match)
-    after = _AFTER.match(prose, match.end())
+    after = _FOR.match(prose, match.end()) or _AFTER.match(prose, match.end())
     if component is None and after is not None:
         component = _component(after)
     if component is None and len(asked) == 1:

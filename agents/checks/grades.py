@@ -1,7 +1,7 @@
 """Grades beside the scale and beside the measurement that carries them."""
 
 from agents.checks.context import Material, issue
-from knee.findings import Measurement
+from knee.findings import Measurement, Unit
 from knee.moaks import GradeRule, RuleBasis, illegal_combinations
 from knee.records import CheckIssue, CheckSeverity
 
@@ -59,7 +59,9 @@ def following_grades(rule: GradeRule, measurement: Measurement, borderline: bool
     reach = measurement.sd or 0.0
     if borderline:
         reach = max(reach, rule.margin(value))
-    for edge in rule.edges:
+    # A count has no uncertainty, and a value on a cut-off is decided by the rule's written edges.
+    edges = rule.edges if reach > 0 and rule.unit != Unit.COUNT.value else ()
+    for edge in edges:
         if abs(value - edge) <= reach:
             grades |= {rule.grade(edge * factor) for factor in (1 - _NUDGE, 1, 1 + _NUDGE)}
     # Only the grade itself and its neighbours: a wide SD does not open the whole scale.

@@ -120,9 +120,13 @@ def _problem_of_named(numeral: Numeral, measurement: Measurement) -> str | None:
 
 def _problem_without_unit(numeral: Numeral, step: StepName, context: CheckContext) -> str | None:
     measurements = context.finding.measurements
-    for unit in (Unit.COUNT, Unit.RATIO):
-        if any(m.unit is unit and shows(numeral, m.shown) for m in measurements):
-            return None
+    # "0.0" is no way to write a count: a share that lost its unit must not pass as one.
+    if any(
+        (m.unit is Unit.RATIO or (m.unit is Unit.COUNT and numeral.is_whole))
+        and shows(numeral, m.shown)
+        for m in measurements
+    ):
+        return None
     if not numeral.is_whole or numeral.value < 0:
         return "number_without_unit"
     value = int(numeral.value)

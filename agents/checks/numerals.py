@@ -22,6 +22,8 @@ _FOREIGN_UNITS = (
 )
 FOREIGN = "?"
 """The unit of a number whose unit no measurement has."""
+_LARGEST = 1e300
+"""A run of hundreds of digits must not become infinite."""
 _UNIT = "|".join(f"(?P<u{n}>{pattern})" for n, (_, pattern) in enumerate(_KNOWN_UNITS))
 _NUMBER = re.compile(
     r"(?P<sign>(?:(?<=[\s(=:<>])|^)[-+])?(?<![\w.])"
@@ -35,7 +37,7 @@ _LIST = re.compile(
     r"|(?<![\w.,])\d+(?:(?:\s*,\s*\d+){2,}|(?:\s+\d+){5})(?![\w%]|\.\d| ?(?:%|mm|ml))"
 )
 _JOIN = re.compile(
-    r"\s*(?:,?\s*\(?sd(?: of)?|±|to|-|and|or|up to)\s*"
+    r"\s*(?:,?\s*\(?sd(?: of)?|±|to|-|,?\s*and|,?\s*or|,|up to)\s*"
     r"(?:(?:less|more|fewer) than|below|above|under|over|at least|at most|up to|<|>|<=|>=|≤|≥)?\s*"
 )
 _UNITS_AND_TEENS = "zero one two three four five six seven eight nine ten eleven twelve"
@@ -124,7 +126,7 @@ def _numeral(match: re.Match[str], text: str) -> Numeral:
     if unit is None and (match["foreign"] or re.match(r"[^\W\d_]", text[match.end() :])):
         unit = FOREIGN
     return Numeral(
-        value=float(digits) * (-1 if match["sign"] == "-" else 1),
+        value=min(float(digits), _LARGEST) * (-1 if match["sign"] == "-" else 1),
         decimals=len(digits.partition(".")[2]),
         unit=unit,
         start=match.start(),

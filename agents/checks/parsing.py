@@ -51,6 +51,9 @@ def parse_answer(
     found = _control_characters(data)
     if found:
         return None, [issue("schema", "control_character", f"control characters in {found}")]
+    not_whole = _not_whole(data.get("grades"))
+    if not_whole:
+        return None, not_whole
     try:
         _model(context.question.question_id, context.asked).model_validate(data)
     except ValidationError as error:
@@ -90,6 +93,16 @@ def _control_characters(data: dict[str, Any]) -> str | None:
 
 def _has_control(text: str) -> bool:
     return any(c != "\n" and unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co") for c in text)
+
+
+def _not_whole(grades: object) -> list[CheckIssue]:
+    """Refuses `true` and `1.0` for 1: pydantic's literals compare by equality."""
+    pairs: list[tuple[object, object]] = list(grades.items()) if isinstance(grades, dict) else []
+    return [
+        issue("scale", "off_scale", f"{quote(f'grades.{name}')} is off the scale: a whole number")
+        for name, value in pairs
+        if isinstance(value, bool | float)
+    ]
 
 
 def _schema_issues(errors: list[ErrorDetails]) -> list[CheckIssue]:

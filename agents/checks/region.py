@@ -13,6 +13,8 @@ _NEXT_TO = re.compile(
     r"(?:opposite|opposing|facing|adjacent|next|against|towards?|articulat\w+|neighbou?ring|near"
     r"|contact with|beside|excluding|outside)\s+(?:to\s+|of\s+|with\s+)?(?:the\s+)?$"
 )
+_BOTH_SIDES = re.compile(r"\bmedial and (?:the )?lateral\b|\blateral and (?:the )?medial\b")
+_MIDLINE = Compartment.MIDLINE
 _BONE_FEATURES = frozenset({Feature.BML, Feature.CARTILAGE, Feature.OSTEOPHYTE})
 
 
@@ -37,16 +39,14 @@ def _holds(text: str, word: str) -> bool:
 def _neighbour(step: StepProse, site: Site, material: Material) -> list[CheckIssue]:
     question = material.context.question
     is_bone = question.feature in _BONE_FEATURES
-    for phrase in find_phrases(step.prose):
-        if _NEXT_TO.search(step.prose[: phrase.start]):
+    # Text on a midline site may say "between the medial and lateral spines".
+    prose = _BOTH_SIDES.sub(" ", step.prose) if question.compartment is _MIDLINE else step.prose
+    for phrase in find_phrases(prose):
+        if _NEXT_TO.search(prose[: phrase.start]):
             continue
         wrong = _wrong_structure(phrase, site) or _wrong_part(phrase, site)
-        if is_bone and question.compartment is Compartment.MIDLINE:
-            wrong = (
-                wrong
-                or bool(phrase.compartments and phrase.structures)
-                or bool(phrase.compartments and phrase.parts)
-            )
+        if is_bone and question.compartment is _MIDLINE and phrase.compartments:
+            wrong = wrong or bool(phrase.structures or phrase.parts)
         if wrong:
             message = f"{step.name.value}: {quote(phrase.text)} is not the region asked about"
             return [issue("region", "other_region", message)]

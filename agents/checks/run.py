@@ -8,6 +8,7 @@ from agents.checks.compare import agrees, compare_with_clinician
 from agents.checks.consistency import check_consistency
 from agents.checks.context import CHECK_VERSIONS, CheckContext, Material, prepare
 from agents.checks.copying import check_leak, check_prompt_copy
+from agents.checks.cutoffs import check_cutoffs
 from agents.checks.feature import check_feature
 from agents.checks.grades import check_combinations, check_grade_follows
 from agents.checks.laterality import check_laterality
@@ -42,6 +43,7 @@ _CHECKS: tuple[Callable[[Material], list[CheckIssue]], ...] = (
     check_citations,
     check_grade_follows,
     check_consistency,
+    check_cutoffs,
     check_prompt_copy,
     check_leak,
 )

@@ -31,7 +31,7 @@ FOREIGN_TERMS: dict[Feature, str] = {
     Feature.HOFFA_SYNOVITIS: r"hoffa-?\s?synovitis",
     Feature.EFFUSION_SYNOVITIS: r"effusion",
     Feature.EXTRUSION: r"extru(?:sion|ded|des?)\b",
-    Feature.MORPHOLOGY: r"macerat\w+|(?:radial|horizontal|vertical|complex) tears?",
+    Feature.MORPHOLOGY: r"macerat\w+|\btears?\b|\btorn\b",
     Feature.MENISCAL_CYST: r"(?:para)?meniscal cysts?",
     Feature.HYPERTROPHY: r"hypertroph\w+",
     Feature.ROOT_TEAR: r"root tears?",
@@ -43,13 +43,14 @@ FOREIGN_TERMS: dict[Feature, str] = {
 """Words that claim the feature's finding; in a draft on another feature they are out of place."""
 
 NAMED_BESIDE: dict[Feature, frozenset[Feature]] = {
-    Feature.EXTRUSION: frozenset({Feature.OSTEOPHYTE, Feature.ROOT_TEAR}),
+    Feature.EXTRUSION: frozenset({Feature.OSTEOPHYTE, Feature.ROOT_TEAR, Feature.MORPHOLOGY}),
     Feature.MORPHOLOGY: frozenset({Feature.EXTRUSION, Feature.ROOT_TEAR}),
     Feature.MENISCAL_CYST: frozenset({Feature.MORPHOLOGY}),
     Feature.HYPERTROPHY: frozenset({Feature.MORPHOLOGY}),
     Feature.ROOT_TEAR: frozenset({Feature.MORPHOLOGY, Feature.EXTRUSION}),
-    Feature.ACL: frozenset({Feature.BML}),
-    Feature.PCL: frozenset({Feature.BML}),
+    Feature.ACL: frozenset({Feature.BML, Feature.MORPHOLOGY}),
+    Feature.PCL: frozenset({Feature.BML, Feature.MORPHOLOGY}),
+    Feature.PATELLAR_TENDON: frozenset({Feature.MORPHOLOGY}),
     Feature.PERIARTICULAR: frozenset({Feature.EFFUSION_SYNOVITIS}),
 }
 """Features whose words a draft on the key may use."""
@@ -134,6 +135,9 @@ _PRESENT = re.compile(
 )
 
 
+_ZERO = re.compile(r"\s+(?:at\s+|of\s+)?0(?:\.0+)?(?![.\d])")
+
+
 def clauses(prose: str) -> list[str]:
     """Returns the clauses of a folded text, split at stops and at words of contrast."""
     return [part for part in _CLAUSES.split(prose) if part.strip()]
@@ -149,6 +153,9 @@ def polarity(clause: str, match: re.Match[str]) -> Polarity:
         return Polarity.NEUTRAL if _NOT_THE_FIRST.search(near) else Polarity.DENIED
     if _DENIED_AFTER.match(after):
         return Polarity.DENIED
-    if _QUANTIFIED.search(before) or _PRESENT.match(after):
+    present = _PRESENT.match(after)
+    if present is not None and _ZERO.match(after, present.end()):
+        return Polarity.NEUTRAL
+    if present is not None or _QUANTIFIED.search(before):
         return Polarity.AFFIRMED
     return Polarity.NEUTRAL

@@ -179,12 +179,12 @@ def interval_text(interval: Interval, unit: str) -> str:
         return f"{low}{unit}"
     if interval.low == 0:
         return f"less than {high:g}{unit}"
-    return f"{low} to {high:g}{unit}" if interval.high_closed else f"{low} to less than {high:g}{unit}"
+    return (
+        f"{low} to {high:g}{unit}" if interval.high_closed else f"{low} to less than {high:g}{unit}"
+    )
 
 
-def scale_text(
-    component: Component, value: str, within: str, grade: int, rng: Random
-) -> str:
+def scale_text(component: Component, value: str, within: str, grade: int, rng: Random) -> str:
     """Returns one sentence: the value, the interval that holds it, the grade of that interval."""
     name = grade_name(component)
     if value == within:
@@ -203,9 +203,7 @@ def grade_name(component: Component) -> str:
     return "grade" if component is Component.GRADE else f"{component.value} grade"
 
 
-def conclude_text(
-    question: Question, side: Side, grades: dict[Component, int], rng: Random
-) -> str:
+def conclude_text(question: Question, side: Side, grades: dict[Component, int], rng: Random) -> str:
     """Returns the conclusion: feature, knee, region and the grade of every asked component."""
     given = " and ".join(f"{grade_name(c)} {grade}" for c, grade in grades.items())
     feature, region = FEATURE_WORDS[question.feature], question.region_name

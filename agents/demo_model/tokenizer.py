@@ -1,3 +1,5 @@
+# torch and transformers live in the environment of vLLM, not in the one that is type-checked.
+# pyright: reportMissingImports=false, reportUnknownParameterType=false
 """The demo model's tokenizer: byte-level BPE over phrases, every digit a token of its own.
 
 Digits stand alone so that a number is copied digit by digit and compared from its first digit on.

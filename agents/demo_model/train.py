@@ -1,3 +1,5 @@
+# torch and transformers live in the environment of vLLM, not in the one that is type-checked.
+# pyright: reportMissingImports=false, reportUnknownParameterType=false
 """Train the demo model: `python -m agents.demo_model.train --findings FILE --out DIR`.
 
 Runs in the environment that holds torch and transformers (`.venv-vllm`), on the CPU. Everything
@@ -180,9 +182,7 @@ def train_model(
     return curve
 
 
-def save_model(
-    model: "LlamaForCausalLM", tokenizer: "PreTrainedTokenizerFast", out: Path
-) -> None:
+def save_model(model: "LlamaForCausalLM", tokenizer: "PreTrainedTokenizerFast", out: Path) -> None:
     """Saves weights (bfloat16 safetensors), tokenizer and chat template, as vLLM loads them."""
     import torch
 

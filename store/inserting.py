@@ -1,0 +1,75 @@
+"""Rows into an open transaction, and each outcome exactly once."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import duckdb
+
+from knee.errors import StoreError
+from knee.keys import ItemKey
+from knee.records import ItemOutcome
+from store.arrow_rows import Table
+from store.journal import item_key
+from store.outcome_rows import outcome_hash, outcome_table
+
+
+def insert(con: duckdb.DuckDBPyConnection, table: str, rows: Table, on_conflict: str = "") -> None:
+    """Inserts an Arrow table by column name."""
+    con.register("given_rows", rows)
+    con.execute(f"INSERT INTO {table} BY NAME SELECT * FROM given_rows {on_conflict}")
+    con.unregister("given_rows")
+
+
+def exists(con: duckdb.DuckDBPyConnection, where: str, parameters: list[Any]) -> bool:
+    """Returns whether `<table> WHERE <condition>` has a row."""
+    return con.execute(f"SELECT 1 FROM {where}", parameters).fetchone() is not None
+
+
+def unique_outcomes(run_id: str, outcomes: Sequence[ItemOutcome]) -> dict[ItemKey, ItemOutcome]:
+    """Returns outcomes by key, repeats left out.
+
+    Raises:
+        StoreError: one is of another run, or two differ under one key.
+    """
+    unique: dict[ItemKey, ItemOutcome] = {}
+    for outcome in outcomes:
+        if outcome.run_id != run_id:
+            raise StoreError(f"an outcome of run {outcome.run_id!r} was given to run {run_id!r}")
+        first = unique.setdefault(item_key(outcome), outcome)
+        if first is not outcome and outcome_hash(first) != outcome_hash(outcome):
+            raise _conflict(outcome)
+    return unique
+
+
+def insert_new_outcomes(
+    con: duckdb.DuckDBPyConnection, unique: dict[ItemKey, ItemOutcome]
+) -> list[ItemOutcome]:
+    """Inserts into `outcomes` what is not there, and returns it.
+
+    Raises:
+        StoreError: a key is there with another outcome.
+    """
+    con.register("given_rows", outcome_table(unique.values()))
+    inserted = con.execute(
+        "INSERT INTO outcomes BY NAME SELECT * FROM given_rows ON CONFLICT DO NOTHING "
+        "RETURNING volume_id, question_id"
+    ).fetchall()
+    new = {ItemKey(*key) for key in inserted}
+    if len(new) < len(unique):
+        differing = con.execute(
+            "SELECT g.volume_id, g.question_id FROM given_rows g "
+            "JOIN outcomes o USING (run_id, volume_id, question_id) "
+            "WHERE o.content_sha256 <> g.content_sha256 ORDER BY ALL"
+        ).fetchone()
+        if differing is not None:
+            raise _conflict(unique[ItemKey(*differing)])
+    con.unregister("given_rows")
+    return [outcome for key, outcome in unique.items() if key in new]
+
+
+def _conflict(outcome: ItemOutcome) -> StoreError:
+    return StoreError(
+        f"run {outcome.run_id!r} has another outcome of question {outcome.question_id} of "
+        f"{outcome.volume_id!r}",
+        "an item is finished once; start another run to draft it again",
+    )

@@ -1,0 +1,263 @@
+"""The schema as a literal: a change of it is a new migration, and shows here."""
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from knee.errors import StoreError
+from store import migrations
+from store.connection import create_store, open_store
+from store.migrations import (
+    MIGRATIONS,
+    SCHEMA_VERSION,
+    Migration,
+    apply_migrations,
+    comment_statements,
+    schema_version,
+)
+from store.writer import StoreWriter
+
+SCHEMA = """\
+application
+    name VARCHAR NOT NULL, created_at TIMESTAMP NOT NULL
+attempts
+    run_id VARCHAR NOT NULL, volume_id VARCHAR NOT NULL, question_id SMALLINT NOT NULL,
+    attempt_no SMALLINT NOT NULL, prompt_id VARCHAR NOT NULL, prompt_version INTEGER NOT NULL,
+    prompt_sha256 VARCHAR NOT NULL, prompt_text_sha256 VARCHAR NOT NULL, model VARCHAR NOT
+    NULL, temperature DOUBLE, top_p DOUBLE, max_tokens BIGINT, seed BIGINT, sampling_other
+    MAP(VARCHAR, VARCHAR) NOT NULL, prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER
+    NOT NULL, latency_s DOUBLE NOT NULL, finish_reason VARCHAR NOT NULL, parsed BOOLEAN NOT
+    NULL, text VARCHAR, text_form VARCHAR NOT NULL, steps STRUCT("name" VARCHAR, "text"
+    VARCHAR, box STRUCT(i0 INTEGER, i1 INTEGER, j0 INTEGER, j1 INTEGER, k0 INTEGER, k1
+    INTEGER), cites VARCHAR[])[], grades STRUCT(size SMALLINT, number SMALLINT, percent_bml
+    SMALLINT, full_thickness SMALLINT, grade SMALLINT, morphology SMALLINT, presence SMALLINT,
+    tear_location SMALLINT, complete_tear SMALLINT, bml_cyst SMALLINT, repair SMALLINT,
+    signal_abnormality SMALLINT), issues STRUCT("check" VARCHAR, "version" INTEGER, code
+    VARCHAR, severity VARCHAR, message VARCHAR)[] NOT NULL, passed BOOLEAN NOT NULL,
+    grade_changed BOOLEAN NOT NULL
+clinician_grades
+    patient VARCHAR NOT NULL, visit VARCHAR NOT NULL, side VARCHAR NOT NULL, question_id
+    SMALLINT NOT NULL, component VARCHAR NOT NULL, revision SMALLINT NOT NULL, status VARCHAR
+    NOT NULL, grade SMALLINT, raw VARCHAR[] NOT NULL, variable VARCHAR NOT NULL, file VARCHAR
+    NOT NULL, lines INTEGER[] NOT NULL, readprj VARCHAR[] NOT NULL, version VARCHAR[] NOT
+    NULL, is_current BOOLEAN NOT NULL, loaded_at TIMESTAMP NOT NULL
+components
+    question_id SMALLINT NOT NULL, component VARCHAR NOT NULL, position SMALLINT NOT NULL,
+    scale_type VARCHAR NOT NULL, grades SMALLINT[] NOT NULL, wording VARCHAR[] NOT NULL,
+    rule_measurement VARCHAR, rule_unit VARCHAR, rule_edges DOUBLE[]
+evidence
+    volume_id VARCHAR NOT NULL, findings_id VARCHAR NOT NULL, question_id SMALLINT NOT NULL,
+    position SMALLINT NOT NULL, component VARCHAR NOT NULL, level VARCHAR NOT NULL, reason
+    VARCHAR NOT NULL, measurement VARCHAR, rule_grade SMALLINT, rule_basis VARCHAR NOT NULL,
+    margin DOUBLE, borderline BOOLEAN NOT NULL
+findings_sets
+    volume_id VARCHAR NOT NULL, findings_id VARCHAR NOT NULL, scheme VARCHAR NOT NULL,
+    tools_version VARCHAR NOT NULL, side_check VARCHAR NOT NULL, shape INTEGER[3] NOT NULL,
+    affine DOUBLE[4][4] NOT NULL, orientation VARCHAR NOT NULL, image_sha256 VARCHAR NOT NULL,
+    label_map_sha256 VARCHAR NOT NULL, content_sha256 VARCHAR NOT NULL, created_at TIMESTAMP
+    NOT NULL
+measurements
+    volume_id VARCHAR NOT NULL, findings_id VARCHAR NOT NULL, question_id SMALLINT NOT NULL,
+    position SMALLINT NOT NULL, name VARCHAR NOT NULL, value DOUBLE NOT NULL, unit VARCHAR NOT
+    NULL, sd DOUBLE, method VARCHAR NOT NULL, definition_id VARCHAR NOT NULL
+outcome_components
+    run_id VARCHAR NOT NULL, volume_id VARCHAR NOT NULL, question_id SMALLINT NOT NULL,
+    position SMALLINT NOT NULL, component VARCHAR NOT NULL, status VARCHAR NOT NULL,
+    draft_grade SMALLINT, clinician_grade SMALLINT, clinician_status VARCHAR, evidence VARCHAR
+    NOT NULL
+outcomes
+    run_id VARCHAR NOT NULL, volume_id VARCHAR NOT NULL, question_id SMALLINT NOT NULL,
+    findings_id VARCHAR NOT NULL, state VARCHAR NOT NULL, codes VARCHAR[] NOT NULL, gates
+    VARCHAR[] NOT NULL, complete BOOLEAN NOT NULL, error VARCHAR, n_attempts SMALLINT NOT
+    NULL, content_sha256 VARCHAR NOT NULL, recorded_at TIMESTAMP NOT NULL
+prompts
+    prompt_id VARCHAR NOT NULL, version INTEGER NOT NULL, sha256 VARCHAR NOT NULL, text
+    VARCHAR NOT NULL, added_at TIMESTAMP NOT NULL
+questions
+    question_id SMALLINT NOT NULL, feature VARCHAR NOT NULL, site VARCHAR NOT NULL, region
+    VARCHAR NOT NULL, region_name VARCHAR NOT NULL, compartment VARCHAR NOT NULL, has_region
+    BOOLEAN NOT NULL
+quintuples
+    run_id VARCHAR NOT NULL, volume_id VARCHAR NOT NULL, question_id SMALLINT NOT NULL,
+    attempt_no SMALLINT NOT NULL, findings_id VARCHAR NOT NULL, components_scored VARCHAR[]
+    NOT NULL, complete BOOLEAN NOT NULL, synthetic BOOLEAN NOT NULL, recorded_at TIMESTAMP NOT
+    NULL
+regions
+    volume_id VARCHAR NOT NULL, findings_id VARCHAR NOT NULL, question_id SMALLINT NOT NULL,
+    region VARCHAR NOT NULL, box STRUCT(i0 INTEGER, i1 INTEGER, j0 INTEGER, j1 INTEGER, k0
+    INTEGER, k1 INTEGER), box_world STRUCT(x0 DOUBLE, x1 DOUBLE, y0 DOUBLE, y1 DOUBLE, z0
+    DOUBLE, z1 DOUBLE), box_source VARCHAR, box_reason VARCHAR, truncated BOOLEAN NOT NULL,
+    definition_id VARCHAR NOT NULL
+run_items
+    run_id VARCHAR NOT NULL, volume_id VARCHAR NOT NULL, question_id SMALLINT NOT NULL,
+    findings_id VARCHAR NOT NULL, starting_state VARCHAR NOT NULL
+runs
+    run_id VARCHAR NOT NULL, fingerprint VARCHAR NOT NULL, kind VARCHAR NOT NULL, control
+    VARCHAR NOT NULL, grounding VARCHAR NOT NULL, wording VARCHAR NOT NULL, prompts
+    STRUCT(prompt_id VARCHAR, "version" INTEGER, sha256 VARCHAR)[] NOT NULL, drafter_model
+    VARCHAR NOT NULL, judge_model VARCHAR, checks MAP(VARCHAR, INTEGER) NOT NULL, temperature
+    DOUBLE, top_p DOUBLE, max_tokens BIGINT, seed BIGINT, sampling_other MAP(VARCHAR, VARCHAR)
+    NOT NULL, provenance MAP(VARCHAR, VARCHAR) NOT NULL, state VARCHAR NOT NULL, n_starts
+    INTEGER NOT NULL, started_at TIMESTAMP NOT NULL, resumed_at TIMESTAMP, finished_at
+    TIMESTAMP
+schema_migrations
+    version INTEGER NOT NULL, name VARCHAR NOT NULL, applied_at TIMESTAMP NOT NULL
+v_acceptance
+    run_id VARCHAR, kind VARCHAR, control VARCHAR, question_id SMALLINT, feature VARCHAR,
+    component VARCHAR, clinician_grade SMALLINT, synthetic BOOLEAN, accepted BIGINT, rejected
+    BIGINT, disagrees BIGINT, failed BIGINT, drafted BIGINT, acceptance DOUBLE
+v_item_states
+    run_id VARCHAR, volume_id VARCHAR, question_id SMALLINT, feature VARCHAR, state VARCHAR,
+    synthetic BOOLEAN
+v_quintuples
+    run_id VARCHAR, volume_id VARCHAR, patient VARCHAR, visit VARCHAR, side VARCHAR, sequence
+    VARCHAR, split VARCHAR, question_id SMALLINT, feature VARCHAR, site VARCHAR, region
+    VARCHAR, region_name VARCHAR, compartment VARCHAR, box STRUCT(i0 INTEGER, i1 INTEGER, j0
+    INTEGER, j1 INTEGER, k0 INTEGER, k1 INTEGER), box_world STRUCT(x0 DOUBLE, x1 DOUBLE, y0
+    DOUBLE, y1 DOUBLE, z0 DOUBLE, z1 DOUBLE), box_source VARCHAR, truncated BOOLEAN,
+    definition_id VARCHAR, steps STRUCT("name" VARCHAR, "text" VARCHAR, box STRUCT(i0 INTEGER,
+    i1 INTEGER, j0 INTEGER, j1 INTEGER, k0 INTEGER, k1 INTEGER), cites VARCHAR[])[], grades
+    STRUCT(size SMALLINT, number SMALLINT, percent_bml SMALLINT, full_thickness SMALLINT,
+    grade SMALLINT, morphology SMALLINT, presence SMALLINT, tear_location SMALLINT,
+    complete_tear SMALLINT, bml_cyst SMALLINT, repair SMALLINT, signal_abnormality SMALLINT),
+    clinician_grades STRUCT(size SMALLINT, number SMALLINT, percent_bml SMALLINT,
+    full_thickness SMALLINT, grade SMALLINT, morphology SMALLINT, presence SMALLINT,
+    tear_location SMALLINT, complete_tear SMALLINT, bml_cyst SMALLINT, repair SMALLINT,
+    signal_abnormality SMALLINT), components_scored VARCHAR[], complete BOOLEAN, kind VARCHAR,
+    control VARCHAR, grounding VARCHAR, wording VARCHAR, prompt_id VARCHAR, prompt_version
+    INTEGER, prompt_sha256 VARCHAR, model VARCHAR, judge_model VARCHAR, author VARCHAR, gates
+    VARCHAR[], attempt_no SMALLINT, n_attempts SMALLINT, grade_changed BOOLEAN, findings_id
+    VARCHAR, image VARCHAR, label_map VARCHAR, scheme VARCHAR, mask_source VARCHAR, segmenter
+    VARCHAR, licence VARCHAR, model_licence VARCHAR, synthetic BOOLEAN
+v_selection
+    run_id VARCHAR, feature VARCHAR, component VARCHAR, clinician_status VARCHAR,
+    clinician_grade SMALLINT, synthetic BOOLEAN, n_all BIGINT, n_read BIGINT, n_boxed BIGINT,
+    n_evidence BIGINT, n_drafted BIGINT, n_accepted BIGINT
+volumes
+    volume_id VARCHAR NOT NULL, patient VARCHAR NOT NULL, visit VARCHAR NOT NULL, side VARCHAR
+    NOT NULL, sequence VARCHAR NOT NULL, image VARCHAR, label_map VARCHAR NOT NULL,
+    cohort_root VARCHAR NOT NULL, scheme VARCHAR NOT NULL, mask_source VARCHAR, segmenter
+    VARCHAR, licence VARCHAR, synthetic BOOLEAN NOT NULL, split VARCHAR, status VARCHAR NOT
+    NULL, reason VARCHAR, findings_id VARCHAR, added_at TIMESTAMP NOT NULL, updated_at
+    TIMESTAMP NOT NULL
+"""
+
+PRIMARY_KEYS = {
+    "attempts": ["run_id", "volume_id", "question_id", "attempt_no"],
+    "clinician_grades": ["patient", "visit", "side", "question_id", "component", "revision"],
+    "components": ["question_id", "component"],
+    "findings_sets": ["volume_id", "findings_id"],
+    "outcomes": ["run_id", "volume_id", "question_id"],
+    "prompts": ["prompt_id", "version", "sha256"],
+    "questions": ["question_id"],
+    "quintuples": ["run_id", "volume_id", "question_id"],
+    "regions": ["volume_id", "findings_id", "question_id"],
+    "run_items": ["run_id", "volume_id", "question_id"],
+    "runs": ["run_id"],
+    "schema_migrations": ["version"],
+    "volumes": ["volume_id"],
+}
+
+
+@pytest.fixture
+def con() -> duckdb.DuckDBPyConnection:
+    database = duckdb.connect()
+    apply_migrations(database)
+    return database
+
+
+def columns_of(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    rows = con.execute(
+        "SELECT table_name, string_agg(column_name || ' ' || data_type || "
+        "CASE WHEN is_nullable THEN '' ELSE ' NOT NULL' END, ', ' ORDER BY column_index) "
+        "FROM duckdb_columns() WHERE NOT internal GROUP BY table_name"
+    ).fetchall()
+    return {str(table): str(columns) for table, columns in rows}
+
+
+def test_the_migrations_end_in_this_schema(con: duckdb.DuckDBPyConnection):
+    expected: dict[str, str] = {}
+    table = ""
+    for line in SCHEMA.splitlines():
+        if line.startswith(" "):
+            expected[table] = f"{expected[table]} {line.strip()}".strip()
+        else:
+            table = line
+            expected[table] = ""
+    assert columns_of(con) == expected
+
+
+def test_the_primary_keys_are_those_of_the_contracts(con: duckdb.DuckDBPyConnection):
+    rows = con.execute(
+        "SELECT table_name, constraint_column_names FROM duckdb_constraints() "
+        "WHERE constraint_type = 'PRIMARY KEY'"
+    ).fetchall()
+    assert dict(rows) == PRIMARY_KEYS
+
+
+def test_every_table_view_and_column_says_what_it_is(con: duckdb.DuckDBPyConnection):
+    silent = con.execute(
+        "SELECT table_name || '.' || column_name FROM duckdb_columns() "
+        "WHERE NOT internal AND comment IS NULL "
+        "UNION ALL SELECT table_name FROM duckdb_tables() WHERE comment IS NULL "
+        "UNION ALL SELECT view_name FROM duckdb_views() WHERE NOT internal AND comment IS NULL"
+    ).fetchall()
+    assert silent == []
+
+
+def test_migrations_are_numbered_without_gaps_and_applied_once(con: duckdb.DuckDBPyConnection):
+    assert [migration.version for migration in MIGRATIONS] == list(range(1, SCHEMA_VERSION + 1))
+    assert schema_version(con) == SCHEMA_VERSION
+    assert apply_migrations(con) == 0
+
+
+def test_a_migration_that_fails_leaves_neither_change_nor_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    store = tmp_path / "knees.duckdb"
+    create_store(store)
+    broken = "ALTER TABLE volumes ADD COLUMN manufacturer VARCHAR; SELECT no_such_function();"
+    later = (*MIGRATIONS, Migration(SCHEMA_VERSION + 1, "broken", broken))
+    monkeypatch.setattr(migrations, "MIGRATIONS", later)
+    monkeypatch.setattr("store.connection.SCHEMA_VERSION", SCHEMA_VERSION + 1)
+    with pytest.raises(StoreError, match="no_such_function"), StoreWriter(store):
+        pass
+    monkeypatch.undo()
+    with open_store(store, read_only=True) as con:
+        assert schema_version(con) == SCHEMA_VERSION
+        assert "manufacturer" not in columns_of(con)["volumes"]
+
+
+def test_an_older_store_is_brought_up_to_date_by_the_writer_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    store = tmp_path / "knees.duckdb"
+    create_store(store)
+    sql = "ALTER TABLE volumes ADD COLUMN manufacturer VARCHAR;"
+    later = (*MIGRATIONS, Migration(SCHEMA_VERSION + 1, "manufacturer", sql))
+    monkeypatch.setattr(migrations, "MIGRATIONS", later)
+    monkeypatch.setattr("store.connection.SCHEMA_VERSION", SCHEMA_VERSION + 1)
+    with pytest.raises(StoreError, match=f"has schema {SCHEMA_VERSION}") as error:
+        open_store(store, read_only=True)
+    assert "prepare" in str(error.value.hint)
+    with StoreWriter(store):
+        pass
+    with open_store(store, read_only=True) as con:
+        assert schema_version(con) == SCHEMA_VERSION + 1
+        assert columns_of(con)["volumes"].endswith("manufacturer VARCHAR")
+
+
+def test_descriptions_become_comments():
+    sql = (
+        "CREATE VIEW v AS -- It's a view.\n    SELECT\n        a.one, -- First.\n"
+        "        max(b) AS two -- Second.\n    FROM a;\nCREATE TABLE t ( -- T.\n"
+        "    box STRUCT(i0 INTEGER), -- A box.\n    PRIMARY KEY (box)\n);\n"
+    )
+    assert comment_statements(sql) == [
+        "COMMENT ON VIEW v IS 'It''s a view.'",
+        "COMMENT ON COLUMN v.\"one\" IS 'First.'",
+        "COMMENT ON COLUMN v.\"two\" IS 'Second.'",
+        "COMMENT ON TABLE t IS 'T.'",
+        "COMMENT ON COLUMN t.\"box\" IS 'A box.'",
+    ]

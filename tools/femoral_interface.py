@@ -1,0 +1,160 @@
+"""Where cartilage belongs on one condyle and its half of the trochlea.
+
+In the unrolled femur a condyle's cartilage is a band: at each angle it lies between an inner edge
+(towards the notch) and an outer one. In healthy knees both edges follow the same course over the
+angle, in shares of the way from notch to the bone's outer edge. That course is moved, for condyle
+and trochlea apart, to where this knee's cartilage reaches: the outer edge to the 75th percentile of
+what it reaches, because loss only moves edges inwards. Where hardly any cartilage is left, the
+narrowest healthy band stands in.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from knee.anatomy import Compartment
+from tools.anatomical_frame import BoolArray, FloatArray
+from tools.articular_surface import Chart, femoral_angles_deg
+from tools.landmarks import FemurMarks
+
+_CLOSING_MM = 8.0
+"""Radius with which a condyle's cartilage is closed; the notch is wider than twice this."""
+_NOTCH_DROP_MM = 4.0
+"""Bone this far below the condyle's crest, at the same angle, is the notch's wall or roof."""
+_NOTCH_FRONT_DEG = 35.0
+"""Degrees in front of straight down: from here on there is no notch, and trochlea begins."""
+_SPECK_MM2 = 4.0
+"""Islands of cartilage smaller than this do not widen a hull."""
+_TOLERANCE_MM = 1.0
+"""The fitted band keeps this distance from the edges that it was fitted to."""
+_LEAST_ROWS = 0.25
+"""A stretch with cartilage at a smaller share of its angles is not fitted to."""
+_LEAST_WIDTH_MM = 8.0
+"""Angles at which less cartilage than this is left, both halves together, are not its end."""
+_REACH_PERCENTILE = 75.0
+_ENDS_DEG: dict[Compartment, tuple[float, float]] = {
+    Compartment.MEDIAL: (-125.0, 98.0),
+    Compartment.LATERAL: (-125.0, 105.0),
+}
+"""Angles that healthy cartilage reaches at least, back and front (three knees)."""
+
+_ANGLES = np.array([-120, -105, -90, -75, -60, -45, -30, -15, 0, 15, 30, 45, 60, 75, 90, 105])
+_MEAN: dict[Compartment, tuple[NDArray[np.float64], NDArray[np.float64]]] = {
+    Compartment.MEDIAL: (
+        np.array([31, 29, 28, 27, 27, 26, 24, 21, 17, 10, 0, 0, 0, 0, 0, 0]) / 100,
+        np.array([82, 89, 91, 91, 91, 90, 89, 85, 83, 80, 70, 62, 45, 38, 33, 20]) / 100,
+    ),
+    Compartment.LATERAL: (
+        np.array([25, 26, 26, 26, 25, 24, 22, 22, 20, 17, 5, 0, 0, 0, 0, 0]) / 100,
+        np.array([71, 75, 82, 85, 89, 90, 91, 91, 89, 87, 84, 84, 82, 81, 79, 62]) / 100,
+    ),
+}
+"""Mean inner and outer edge per angle, as shares of the way from the notch to the bone's edge, of
+CartiMorph's template of 103 knees, pymskt's knee and the SPL atlas."""
+_SPREAD = 0.1
+"""The narrowest of the three bands lies within this share of the mean on either edge."""
+
+
+def femoral_half(
+    chart: Chart, marks: FemurMarks, side: Compartment
+) -> tuple[BoolArray, BoolArray]:
+    """Returns two masks of rays of one half of the femur.
+
+    Returns:
+        What this half's own cartilage encloses, and the fitted band where cartilage belongs.
+    """
+    across = np.arange(chart.valid.shape[0]) * chart.step[0] - marks.notch_m
+    away = across if side is Compartment.MEDIAL else -across
+    mine = (away >= 0)[:, None]
+    covered = without_specks(chart.covered & mine, chart.step)
+    closed = _close(covered, chart.step, _CLOSING_MM)
+    filled = ndimage.binary_fill_holes(closed)
+    hull = closed if filled is None else filled.astype(np.bool_)
+    ends = _ends(chart, side)
+    inner, outer = _band(covered, away, abs(marks.edge_m[side] - marks.notch_m), side, ends)
+    angles = femoral_angles_deg()
+    band = (away[:, None] >= inner) & (away[:, None] <= outer)
+    band &= (angles >= ends[0]) & (angles <= ends[1])
+    articular = mine & articular_rays(chart, marks)
+    return hull & articular, band & articular
+
+
+def _ends(chart: Chart, side: Compartment) -> tuple[float, float]:
+    """Back and front angle of the band: the healthy ones, not beyond what either half reaches."""
+    back, front = _ENDS_DEG[side]
+    wide = np.flatnonzero(chart.covered.sum(axis=0) * chart.step[0] >= _LEAST_WIDTH_MM)
+    if wide.size == 0:
+        return back, front
+    angles = femoral_angles_deg()
+    return max(back, float(angles[wide[0]])), min(front, float(angles[wide[-1]]))
+
+
+def articular_rays(chart: Chart, marks: FemurMarks) -> BoolArray:
+    """Returns the rays near their condyle's crest: not the walls and roof of the notch.
+
+    In front of the notch every ray counts, because the trochlear groove is meant to be deep.
+    """
+    radius = np.hypot(
+        chart.points[..., 1] - marks.centre[0], chart.points[..., 2] - marks.centre[1]
+    )
+    radius = np.where(chart.valid, radius, 0)
+    middle = round(marks.notch_m / chart.step[0])
+    low = np.empty_like(radius)
+    low[:middle] = radius[:middle].max(axis=0) - _NOTCH_DROP_MM
+    low[middle:] = radius[middle:].max(axis=0) - _NOTCH_DROP_MM
+    return (radius >= low) | (femoral_angles_deg() > _NOTCH_FRONT_DEG)
+
+
+def without_specks(
+    mask: BoolArray, step: tuple[float, float], least_mm2: float = _SPECK_MM2
+) -> BoolArray:
+    """Returns a 2D mask without islands smaller than `least_mm2`."""
+    labels, n_parts = ndimage.label(mask)
+    if n_parts == 0:
+        return mask
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    return (sizes * step[0] * step[1] >= least_mm2)[labels]
+
+
+def _band(
+    covered: BoolArray,
+    away: NDArray[np.float64],
+    width: float,
+    side: Compartment,
+    ends: tuple[float, float],
+) -> tuple[FloatArray, FloatArray]:
+    """Inner and outer edge in mm from the notch per angle, fitted to condyle and trochlea apart."""
+    angles = femoral_angles_deg()
+    inner, outer = (np.interp(angles, _ANGLES, edge) * width for edge in _MEAN[side])
+    has_any = covered.any(axis=0)
+    distance = np.where(covered, away[:, None], np.nan)
+    reach_in, reach_out = np.full(angles.size, np.nan), np.full(angles.size, np.nan)
+    reach_in[has_any] = np.nanmin(distance[:, has_any], axis=0)
+    reach_out[has_any] = np.nanmax(distance[:, has_any], axis=0)
+    for stretch in (
+        (angles >= ends[0]) & (angles < _NOTCH_FRONT_DEG),
+        (angles >= _NOTCH_FRONT_DEG) & (angles <= ends[1]),
+    ):
+        rows = stretch & has_any
+        if rows.sum() < _LEAST_ROWS * stretch.sum():
+            inner[stretch] += _SPREAD * width
+            outer[stretch] -= _SPREAD * width
+            continue
+        off_in = np.percentile((reach_in - inner)[rows], 100 - _REACH_PERCENTILE)
+        off_out = np.percentile((reach_out - outer)[rows], _REACH_PERCENTILE)
+        inner[stretch] += float(off_in) + _TOLERANCE_MM
+        outer[stretch] += float(off_out) - _TOLERANCE_MM
+    # Between the trochlea's halves there is no inner edge.
+    inner[angles >= _NOTCH_FRONT_DEG] = 0
+    return inner.astype(np.float32), outer.astype(np.float32)
+
+
+def _close(mask: BoolArray, step: tuple[float, float], radius: float) -> BoolArray:
+    if not mask.any():
+        return mask
+    pad = tuple(int(np.ceil(radius / s)) + 1 for s in step)
+    padded = np.pad(mask, ((pad[0], pad[0]), (pad[1], pad[1])))
+    grown = ndimage.distance_transform_edt(~padded, sampling=step) <= radius
+    shrunk = ndimage.distance_transform_edt(grown, sampling=step) > radius
+    return mask | shrunk[pad[0] : -pad[0], pad[1] : -pad[1]]
