@@ -13,8 +13,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, Self
 
-from pydantic import ValidationError
-
 from knee.errors import InputError, StoreError
 from knee.keys import ItemKey
 from knee.records import ItemOutcome
@@ -169,12 +167,12 @@ def _read(path: Path) -> Iterator[tuple[ItemOutcome, int]]:
                 return
             try:
                 outcome = ItemOutcome.model_validate_json(line)
-            except ValidationError as error:
+            except ValueError as error:
                 if not lines.peek(1):
                     return
                 raise StoreError(
                     f"journal {str(path)!r}, line {number} is not an outcome: "
-                    f"{error.errors(include_url=False)[0]['msg']}",
+                    f"{str(error).splitlines()[0]}",
                     "move the journal away; its items will be drafted again",
                 ) from error
             end += len(line)

@@ -57,7 +57,7 @@ def measure_parts(label_map: LabelMap) -> KneeParts:
         plates=plates,
         wedges=wedges,
         lesions=lesions,
-        margins=measure_osteophytes(partition, charts),
+        margins=measure_osteophytes(knee, partition, charts),
         extrusions={}
         if marks is None
         else {site: measure_extrusion(knee, marks, site) for site in ExtrusionSite},

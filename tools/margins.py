@@ -1,6 +1,6 @@
 """Articular margins without osteophytes: 2D outlines opened with a disc.
 
-What a disc of some 12 mm does not fit into juts out of the margin: an osteophyte. The tibia's
+What a disc of some 14 mm does not fit into juts out of the margin: an osteophyte. The tibia's
 outline seen from above serves both extrusion and the tibial osteophyte sites.
 """
 
@@ -12,9 +12,9 @@ from scipy import ndimage
 from knee.anatomy import Bone
 from tools.anatomical_frame import BoolArray, FloatArray, Knee
 
-MARGIN_RADIUS_MM = 12.0
-"""Radius of the disc for tibia and femur; their margins bend with radii of 18 mm and more."""
-PATELLA_RADIUS_MM = 10.0
+MARGIN_RADIUS_MM = 14.0
+"""Radius of the disc for the tibia, whose margin bends with radii of 18 mm and more."""
+PATELLA_RADIUS_MM = 12.0
 """Radius of the disc for the patella seen from behind, a smaller bone."""
 _TIBIA_DEPTH_MM = 8.0
 """Depth below the plates in which bone counts for the tibial margin."""

@@ -10,7 +10,7 @@
                         1.5 mm of the middle of the compartment; median of the slices.
 
 The tibial margin is the edge of the bone within 8 mm below the plate's surface, with osteophytes
-removed: the outline opened with a disc of 12 mm (`tools.margins`). A meniscus within
+removed: the outline opened with a disc of 14 mm (`tools.margins`). A meniscus within
 the margin is extruded by 0 mm; one without a voxel in those slices has no extrusion.
 """
 

@@ -1,31 +1,41 @@
 """Osteophytes: how far bone juts out beyond an osteophyte-free margin, at MOAKS' 12 sites.
 
-`osteophyte.outline-opening@1`: each bone's articular margin is drawn as a 2D outline
+`osteophyte.opening@1`: the osteophyte-free bone is the bone opened with a disc or a ball; what
+that does not fit into juts out. Protrusion is the largest distance, perpendicular to the opened
+bone, of bone outside it along the site's stretch of margin.
 
-    tibia    the bone within 8 mm below the plates, seen from above
-    femur    the unrolled condyles (medial-lateral against angle): rays whose bone reaches within
-             10 mm of the compartment's crest at that angle
-    patella  the whole bone, seen from behind
+    tibia    the outline seen from above of the bone within 8 mm below the plates; disc of 14 mm;
+             along the plate's length
+    patella  the outline of the whole bone seen from behind; disc of 12 mm
+    femur    the condyles in 3D, without the notch; ball of 6 mm
 
-The osteophyte-free margin is that outline opened with a disc (12 mm; patella 10 mm): what the
-disc does not fit into juts out. Protrusion is the largest distance, perpendicular to the opened
-margin, of bone outside it within the site's stretch of margin. A margin that grew outward evenly
-over more than twice the radius keeps its shape and is not seen.
+A margin that grew outwards evenly over more than the disc's width keeps its shape and is not seen.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
 from knee.anatomy import Bone, Compartment, OsteophyteSite
-from tools.anatomical_frame import BoolArray, FloatArray
+from tools.anatomical_frame import BoolArray, FloatArray, Knee
 from tools.articular_surface import Chart, femoral_angles_deg
 from tools.landmarks import FemurMarks, TibiaMarks
-from tools.margins import MARGIN_RADIUS_MM, PATELLA_RADIUS_MM, OpenedOutline, open_outline
+from tools.margins import PATELLA_RADIUS_MM, OpenedOutline, open_outline
 from tools.subregions import Partition
 
-OSTEOPHYTE_DEFINITION = "osteophyte.outline-opening@1"
+OSTEOPHYTE_DEFINITION = "osteophyte.opening@1"
 _CONDYLE_DEPTH_MM = 10.0
+"""The condyle's margin lies at most this far below its crest."""
+_CONDYLE_RADIUS_MM = 12.0
+"""Disc for the margin that boxes are drawn around; half a femur is some 35 mm wide."""
+_BALL_MM = 6.0
+"""Condyles of healthy knees are rounder than this; CartiMorph's template leaves under 1 mm."""
+_GRID_MM = 1.0
+_REACH_MM = 48.0
+"""Above and below the condyles' centre: from the lowest bone to above the trochlea."""
+_NOTCH_HALF_MM = 12.0
+"""Nearer to the notch's middle are its walls, which are no osteophyte site."""
 _NOTCH_MM = 8.0
 """Half the width of the notch: nearer to its middle there is no outer margin."""
 _TROCHLEA_END_DEG = 100.0
@@ -48,14 +58,14 @@ class MarginSite:
 
 
 def measure_osteophytes(
-    partition: Partition, charts: dict[Bone, Chart]
+    knee: Knee, partition: Partition, charts: dict[Bone, Chart]
 ) -> dict[OsteophyteSite, MarginSite]:
     """Returns every site whose bone is there; a site is missing when its margin is not."""
     found: list[MarginSite] = []
     if Bone.TIBIA in charts and partition.tibia is not None:
         found += _tibial_sites(charts[Bone.TIBIA], partition.tibia)
     if Bone.FEMUR in charts and partition.femur is not None:
-        found += _femoral_sites(charts[Bone.FEMUR], partition.femur)
+        found += _femoral_sites(knee, charts[Bone.FEMUR], partition.femur)
     if Bone.PATELLA in charts:
         found += _patellar_sites(charts[Bone.PATELLA])
     return {site.site: site for site in found}
@@ -71,38 +81,84 @@ def _tibial_sites(chart: Chart, marks: TibiaMarks) -> list[MarginSite]:
     ):
         middle = (marks.inner_m[side] + marks.outer_m[side]) / 2
         mine = (m > middle) if side is Compartment.MEDIAL else (m < middle)
-        where = np.broadcast_to(mine, outline.opened.shape)
+        back, front = marks.plate_a[side]
+        a = np.arange(outline.opened.shape[1])[None, :] * chart.step[1]
+        where = mine & (a >= back) & (a <= front)
         points = chart.points.copy()
         points[..., 2] = marks.level_s[side]
         sites += _site(site, outline, where, points)
     return sites
 
 
-def _femoral_sites(chart: Chart, marks: FemurMarks) -> list[MarginSite]:
+def _femoral_sites(knee: Knee, chart: Chart, marks: FemurMarks) -> list[MarginSite]:
     radius = np.hypot(
         chart.points[..., 1] - marks.centre[0], chart.points[..., 2] - marks.centre[1]
     )
     radius = np.where(chart.valid, radius, 0)
     m = np.arange(radius.shape[0])[:, None] * chart.step[0]
     angle = femoral_angles_deg()[None, :]
+    bumps = _femoral_bumps(knee, marks)
     sites: list[MarginSite] = []
     for side in (Compartment.MEDIAL, Compartment.LATERAL):
         medial = side is Compartment.MEDIAL
         mine = (m >= marks.notch_m) if medial else (m < marks.notch_m)
-        reached = _towards_notch(chart.valid & mine, medial=medial) & mine
-        outline = open_outline(reached, chart.step, MARGIN_RADIUS_MM)
+        crest = np.where(mine, radius, 0).max(axis=0)
+        reached = mine & (radius >= crest - _CONDYLE_DEPTH_MM) & chart.valid
+        reached |= _towards_notch(reached, medial=medial) & mine
+        outline = open_outline(reached, chart.step, _CONDYLE_RADIUS_MM)
         front = float(np.rad2deg(np.arctan2(marks.front_a[side] - marks.centre[0], 20.0)))
-        stretches = (
+        for name, low, high in (
             ("anterior", front, _TROCHLEA_END_DEG),
             ("central", marks.back_deg[side], front),
             ("posterior", _POSTERIOR_END_DEG, marks.back_deg[side]),
-        )
-        outer = np.broadcast_to(np.abs(m - marks.notch_m) > _NOTCH_MM, radius.shape) & mine
-        for name, low, high in stretches:
-            where = outer & (angle >= low) & (angle < high)
+        ):
+            outer = outline.edge & (np.abs(m - marks.notch_m) > _NOTCH_MM)
+            contour = chart.points[outer & (angle >= low) & (angle < high)]
+            if contour.shape[0] == 0:
+                continue
+            here = bumps.medial if medial else bumps.lateral
+            here = here & (bumps.angle >= low) & (bumps.angle < high)
+            height = float(bumps.height[here].max(initial=0.0))
             site = OsteophyteSite(f"femur_{side.value}_{name}")
-            sites += _site(site, outline, where, chart.points)
+            sites.append(MarginSite(site, height, contour))
     return sites
+
+
+@dataclass(frozen=True)
+class _Bumps:
+    """Bone outside the opened femur, voxel by voxel: mm over it, angle, and which condyle."""
+
+    height: FloatArray
+    angle: FloatArray
+    medial: BoolArray
+    lateral: BoolArray
+
+
+def _femoral_bumps(knee: Knee, marks: FemurMarks) -> _Bumps:
+    """Opens the condyles with a ball, on a grid of about 1 mm."""
+    spacing = np.asarray(knee.spacing)
+    factor = np.maximum(1, np.rint(_GRID_MM / spacing)).astype(np.intp)
+    step = spacing * factor
+    low = max(0, int((marks.centre[1] - _REACH_MM) / spacing[2]))
+    high = int((marks.centre[1] + _REACH_MM) / spacing[2])
+    bone = knee.bone(Bone.FEMUR)[:: factor[0], :: factor[1], low : high : factor[2]]
+    pad = int(_BALL_MM / step.min()) + 2
+    # The shaft goes on above; on all other sides there is no bone.
+    padded = np.pad(bone, ((pad, pad), (pad, pad), (pad, 0)))
+    padded = np.pad(padded, ((0, 0), (0, 0), (0, pad)), mode="edge")
+    inner = ndimage.distance_transform_edt(padded, sampling=step) > _BALL_MM
+    away = ndimage.distance_transform_edt(~inner, sampling=step) - _BALL_MM
+    away = away[pad:-pad, pad:-pad, pad:-pad]
+    i, j, k = np.nonzero(bone & (away > 0))
+    m = i * step[0] - marks.notch_m
+    a = j * step[1] - marks.centre[0]
+    s = k * step[2] + low * spacing[2] - marks.centre[1]
+    return _Bumps(
+        height=away[i, j, k].astype(np.float32),
+        angle=np.rad2deg(np.arctan2(a, -s)).astype(np.float32),
+        medial=m > _NOTCH_HALF_MM,
+        lateral=m < -_NOTCH_HALF_MM,
+    )
 
 
 def _towards_notch(reached: BoolArray, *, medial: bool) -> BoolArray:

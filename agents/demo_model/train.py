@@ -20,7 +20,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from agents.demo_model.corpus import Example, bases_of, build_examples, read_findings
-from agents.demo_model.tokenizer import END, train_tokenizer
+from agents.demo_model.tokenizer import END, load_tokenizer, train_tokenizer
 from knee.calibration import load_calibration
 
 if TYPE_CHECKING:
@@ -182,6 +182,14 @@ def train_model(
     return curve
 
 
+def load_weights(folder: Path) -> "LlamaForCausalLM":
+    """Returns saved weights in float32, to go on training from."""
+    import torch
+    from transformers import LlamaForCausalLM
+
+    return LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
+
+
 def save_model(model: "LlamaForCausalLM", tokenizer: "PreTrainedTokenizerFast", out: Path) -> None:
     """Saves weights (bfloat16 safetensors), tokenizer and chat template, as vLLM loads them."""
     import torch
@@ -215,11 +223,18 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=defaults.minutes)
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--threads", type=int, default=defaults.threads)
+    parser.add_argument("--init", type=Path, default=None, help="go on from this weights folder")
+    parser.add_argument("--learning-rate", type=float, default=defaults.learning_rate)
     chosen = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     import torch
 
-    settings = TrainingSettings(seed=chosen.seed, minutes=chosen.minutes, threads=chosen.threads)
+    settings = TrainingSettings(
+        seed=chosen.seed,
+        minutes=chosen.minutes,
+        threads=chosen.threads,
+        learning_rate=chosen.learning_rate,
+    )
     torch.manual_seed(settings.seed)
     torch.set_num_threads(settings.threads)
     calibration = load_calibration(CALIBRATION)
@@ -228,16 +243,21 @@ def main() -> None:
     examples = list(
         build_examples(bases, calibration, settings.max_examples, Random(settings.seed))
     )
-    tokenizer = train_tokenizer(
-        text for e in examples[:6000] for text in (e.messages[0].content, e.answer)
+    tokenizer = (
+        train_tokenizer(text for e in examples[:6000] for text in (e.messages[0].content, e.answer))
+        if chosen.init is None
+        else load_tokenizer(chosen.init)
     )
     encoded = [encode_example(example, tokenizer) for example in examples]
-    model = build_model(tokenizer, settings)
+    model = (
+        build_model(tokenizer, settings) if chosen.init is None else load_weights(chosen.init)
+    )
     n_parameters = sum(parameter.numel() for parameter in model.parameters())
     _LOG.info("%d examples, %d parameters, %d tokens", len(encoded), n_parameters, len(tokenizer))
     curve = train_model(model, encoded, int(tokenizer.pad_token_id), settings)
     save_model(model, tokenizer, chosen.out)
     facts = {
+        "continues_training_of": None if chosen.init is None else chosen.init.name,
         "volumes": len(volumes),
         "examples": len(encoded),
         "parameters": n_parameters,
