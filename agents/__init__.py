@@ -1,0 +1,1 @@
+"""Drafting and verification: LLM client, item graph, checks, batch, vLLM server control."""

@@ -1,0 +1,1 @@
+"""ReasonKnee-Bench: how well vision-language models localise and grade (not built yet)."""

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from knee.calibration import CalibratedRule, Calibration, rule_for
-from knee.findings import MeasurementName
+from knee.findings import MeasurementName, Unit
 from knee.moaks import SCALES, Component, Feature, RuleBasis, ScaleType, illegal_combinations
 from knee.questions import QUESTIONS
 
@@ -108,6 +108,7 @@ def test_a_calibrated_rule_serves_only_where_moaks_gives_no_number():
                 feature=Feature.OSTEOPHYTE,
                 component=Component.GRADE,
                 measurement=MeasurementName.OSTEOPHYTE_PROTRUSION,
+                unit=Unit.MM,
                 edges=(1, 3, 5),
                 source="test",
             ),

@@ -1,0 +1,1 @@
+"""From voxels and tables to findings, boxes and grades."""

@@ -15,6 +15,7 @@ Coordinates inside are voxel indices of that cropped array, or millimetres = ind
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,8 @@ FloatArray = NDArray[np.float32]
 """Lengths in mm or shares, float32 to spare memory."""
 IntArray = NDArray[np.intp]
 """Indices."""
+Box = tuple[slice, ...]
+"""Slices of the cropped array, one for each axis."""
 
 _CROP_MARGIN_MM = 12.0
 """Kept around the labelled structures; at least the 8 mm that a box may reach beyond them."""
@@ -132,6 +135,9 @@ class Knee:
     schemed: frozenset[Structure]
     lesion_sequence: str | None
     _bones: dict[Bone, BoolArray] = field(default_factory=dict[Bone, BoolArray], repr=False)
+    _boxes: dict[Structure, Box | None] = field(
+        default_factory=dict[Structure, "Box | None"], repr=False
+    )
 
     @property
     def spacing(self) -> tuple[float, float, float]:
@@ -145,36 +151,51 @@ class Knee:
 
     def mask(self, *structures: Structure) -> BoolArray:
         """Returns the union of structures, in the crop; all False when none has voxels."""
-        wanted = np.zeros(256, np.bool_)
+        union = np.zeros(self.frame.shape, np.bool_)
         for structure in structures:
-            wanted[_CODES[structure]] = True
-        return wanted[self.codes]
+            box = self._box(structure)
+            if box is not None:
+                union[box] |= self.codes[box] == _CODES[structure]
+        return union
 
     def bone(self, bone: Bone) -> BoolArray:
         """Returns a bone with the lesions inside it: bone label, BML label, cysts next to it."""
         if bone not in self._bones:
-            parts = self.mask(*_BONE_PARTS[bone])
-            cysts = self.mask(Structure.SUBCHONDRAL_CYST)
-            self._bones[bone] = parts | self._own_cysts(bone, cysts) if cysts.any() else parts
+            whole = self.mask(*_BONE_PARTS[bone])
+            for box, cyst in self._cysts_of(bone):
+                whole[box] |= cyst
+            self._bones[bone] = whole
         return self._bones[bone]
-
-    def _own_cysts(self, bone: Bone, cysts: BoolArray) -> BoolArray:
-        """Cysts whose components touch this bone (with its lesions) more than any other bone."""
-        labels, n_cysts = ndimage.label(cysts)
-        owners = np.zeros(n_cysts + 1, bool)
-        touching = {
-            other: ndimage.binary_dilation(self.mask(*parts))
-            for other, parts in _BONE_PARTS.items()
-        }
-        for index, where in enumerate(ndimage.find_objects(labels), start=1):
-            one = labels[where] == index
-            contact = {other: int(mask[where][one].sum()) for other, mask in touching.items()}
-            owners[index] = max(contact, key=lambda other: contact[other]) is bone
-        return owners[labels]
 
     def has(self, structure: Structure) -> bool:
         """Returns whether a structure has voxels."""
-        return bool(self.mask(structure).any())
+        return self._box(structure) is not None
+
+    def _box(self, structure: Structure) -> Box | None:
+        if not self._boxes:
+            found = ndimage.find_objects(self.codes, max_label=len(_CODES))
+            self._boxes.update(dict(zip(Structure, found, strict=True)))
+        return self._boxes[structure]
+
+    def _cysts_of(self, bone: Bone) -> list[tuple[Box, BoolArray]]:
+        """Cysts that touch this bone (with its lesions) more than any other bone."""
+        around = self._box(Structure.SUBCHONDRAL_CYST)
+        if around is None:
+            return []
+        labels, _ = ndimage.label(self.codes[around] == _CODES[Structure.SUBCHONDRAL_CYST])
+        owned: list[tuple[Box, BoolArray]] = []
+        for index, local in enumerate(ndimage.find_objects(labels), start=1):
+            box = _shifted(local, around)
+            grown = tuple(slice(max(0, axis.start - 1), axis.stop + 1) for axis in box)
+            one = np.zeros(self.codes[grown].shape, np.bool_)
+            inner = _shifted(box, grown, sign=-1)
+            one[inner] = labels[local] == index
+            rim = self.codes[grown][ndimage.binary_dilation(one) & ~one]
+            contact = {b: int(np.isin(rim, [_CODES[s] for s in parts]).sum())
+                       for b, parts in _BONE_PARTS.items()}
+            if max(contact, key=lambda other: contact[other]) is bone:
+                owned.append((box, one[inner]))
+        return owned
 
     def presence(self, structure: Structure) -> Presence:
         """Returns why a soft structure has voxels or none; fields of view are judged elsewhere."""
@@ -236,7 +257,9 @@ def _structure_codes(label_map: LabelMap) -> tuple[NDArray[np.uint8], tuple[floa
 def _crop_bounds(
     codes: NDArray[np.uint8], spacing: tuple[float, float, float], shown: str
 ) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
-    found = [box for box in ndimage.find_objects(codes) if box is not None]
+    # A number that does not occur has None in its place, which the stubs leave out.
+    objects = cast("list[tuple[slice, ...] | None]", ndimage.find_objects(codes))
+    found = [box for box in objects if box is not None]
     if not found:
         raise InputError(
             f"label map {shown!r} holds none of the structures that the questions are about",
@@ -263,3 +286,11 @@ def _split_by_side(codes: NDArray[np.uint8], unsided: int, medial: int, lateral:
     upper = mask[middle:]
     codes[middle:][upper] = medial
     codes[:middle][mask[:middle]] = lateral
+
+
+def _shifted(box: Box, by: Box, sign: int = 1) -> Box:
+    """Moves a box by the start of another one: into its frame (-1) or out of it (1)."""
+    return tuple(
+        slice(axis.start + sign * other.start, axis.stop + sign * other.start)
+        for axis, other in zip(box, by, strict=True)
+    )

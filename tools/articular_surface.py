@@ -103,13 +103,11 @@ def condyle_centre(knee: Knee, femur: BoolArray) -> tuple[float, float]:
     return back + _CENTRE_AP * depth, low * ss + _CENTRE_HEIGHT * depth
 
 
-def _flat_chart(
-    knee: Knee, bone: Bone, mask: BoolArray, cartilage: BoolArray, axis: int
-) -> Chart:
+def _flat_chart(knee: Knee, bone: Bone, mask: BoolArray, cartilage: BoolArray, axis: int) -> Chart:
     """Rays along an array axis: the tibia from above (axis 2), the patella from behind (1)."""
     spacing = knee.spacing
     outward = 1.0 if axis == 2 else -1.0
-    valid = mask.any(axis=axis)
+    valid = np.asarray(mask.any(axis=axis), dtype=np.bool_)
     n = mask.shape[axis]
     if outward > 0:
         index = n - 1 - np.argmax(np.flip(mask, axis), axis=axis)

@@ -45,6 +45,7 @@ _PATELLA_WIDTH = (0.03, 0.97)
 _SQUARENESS = 2.5
 """Exponent of the superellipse that a plate resembles: between an ellipse and a rectangle."""
 
+
 def expected_interface(knee: Knee, chart: Chart, partition: Partition) -> BoolArray:
     """Returns the rays of a chart on which cartilage is, or belongs; shape (n_u, n_v)."""
     if chart.bone is Bone.FEMUR:
@@ -71,9 +72,7 @@ def _tibial_plate(
     return _hull_and_core(chart, plate, _tibial_core(chart, partition.tibia, side))
 
 
-def _hull_and_core(
-    chart: Chart, plate: BoolArray, core: BoolArray
-) -> tuple[BoolArray, BoolArray]:
+def _hull_and_core(chart: Chart, plate: BoolArray, core: BoolArray) -> tuple[BoolArray, BoolArray]:
     """What the plate's own edge encloses, and what the bone says besides."""
     hull = _convex_hull(without_specks(plate, chart.step))
     return hull, core

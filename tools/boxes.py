@@ -94,7 +94,7 @@ def _cartilage(parts: KneeParts, site: str) -> RegionBox | NoBox:
     bone = plate.chart.points[rays]
     # The layer is drawn one reference thickness deep everywhere, whether cartilage is left or not.
     surface = bone + plate.chart.rays[rays] * np.float32(_layer(plate, subregion))
-    points = np.concatenate([bone, surface])
+    points = np.concatenate([bone, surface]).astype(np.float32)
     reason = None if plate.chart.covered[rays].any() else "denuded: where cartilage belongs"
     return _around(parts.knee, points, 0.0, BoxSource.PARTITION, reason)
 

@@ -65,9 +65,7 @@ def describe_volume(
     )
 
 
-def _findings_id(
-    image: Volume | None, label_map: LabelMap, calibration: Calibration | None
-) -> str:
+def _findings_id(image: Volume | None, label_map: LabelMap, calibration: Calibration | None) -> str:
     return content_hash(
         canonical_json(
             {
@@ -77,9 +75,7 @@ def _findings_id(
                 "scheme": label_map.scheme.model_dump(mode="json"),
                 "definitions": DEFINITIONS,
                 "tools_version": TOOLS_VERSION,
-                "calibration": None
-                if calibration is None
-                else calibration.model_dump(mode="json"),
+                "calibration": None if calibration is None else calibration.model_dump(mode="json"),
             }
         )
     )

@@ -116,9 +116,7 @@ def _basis(component: Component, feature: Feature, rule: GradeRule) -> RuleBasis
     return rule.basis
 
 
-def _level(
-    parts: KneeParts, question: Question, component: Component
-) -> tuple[EvidenceLevel, str]:
+def _level(parts: KneeParts, question: Question, component: Component) -> tuple[EvidenceLevel, str]:
     feature = question.feature
     if (feature, component) in _REASONS:
         return EvidenceLevel.NONE, _REASONS[feature, component]
@@ -157,7 +155,10 @@ def _bml_level(parts: KneeParts, bone: Bone) -> tuple[EvidenceLevel, str]:
     if is_suitable_for_bml(sequence):
         return EvidenceLevel.MEASURED, f"lesion labels drawn on {sequence}"
     shown = "an unknown sequence" if sequence is None else sequence
-    return EvidenceLevel.WEAK, f"lesion labels drawn on {shown}, which shows about half of the lesions"
+    return (
+        EvidenceLevel.WEAK,
+        f"lesion labels drawn on {shown}, which shows about half of the lesions",
+    )
 
 
 def _cartilage_level(parts: KneeParts, subregion: Subregion) -> tuple[EvidenceLevel, str]:
@@ -166,11 +167,17 @@ def _cartilage_level(parts: KneeParts, subregion: Subregion) -> tuple[EvidenceLe
         return level, reason
     labels = set(CARTILAGES[subregion.bone]) & parts.knee.schemed
     if not labels:
-        return EvidenceLevel.NONE, f"not_in_scheme: no label for cartilage of the {subregion.bone.value}"
+        return (
+            EvidenceLevel.NONE,
+            f"not_in_scheme: no label for cartilage of the {subregion.bone.value}",
+        )
     plate = parts.plates[subregion.bone]
     rays = plate.rays(subregion)
     if not rays.any():
-        return EvidenceLevel.NONE, "outside_field_of_view: the articular surface is not in the volume"
+        return (
+            EvidenceLevel.NONE,
+            "outside_field_of_view: the articular surface is not in the volume",
+        )
     if not plate.chart.covered[rays].any():
         return level, "absent: no cartilage voxel is left where cartilage belongs on the bone"
     return level, reason
@@ -184,7 +191,10 @@ def _extrusion_level(parts: KneeParts, side: Compartment) -> tuple[EvidenceLevel
     if structure not in parts.knee.schemed:
         return EvidenceLevel.NONE, f"not_in_scheme: no label for the {side.value} meniscus"
     if not parts.knee.has(structure):
-        return EvidenceLevel.NONE, f"absent: the {side.value} meniscus has no voxel, nothing can extrude"
+        return (
+            EvidenceLevel.NONE,
+            f"absent: the {side.value} meniscus has no voxel, nothing can extrude",
+        )
     return level, reason
 
 
@@ -198,7 +208,10 @@ def _morphology_level(parts: KneeParts, part: MeniscusPart) -> tuple[EvidenceLev
         return EvidenceLevel.NONE, "without a tibia the meniscus cannot be divided"
     if n_voxels == 0:
         return EvidenceLevel.WEAK, f"absent: no voxel is left of the {name}"
-    return EvidenceLevel.NONE, "tears are signal inside the meniscus; a mask shows only what is gone"
+    return (
+        EvidenceLevel.NONE,
+        "tears are signal inside the meniscus; a mask shows only what is gone",
+    )
 
 
 def _label_level(parts: KneeParts, feature: Feature) -> tuple[EvidenceLevel, str]:

@@ -55,9 +55,7 @@ _SPREAD = 0.1
 """The narrowest of the three bands lies within this share of the mean on either edge."""
 
 
-def femoral_half(
-    chart: Chart, marks: FemurMarks, side: Compartment
-) -> tuple[BoolArray, BoolArray]:
+def femoral_half(chart: Chart, marks: FemurMarks, side: Compartment) -> tuple[BoolArray, BoolArray]:
     """Returns two masks of rays of one half of the femur.
 
     Returns:
@@ -68,8 +66,7 @@ def femoral_half(
     mine = (away >= 0)[:, None]
     covered = without_specks(chart.covered & mine, chart.step)
     closed = _close(covered, chart.step, _CLOSING_MM)
-    filled = ndimage.binary_fill_holes(closed)
-    hull = closed if filled is None else filled.astype(np.bool_)
+    hull = ndimage.binary_fill_holes(closed).astype(np.bool_)
     ends = _ends(chart, side)
     inner, outer = _band(covered, away, abs(marks.edge_m[side] - marks.notch_m), side, ends)
     angles = femoral_angles_deg()

@@ -11,7 +11,7 @@ from scipy import ndimage
 from knee.anatomy import Bone, Compartment, Structure
 from tools.anatomical_frame import BoolArray, FloatArray, Knee
 from tools.articular_surface import Chart, condyle_centre, femoral_angles_deg
-from tools.margins import OpenedOutline, tibial_outline
+from tools.margins import MarginCurve, OpenedOutline, smooth_margin, tibial_outline
 
 SIDES = (Compartment.MEDIAL, Compartment.LATERAL)
 """The two compartments that carry cartilage."""
@@ -83,6 +83,7 @@ class TibiaMarks:
 
     Attributes:
         outline: the plateau's margin seen from above, with and without osteophytes.
+        margin: its osteophyte-free margin as a smooth curve, (medial, anterior) mm.
         inner_m: per compartment, inner edge of the plate; the subspinous region lies between.
         outer_m: per compartment, outer edge of the plateau's bone, without osteophytes.
         ends_a: per compartment, (posterior, anterior) end of the plateau's bone.
@@ -94,6 +95,7 @@ class TibiaMarks:
     """
 
     outline: OpenedOutline
+    margin: MarginCurve
     inner_m: dict[Compartment, float]
     outer_m: dict[Compartment, float]
     ends_a: dict[Compartment, tuple[float, float]]
@@ -137,6 +139,7 @@ def tibia_marks(knee: Knee, chart: Chart) -> TibiaMarks:
     depth = max(high for _, high in ends.values()) - back
     return TibiaMarks(
         outline=outline,
+        margin=smooth_margin(outline, chart.step),
         inner_m=inner,
         outer_m=edges,
         ends_a=ends,
@@ -185,9 +188,7 @@ def _inner_edge(plate: BoolArray, step: float, side: Compartment, fallback: floa
     return max(edge, fallback - 2 * _HEALTHY_SPREAD_MM)
 
 
-def _spine_position(
-    chart: Chart, plateau: BoolArray, inner: dict[Compartment, float]
-) -> float:
+def _spine_position(chart: Chart, plateau: BoolArray, inner: dict[Compartment, float]) -> float:
     """Anterior-posterior position of the medial spine: the highest bone beside the medial plate."""
     step_m, step_a = chart.step
     middle = (inner[Compartment.MEDIAL] + inner[Compartment.LATERAL]) / 2

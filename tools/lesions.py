@@ -147,7 +147,7 @@ def _scored_parts(lesion: _Voxels, subregion: int, knee: Knee) -> list[IntArray]
         if tree is not None:
             points = (lesion.where[:, mine[part]] * spacing[:, None]).T
             away, _ = tree.query(points, distance_upper_bound=BORDER_MM)
-            if not (away > BORDER_MM).any():
+            if not np.any(np.asarray(away) > BORDER_MM):
                 continue
         scored.append(mine[part])
     return scored

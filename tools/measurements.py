@@ -11,7 +11,6 @@ from collections.abc import Callable
 import numpy as np
 
 from knee.anatomy import (
-    Bone,
     Compartment,
     ExtrusionSite,
     MeniscusPart,
@@ -220,10 +219,7 @@ def _volume(parts: KneeParts, n_voxels: int, name: MeasurementName, method: str)
 
 def _morphology(parts: KneeParts, site: str) -> tuple[Measurement, ...]:
     part = MeniscusPart(site)
-    if (
-        part not in parts.part_voxels
-        or MENISCI[menisci.part_of(part)[0]] not in parts.knee.schemed
-    ):
+    if part not in parts.part_voxels or MENISCI[menisci.part_of(part)[0]] not in parts.knee.schemed:
         return ()
     n_voxels = parts.part_voxels[part]
     method = "meniscus label over this third of the plateau"

@@ -4,14 +4,14 @@
                         posterior third of their tibial plateau: lines that stay when a part of the
                         meniscus is gone.
 `extrusion.coronal@1`   medial (lateral) edge of the meniscus beyond the tibia's, along the
-                        medial-lateral axis, in the coronal slices within 1.5 mm of the medial
-                        tibial spine's highest point; median of the slices.
+                        medial-lateral axis, in the coronal slices within 2.5 mm of the medial
+                        tibial spine's highest point; mean of the slices.
 `extrusion.sagittal@1`  front edge of the meniscus beyond the tibia's in the sagittal slices within
-                        1.5 mm of the middle of the compartment; median of the slices.
+                        2.5 mm of the middle of the compartment; mean of the slices.
 
-The tibial margin is the edge of the bone within 8 mm below the plate's surface, with osteophytes
-removed: the outline opened with a disc of 14 mm (`tools.margins`). A meniscus within
-the margin is extruded by 0 mm; one without a voxel in those slices has no extrusion.
+The tibial margin is the edge of the bone within 8 mm below the plates' surface, with osteophytes
+removed (`tools.margins.smooth_margin`). A meniscus within the margin is extruded by 0 mm; one
+without a voxel in those slices has no extrusion.
 """
 
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from knee.anatomy import Compartment, ExtrusionSite, MeniscusPart
-from tools.anatomical_frame import BoolArray, FloatArray, Knee
+from tools.anatomical_frame import BoolArray, FloatArray, IntArray, Knee
 from tools.landmarks import MENISCI, TibiaMarks
 
 PART_DEFINITION = "meniscus.thirds@1"
 CORONAL_DEFINITION = "extrusion.coronal@1"
 SAGITTAL_DEFINITION = "extrusion.sagittal@1"
-_SLAB_MM = 1.5
+_SLAB_MM = 2.5
 """Half the thickness of the slab of slices that extrusion is read in."""
 
 
@@ -69,43 +69,40 @@ def part_mask(knee: Knee, marks: TibiaMarks, site: MeniscusPart) -> BoolArray:
 
 
 def measure_extrusion(knee: Knee, marks: TibiaMarks, site: ExtrusionSite) -> Extrusion:
-    """Returns the extrusion at one site; `value_mm` is None when the meniscus has no voxel."""
+    """Returns the extrusion at one site; `value_mm` is None when the meniscus is not there."""
     side = Compartment(site.value.split("_")[0])
-    coronal = not site.value.endswith("anterior")
-    axis = 0 if coronal else 1
-    outward = 1 if not coronal or side is Compartment.MEDIAL else -1
+    axis = 1 if site.value.endswith("anterior") else 0
+    outward = 1 if axis == 1 or side is Compartment.MEDIAL else -1
     middle_m = (marks.inner_m[side] + marks.outer_m[side]) / 2
-    along = marks.spine_a if coronal else middle_m
-    step_along, step = knee.spacing[1 - axis], knee.spacing[axis]
-    bone_edge = _margin(knee, marks, side, axis, outward)
-    low = max(0, int(np.ceil((along - _SLAB_MM) / step_along)))
-    high = min(bone_edge.size, int((along + _SLAB_MM) / step_along) + 1)
-    rows = np.arange(low, high)
-    edge = float(np.nanmedian(bone_edge[rows])) * step
+    along = marks.spine_a if axis == 0 else middle_m
+    rows = _rows(along, knee.spacing[1 - axis], knee.frame.shape[1 - axis])
+    margin = np.asarray(
+        [_margin_at(marks, axis, outward, row * knee.spacing[1 - axis]) for row in rows]
+    )
     position = [middle_m, marks.spine_a, marks.level_s[side]]
-    position[axis] = edge
-    margin = (position[0], position[1], position[2])
-    meniscus = knee.mask(MENISCI[side])
-    if not meniscus.any():
-        return Extrusion(site, None, margin, axis)
-    reach = _edge(meniscus.any(axis=2), axis, outward)[rows]
-    beyond = (reach - bone_edge[rows]) * outward * step
+    position[axis] = float(np.mean(margin))
+    point = (position[0], position[1], position[2])
+    reach = _edge(knee.mask(MENISCI[side]).any(axis=2), axis, outward)[rows]
+    beyond = (reach * knee.spacing[axis] - margin) * outward
     beyond = beyond[np.isfinite(beyond)]
-    value = max(0.0, float(np.median(beyond))) if beyond.size else None
-    return Extrusion(site, value, margin, axis)
+    value = max(0.0, float(beyond.mean())) if beyond.size else None
+    return Extrusion(site, value, point, axis)
 
 
-def _margin(
-    knee: Knee, marks: TibiaMarks, side: Compartment, axis: int, outward: int
-) -> FloatArray:
-    """Index of the osteophyte-free tibial margin per row of its outline; NaN without bone."""
-    outline = marks.outline.opened.copy()
-    if axis == 1:
-        middle = (marks.inner_m[Compartment.MEDIAL] + marks.inner_m[Compartment.LATERAL]) / 2
-        column = round(middle / knee.spacing[0])
-        other = slice(0, column) if side is Compartment.MEDIAL else slice(column, None)
-        outline[other] = False
-    return _edge(outline, axis, outward)
+def _rows(along: float, step: float, size: int) -> IntArray:
+    """Indices of the slices of the reference slab, at least one."""
+    low = max(0, int(np.ceil((along - _SLAB_MM) / step)))
+    high = min(size, int((along + _SLAB_MM) / step) + 1)
+    return np.arange(low, max(high, low + 1))
+
+
+def _margin_at(marks: TibiaMarks, axis: int, outward: int, along: float) -> float:
+    """Where the tibial margin lies along an axis, at a position along the other one (mm)."""
+    points = marks.margin.points
+    ahead = (points[:, axis] - marks.margin.centre[axis]) * outward > 0
+    half = points[ahead]
+    order = np.argsort(half[:, 1 - axis])
+    return float(np.interp(along, half[order, 1 - axis], half[order, axis]))
 
 
 def _edge(outline: BoolArray, axis: int, outward: int) -> FloatArray:

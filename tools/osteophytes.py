@@ -4,8 +4,9 @@
 that does not fit into juts out. Protrusion is the largest distance, perpendicular to the opened
 bone, of bone outside it along the site's stretch of margin.
 
-    tibia    the outline seen from above of the bone within 8 mm below the plates; disc of 14 mm;
-             along the plate's length
+    tibia    the outline seen from above of the bone within 8 mm below the plates; disc of 14 mm,
+             smoothed (`tools.margins.smooth_margin`); along the plate's middle
+             three fifths
     patella  the outline of the whole bone seen from behind; disc of 12 mm
     femur    the condyles in 3D, without the notch; ball of 6 mm
 
@@ -25,6 +26,8 @@ from tools.margins import PATELLA_RADIUS_MM, OpenedOutline, open_outline
 from tools.subregions import Partition
 
 OSTEOPHYTE_DEFINITION = "osteophyte.opening@1"
+_CORNER_SHARE = 0.2
+"""Share of a plate's length at either end where the plateau turns its corners: not the margin."""
 _CONDYLE_DEPTH_MM = 10.0
 """The condyle's margin lies at most this far below its crest."""
 _CONDYLE_RADIUS_MM = 12.0
@@ -72,21 +75,27 @@ def measure_osteophytes(
 
 
 def _tibial_sites(chart: Chart, marks: TibiaMarks) -> list[MarginSite]:
-    outline = marks.outline
-    m = np.arange(outline.opened.shape[0])[:, None] * chart.step[0]
+    cells = np.argwhere(marks.outline.opened | (marks.outline.beyond > 0))
+    beyond = marks.margin.beyond(cells, chart.step)
     sites: list[MarginSite] = []
     for side, site in (
         (Compartment.MEDIAL, OsteophyteSite.TIBIA_MEDIAL),
         (Compartment.LATERAL, OsteophyteSite.TIBIA_LATERAL),
     ):
         middle = (marks.inner_m[side] + marks.outer_m[side]) / 2
-        mine = (m > middle) if side is Compartment.MEDIAL else (m < middle)
-        back, front = marks.plate_a[side]
-        a = np.arange(outline.opened.shape[1])[None, :] * chart.step[1]
-        where = mine & (a >= back) & (a <= front)
-        points = chart.points.copy()
-        points[..., 2] = marks.level_s[side]
-        sites += _site(site, outline, where, points)
+        low, high = marks.plate_a[side]
+        back = low + _CORNER_SHARE * (high - low)
+        front = high - _CORNER_SHARE * (high - low)
+        here: list[BoolArray] = []
+        for points in (cells * np.asarray(chart.step), marks.margin.points):
+            outer = points[:, 0] > middle if side is Compartment.MEDIAL else points[:, 0] < middle
+            here.append(outer & (points[:, 1] >= back) & (points[:, 1] <= front))
+        contour = marks.margin.points[here[1]]
+        if contour.shape[0] == 0:
+            continue
+        level = np.full((contour.shape[0], 1), marks.level_s[side], np.float32)
+        height = float(beyond[here[0]].max(initial=0.0))
+        sites.append(MarginSite(site, height, np.concatenate([contour, level], axis=1)))
     return sites
 
 

@@ -139,9 +139,7 @@ def _label_tibia(marks: TibiaMarks, m: FloatArray, a: FloatArray, s: FloatArray)
     ):
         back, front = marks.thirds_a[side]
         part = np.where(a > front, 0, np.where(a >= back, 1, 2))
-        if side is Compartment.MEDIAL:
-            mine = m >= marks.inner_m[side]
-        else:
-            mine = m <= marks.inner_m[side]
+        inner = marks.inner_m[side]
+        mine = m >= inner if side is Compartment.MEDIAL else m <= inner
         labels = np.where(mine, _INDEX[first] + part, labels)
     return np.broadcast_to(labels, shape).astype(np.int8)
