@@ -31,6 +31,9 @@ INTERFACE_DEFINITION = "interface.hull-and-core@1"
 """Id of the estimate that the module docstring describes."""
 _SLIVER_MM = 1.0
 """Denuded bone inside a plate must hold a disc of this radius: the chart's own noise does not."""
+_LARGE_MM2 = 60.0
+_REGROWTH_MM = 4.0
+"""Bare bone of at least the area above is grown back by this towards the plate's likely edge."""
 _EDGE_SLIVER_MM = 2.0
 """The same outside the plate's own hull, where the edge is an estimate good to a few mm."""
 _CORE_SHRINK_MM = 2.5
@@ -55,55 +58,70 @@ def expected_interface(knee: Knee, chart: Chart, partition: Partition) -> BoolAr
     elif chart.bone is Bone.TIBIA:
         parts = [_tibial_plate(knee, chart, partition, side) for side in SIDES]
     else:
-        parts = [_hull_and_core(chart, chart.covered, _patellar_core(chart))]
-    closed = np.logical_or.reduce([closed for closed, _ in parts]) & chart.valid
-    whole = np.logical_or.reduce([whole for _, whole in parts]) & chart.valid
-    bare = _open(closed & ~chart.covered, chart.step, _SLIVER_MM)
-    bare |= _open((closed | whole) & ~chart.covered, chart.step, _EDGE_SLIVER_MM)
-    return chart.covered | bare
+        parts = [_patellar_plate(chart)]
+    closed, core, limit = (
+        np.logical_or.reduce(masks) & chart.valid & ~chart.covered
+        for masks in zip(*parts, strict=True)
+    )
+    bare = _open(closed, chart.step, _SLIVER_MM)
+    bare |= _open(closed | core, chart.step, _EDGE_SLIVER_MM)
+    large = without_specks(bare, chart.step, _LARGE_MM2)
+    if not large.any():
+        return chart.covered | bare
+    # What is bare for certain is bare up to the plate's likely edge.
+    near = ndimage.distance_transform_edt(~large, sampling=chart.step) <= _REGROWTH_MM
+    return chart.covered | bare | (near & (closed | core | limit))
 
 
 def _tibial_plate(
     knee: Knee, chart: Chart, partition: Partition, side: Compartment
-) -> tuple[BoolArray, BoolArray]:
+) -> tuple[BoolArray, BoolArray, BoolArray]:
     plate = knee.mask(PLATES[side]).any(axis=2) & chart.covered
     if partition.tibia is None:
-        return plate, plate
-    return _hull_and_core(chart, plate, _tibial_core(chart, partition.tibia, side))
-
-
-def _hull_and_core(chart: Chart, plate: BoolArray, core: BoolArray) -> tuple[BoolArray, BoolArray]:
-    """What the plate's own edge encloses, and what the bone says besides."""
+        return plate, plate, plate
     hull = _convex_hull(without_specks(plate, chart.step))
-    return hull, core
+    core, limit = (
+        _tibial_core(chart, partition.tibia, side, shrink) for shrink in (_CORE_SHRINK_MM, 0.0)
+    )
+    return hull, core, limit
 
 
-def _tibial_core(chart: Chart, marks: TibiaMarks, side: Compartment) -> BoolArray:
+def _patellar_plate(chart: Chart) -> tuple[BoolArray, BoolArray, BoolArray]:
+    hull = _convex_hull(without_specks(chart.covered, chart.step))
+    core, limit = (_patellar_core(chart, shrink) for shrink in (_CORE_SHRINK_MM, 0.0))
+    return hull, core, limit
+
+
+def _tibial_core(
+    chart: Chart, marks: TibiaMarks, side: Compartment, shrink: float
+) -> BoolArray:
     v0, v1 = marks.plate_a[side]
     width = marks.outer_m[Compartment.MEDIAL] - marks.outer_m[Compartment.LATERAL]
     if side is Compartment.MEDIAL:
         u0, u1 = marks.inner_m[side], marks.outer_m[side] - _TIBIA_OUTER * width
     else:
         u0, u1 = marks.outer_m[side] + _TIBIA_OUTER * width, marks.inner_m[side]
-    return _superellipse(chart, (u0, u1), (v0, v1))
+    return _superellipse(chart, (u0, u1), (v0, v1), shrink)
 
 
-def _patellar_core(chart: Chart) -> BoolArray:
+def _patellar_core(chart: Chart, shrink: float) -> BoolArray:
     bone = open_outline(chart.valid, chart.step, PATELLA_RADIUS_MM).opened
     bounds: list[tuple[float, float]] = []
     for axis, share in ((0, _PATELLA_WIDTH), (1, _PATELLA_HEIGHT)):
         used = np.flatnonzero(bone.any(axis=1 - axis)) * chart.step[axis]
         low, high = float(used[0]), float(used[-1])
         bounds.append((low + share[0] * (high - low), low + share[1] * (high - low)))
-    return _superellipse(chart, bounds[0], bounds[1])
+    return _superellipse(chart, bounds[0], bounds[1], shrink)
 
 
-def _superellipse(chart: Chart, u: tuple[float, float], v: tuple[float, float]) -> BoolArray:
-    """Rays inside the superellipse that fills a rectangle (mm), shrunk by the core's distance."""
+def _superellipse(
+    chart: Chart, u: tuple[float, float], v: tuple[float, float], shrink: float
+) -> BoolArray:
+    """Rays inside the superellipse that fills a rectangle (mm) shrunk by `shrink` mm."""
     shape = chart.valid.shape
     total = np.zeros(shape)
     for axis, (low, high) in ((0, u), (1, v)):
-        half = (high - low) / 2 - _CORE_SHRINK_MM
+        half = (high - low) / 2 - shrink
         if half <= 0:
             return np.zeros(shape, np.bool_)
         position = np.arange(shape[axis]) * chart.step[axis] - (low + high) / 2

@@ -54,7 +54,7 @@ _LEAST_SCALE_MM2 = 50.0
 """Subregions with less cartilage than this say nothing about the knee's scale."""
 _SMOOTHING_MM = 1.0
 """Gaussian SD on the thickness map before thinning is judged: evens out voxel steps."""
-_SMALLEST_SHARE = 1.5
+_SMALLEST_SHARE = 2.0
 """Percent of a subregion; loss below it cannot be told from the mask's noise, and is 0."""
 _SMALLEST_MM2 = 10.0
 """A subregion with less interface than this is not in the volume."""

@@ -55,11 +55,12 @@ _SPREAD = 0.1
 """The narrowest of the three bands lies within this share of the mean on either edge."""
 
 
-def femoral_half(chart: Chart, marks: FemurMarks, side: Compartment) -> tuple[BoolArray, BoolArray]:
-    """Returns two masks of rays of one half of the femur.
+def femoral_half(chart: Chart, marks: FemurMarks, side: Compartment) -> tuple[BoolArray, BoolArray, BoolArray]:
+    """Returns three masks of rays of one half of the femur.
 
     Returns:
-        What this half's own cartilage encloses, and the fitted band where cartilage belongs.
+        What this half's own cartilage encloses, the fitted band where cartilage belongs, and that
+        band up to its likely edge.
     """
     across = np.arange(chart.valid.shape[0]) * chart.step[0] - marks.notch_m
     away = across if side is Compartment.MEDIAL else -across
@@ -70,10 +71,11 @@ def femoral_half(chart: Chart, marks: FemurMarks, side: Compartment) -> tuple[Bo
     ends = _ends(chart, side)
     inner, outer = _band(covered, away, abs(marks.edge_m[side] - marks.notch_m), side, ends)
     angles = femoral_angles_deg()
+    between = (angles >= ends[0]) & (angles <= ends[1])
+    articular = mine & articular_rays(chart, marks) & between
     band = (away[:, None] >= inner) & (away[:, None] <= outer)
-    band &= (angles >= ends[0]) & (angles <= ends[1])
-    articular = mine & articular_rays(chart, marks)
-    return hull & articular, band & articular
+    wide = (away[:, None] >= inner - _TOLERANCE_MM) & (away[:, None] <= outer + _TOLERANCE_MM)
+    return hull & mine & articular_rays(chart, marks), band & articular, wide & articular
 
 
 def _ends(chart: Chart, side: Compartment) -> tuple[float, float]:

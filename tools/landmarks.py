@@ -33,7 +33,9 @@ _WALL_DROP_MM = 4.0
 """The condyle ends where its surface is this far below its crest."""
 _STEEPEST_DEG = -65.0
 """The posterior border of the femur lies at most this far behind straight down."""
-_LOST_HORN = 0.25
+_HORN_MM = 3.0
+"""A meniscus in place reaches at most this far in front of and behind its tibial plate."""
+_LOST_HORN = 0.2
 """A meniscus that ends more than this share of the plateau's depth early has lost a horn."""
 _LEAST_PLATE_MM2 = 50.0
 """A plate with less cartilage than this no longer shows its edges."""
@@ -209,15 +211,15 @@ def femur_marks(knee: Knee, chart: Chart, tibia: TibiaMarks | None) -> FemurMark
     edges: dict[Compartment, float] = {}
     sources: list[str] = []
     across = np.arange(radius.shape[0]) * chart.step[0] - notch
+    margins = _margins_of_both(knee, tibia)
     for side in SIDES:
         mine = (across >= 0) if side is Compartment.MEDIAL else (across < 0)
         edges[side] = _outer_edge(chart, mine, side)
-        margins = _meniscal_margins(knee, side, tibia)
-        sources.append("60 % rule" if margins is None else "meniscal margins")
-        if margins is None:
-            margins = _sixty_percent(chart, radius, notch, mine)
-        front[side] = margins[1]
-        back[side] = _crossing_angle(radius[mine].max(axis=0), centre[0], margins[0])
+        own = margins.get(side)
+        sources.append("60 % rule" if own is None else "meniscal margins")
+        ends = _sixty_percent(chart, radius, notch, mine) if own is None else own
+        front[side] = ends[1]
+        back[side] = _crossing_angle(radius[mine].max(axis=0), centre[0], ends[0])
     definition = sources[0] if len(set(sources)) == 1 else " / ".join(sources)
     border = _lateral_wall(radius, chart, notch)
     return FemurMarks(centre, notch, border, front, back, edges, definition)
@@ -285,28 +287,53 @@ def _notch_position(radius: FloatArray, chart: Chart) -> float:
     return (lateral + (left + right) / 2) * step
 
 
+def _margins_of_both(
+    knee: Knee, tibia: TibiaMarks | None
+) -> dict[Compartment, tuple[float, float]]:
+    """(posterior, anterior) meniscal margin in mm per compartment; empty without menisci.
+
+    A horn that is lost takes its margin from the other meniscus, at the same distance from the end
+    of its own plateau; without a usable one on either side there is none.
+    """
+    found = {side: _meniscal_margins(knee, side, tibia) for side in SIDES}
+    margins: dict[Compartment, tuple[float, float]] = {}
+    for side, other in (SIDES, SIDES[::-1]):
+        ends: list[float] = []
+        for which in (0, 1):
+            own, donor = found[side][which], found[other][which]
+            if own is None and donor is not None and tibia is not None:
+                own = tibia.ends_a[side][which] + donor - tibia.ends_a[other][which]
+            if own is not None:
+                ends.append(own)
+        if len(ends) == 2:
+            margins[side] = (ends[0], ends[1])
+    return margins
+
+
 def _meniscal_margins(
     knee: Knee, side: Compartment, tibia: TibiaMarks | None
-) -> tuple[float, float] | None:
-    """(posterior, anterior) margin of a meniscus in mm, kept within the tibial plateau.
+) -> tuple[float | None, float | None]:
+    """(posterior, anterior) margin of a meniscus in mm, kept near the tibial plate.
 
-    So an extruded meniscus does not move the borders. None without a usable meniscus: one that
-    lost a horn no longer marks the border.
+    At most 3 mm beyond the plate and within the bone: an extruded meniscus moves no border. None for a horn that is lost: what is left
+    of the meniscus no longer marks the border there.
     """
     per_row = knee.mask(MENISCI[side]).sum(axis=(0, 2))
     if not per_row.any():
-        return None
+        return None, None
     step = knee.spacing[1]
     rows = np.repeat(np.arange(per_row.size), per_row)
     low, high = np.percentile(rows, [_STRAY_PERCENT, 100 - _STRAY_PERCENT])
     back, front = (float(low) - 0.5) * step, (float(high) + 0.5) * step
-    if tibia is not None:
-        ends = tibia.ends_a[side]
-        lost = _LOST_HORN * (ends[1] - ends[0])
-        if back > ends[0] + lost or front < ends[1] - lost:
-            return None
-        back, front = max(back, ends[0]), min(front, ends[1])
-    return back, front
+    if tibia is None:
+        return back, front
+    bone, plate = tibia.ends_a[side], tibia.plate_a[side]
+    ends = (max(bone[0], plate[0] - _HORN_MM), min(bone[1], plate[1] + _HORN_MM))
+    lost = _LOST_HORN * (ends[1] - ends[0])
+    return (
+        None if back > ends[0] + lost else max(back, ends[0]),
+        None if front < ends[1] - lost else min(front, ends[1]),
+    )
 
 
 def _sixty_percent(
