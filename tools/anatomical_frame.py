@@ -191,8 +191,10 @@ class Knee:
             inner = _shifted(box, grown, sign=-1)
             one[inner] = labels[local] == index
             rim = self.codes[grown][ndimage.binary_dilation(one) & ~one]
-            contact = {b: int(np.isin(rim, [_CODES[s] for s in parts]).sum())
-                       for b, parts in _BONE_PARTS.items()}
+            contact = {
+                b: int(np.isin(rim, [_CODES[s] for s in parts]).sum())
+                for b, parts in _BONE_PARTS.items()
+            }
             if max(contact, key=lambda other: contact[other]) is bone:
                 owned.append((box, one[inner]))
         return owned

@@ -28,6 +28,8 @@ CARTILAGES: dict[Bone, tuple[Structure, ...]] = {
     Bone.PATELLA: (Structure.PATELLAR_CARTILAGE,),
 }
 """The cartilage labels that lie on each bone."""
+_LEAST_BONE_MM3 = 3000.0
+"""Less bone than this (a patella has 10,000 mm³ or more) has no landmarks to go by."""
 _ANGLES_DEG = (-140.0, 135.0)
 """Femur: from above the posterior condyles' cartilage to above the trochlea; the rest is shaft."""
 _ANGLE_STEP_DEG = 0.75
@@ -75,9 +77,9 @@ class Chart:
 
 
 def make_chart(knee: Knee, bone: Bone) -> Chart | None:
-    """Returns the chart of a bone, None when the bone has no voxel."""
+    """Returns the chart of a bone, None when there is none or only a remnant of it."""
     mask = knee.bone(bone)
-    if not mask.any():
+    if float(mask.sum()) * knee.voxel_mm3 < _LEAST_BONE_MM3:
         return None
     cartilage = knee.mask(*CARTILAGES[bone])
     if bone is Bone.FEMUR:

@@ -92,9 +92,7 @@ def _patellar_plate(chart: Chart) -> tuple[BoolArray, BoolArray, BoolArray]:
     return hull, core, limit
 
 
-def _tibial_core(
-    chart: Chart, marks: TibiaMarks, side: Compartment, shrink: float
-) -> BoolArray:
+def _tibial_core(chart: Chart, marks: TibiaMarks, side: Compartment, shrink: float) -> BoolArray:
     v0, v1 = marks.plate_a[side]
     width = marks.outer_m[Compartment.MEDIAL] - marks.outer_m[Compartment.LATERAL]
     if side is Compartment.MEDIAL:

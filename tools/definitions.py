@@ -23,7 +23,7 @@ _REGIONS: dict[Feature, str] = {
     "(femur), 3 mm (tibia) or 3.5 mm (patella) on it, cartilage or denuded bone alike.",
     Feature.OSTEOPHYTE: "The site's stretch of osteophyte-free margin, 8 mm around it.",
     Feature.HOFFA_SYNOVITIS: "The labelled fat pad with 3 mm around it; else from the notch to "
-    "the patellar tendon, from 12 mm below the plateau to the patella's lower pole.",
+    "the patellar tendon, from 24 mm below the plateau to 14 mm above the patella's lower end.",
     Feature.EFFUSION_SYNOVITIS: "Retropatellar and suprapatellar space: the condyles' width, from "
     "the trochlea to 50 mm above the patella, femur to the patella's back. The fluid label "
     "does not change it.",
@@ -38,7 +38,7 @@ _REGIONS: dict[Feature, str] = {
     Feature.PCL: "The labelled ligament with 3 mm for its footprints; else its course in the "
     "notch, from the medial condyle to the back of the tibia 14 mm below the plateau.",
     Feature.PATELLAR_TENDON: "The labelled tendon with 3 mm around it; else from the patella's "
-    "lower pole to 30 mm below the plateau.",
+    "lower pole to 42 mm below the plateau.",
 }
 
 

@@ -80,7 +80,7 @@ def pcl_box(parts: KneeParts) -> MmBox | None:
 
 
 def patellar_tendon_box(parts: KneeParts) -> MmBox | None:
-    """Returns inferior pole to tuberosity: patella's width, 45 mm down or to the volume's end."""
+    """Returns inferior pole to tuberosity: 32 mm wide, down to 42 mm below the plateau."""
     patella, tibia = bounds_mm(parts, Bone.PATELLA), parts.partition.tibia
     if patella is None or tibia is None:
         return None
@@ -90,7 +90,7 @@ def patellar_tendon_box(parts: KneeParts) -> MmBox | None:
     return _box(
         (middle - 16.0, middle + 16.0),
         (front - 4.0, float(patella[1][1])),
-        (level - 30.0, float(patella[0][2]) + 8.0),
+        (level - 42.0, float(patella[0][2]) + 8.0),
     )
 
 
@@ -104,7 +104,7 @@ def hoffa_box(parts: KneeParts) -> MmBox | None:
     return _box(
         (femur.notch_m - 28.0, femur.notch_m + 28.0),
         (front - 16.0, float(patella[0][1]) + 12.0),
-        (level - 12.0, float(patella[0][2]) + 8.0),
+        (level - 24.0, float(patella[0][2]) + 14.0),
     )
 
 

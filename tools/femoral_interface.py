@@ -29,8 +29,10 @@ _TOLERANCE_MM = 1.0
 """The fitted band keeps this distance from the edges that it was fitted to."""
 _LEAST_ROWS = 0.25
 """A stretch with cartilage at a smaller share of its angles is not fitted to."""
-_LEAST_WIDTH_MM = 8.0
-"""Angles at which less cartilage than this is left, both halves together, are not its end."""
+_LEAST_WIDTH_MM = 6.0
+"""Angles at which less cartilage than this is left are not its end."""
+_END_SPREAD_DEG = 12.0
+"""By so much, some 5 mm, healthy cartilage may end before the usual angle."""
 _REACH_PERCENTILE = 75.0
 _ENDS_DEG: dict[Compartment, tuple[float, float]] = {
     Compartment.MEDIAL: (-125.0, 98.0),
@@ -55,7 +57,9 @@ _SPREAD = 0.1
 """The narrowest of the three bands lies within this share of the mean on either edge."""
 
 
-def femoral_half(chart: Chart, marks: FemurMarks, side: Compartment) -> tuple[BoolArray, BoolArray, BoolArray]:
+def femoral_half(
+    chart: Chart, marks: FemurMarks, side: Compartment
+) -> tuple[BoolArray, BoolArray, BoolArray]:
     """Returns three masks of rays of one half of the femur.
 
     Returns:
@@ -68,7 +72,7 @@ def femoral_half(chart: Chart, marks: FemurMarks, side: Compartment) -> tuple[Bo
     covered = without_specks(chart.covered & mine, chart.step)
     closed = _close(covered, chart.step, _CLOSING_MM)
     hull = ndimage.binary_fill_holes(closed).astype(np.bool_)
-    ends = _ends(chart, side)
+    ends = _ends(chart, covered, side)
     inner, outer = _band(covered, away, abs(marks.edge_m[side] - marks.notch_m), side, ends)
     angles = femoral_angles_deg()
     between = (angles >= ends[0]) & (angles <= ends[1])
@@ -78,14 +82,30 @@ def femoral_half(chart: Chart, marks: FemurMarks, side: Compartment) -> tuple[Bo
     return hull & mine & articular_rays(chart, marks), band & articular, wide & articular
 
 
-def _ends(chart: Chart, side: Compartment) -> tuple[float, float]:
-    """Back and front angle of the band: the healthy ones, not beyond what either half reaches."""
+def _ends(chart: Chart, covered: BoolArray, side: Compartment) -> tuple[float, float]:
+    """Back and front angle of the band: the healthy ones, or where this knee's cartilage ends.
+
+    An end of this half that is near the healthy one is this knee's own. One that falls far short
+    of it has lost cartilage: then the farther of the two halves tells.
+    """
     back, front = _ENDS_DEG[side]
-    wide = np.flatnonzero(chart.covered.sum(axis=0) * chart.step[0] >= _LEAST_WIDTH_MM)
-    if wide.size == 0:
+    own, both = _reach_deg(covered, chart), _reach_deg(chart.covered, chart)
+    if both is None:
         return back, front
+    if own is None:
+        own = both
+    back = max(back, own[0] if own[0] <= back + _END_SPREAD_DEG else both[0])
+    front = min(front, own[1] if own[1] >= front - _END_SPREAD_DEG else both[1])
+    return back, front
+
+
+def _reach_deg(covered: BoolArray, chart: Chart) -> tuple[float, float] | None:
+    """First and last angle at which cartilage is wide enough to count."""
+    wide = np.flatnonzero(covered.sum(axis=0) * chart.step[0] >= _LEAST_WIDTH_MM)
+    if wide.size == 0:
+        return None
     angles = femoral_angles_deg()
-    return max(back, float(angles[wide[0]])), min(front, float(angles[wide[-1]]))
+    return float(angles[wide[0]]), float(angles[wide[-1]])
 
 
 def articular_rays(chart: Chart, marks: FemurMarks) -> BoolArray:

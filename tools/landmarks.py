@@ -315,8 +315,8 @@ def _meniscal_margins(
 ) -> tuple[float | None, float | None]:
     """(posterior, anterior) margin of a meniscus in mm, kept near the tibial plate.
 
-    At most 3 mm beyond the plate and within the bone: an extruded meniscus moves no border. None for a horn that is lost: what is left
-    of the meniscus no longer marks the border there.
+    At most 3 mm beyond the plate and within the bone: an extruded meniscus moves no border. None
+    for a horn that is lost: what is left of the meniscus no longer marks the border there.
     """
     per_row = knee.mask(MENISCI[side]).sum(axis=(0, 2))
     if not per_row.any():

@@ -1,9 +1,9 @@
 """Articular margins without osteophytes: 2D outlines opened with a disc, and a smooth curve.
 
 What a disc of some 14 mm does not fit into juts out of the margin: an osteophyte. At its base the
-opened outline still bulges a little, so for lengths a smooth closed curve (a Fourier series of order
-5 over the angle) is laid through the opened outline from which bulging parts are dropped. The
-tibia's margin seen from above serves both extrusion and the tibial osteophyte sites.
+opened outline still bulges a little, so for lengths a smooth closed curve (a Fourier series of
+order 5 over the angle) is laid through the opened outline, bulging parts left out. The tibia's
+margin seen from above serves both extrusion and the tibial osteophyte sites.
 """
 
 from dataclasses import dataclass
@@ -119,13 +119,17 @@ def tibial_outline(knee: Knee, level_mm: float) -> OpenedOutline:
 
 
 def open_outline(mask: BoolArray, step: tuple[float, float], radius: float) -> OpenedOutline:
-    """Returns a 2D outline opened with a disc of `radius` mm; `step` is the cell size in mm."""
+    """Returns a 2D outline opened with a disc of `radius` mm; `step` is the cell size in mm.
+
+    An outline that no such disc fits into is returned as it is.
+    """
     pad = tuple(int(np.ceil(radius / s)) + 1 for s in step)
     padded = np.pad(mask, ((pad[0], pad[0]), (pad[1], pad[1])), mode="edge")
     # Half a step is taken off: the distance to the nearest cell outside is to its centre.
     inner = ndimage.distance_transform_edt(padded, sampling=step) > radius - min(step) / 2
     if not inner.any():
-        return OpenedOutline(mask, np.zeros(mask.shape, np.float32), np.zeros_like(mask))
+        edge = mask & ~ndimage.binary_erosion(mask)
+        return OpenedOutline(mask, np.zeros(mask.shape, np.float32), edge)
     away = ndimage.distance_transform_edt(~inner, sampling=step)
     opened = padded & (away <= radius + min(step) / 2)
     distance = ndimage.distance_transform_edt(~opened, sampling=step)

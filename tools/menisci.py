@@ -82,7 +82,8 @@ def measure_extrusion(knee: Knee, marks: TibiaMarks, site: ExtrusionSite) -> Ext
     position = [middle_m, marks.spine_a, marks.level_s[side]]
     position[axis] = float(np.mean(margin))
     point = (position[0], position[1], position[2])
-    reach = _edge(knee.mask(MENISCI[side]).any(axis=2), axis, outward)[rows]
+    seen_from_above: BoolArray = knee.mask(MENISCI[side]).max(axis=2)
+    reach = _edge(seen_from_above, axis, outward)[rows]
     beyond = (reach * knee.spacing[axis] - margin) * outward
     beyond = beyond[np.isfinite(beyond)]
     value = max(0.0, float(beyond.mean())) if beyond.size else None
