@@ -7,8 +7,10 @@ VENV_VLLM_GPU := .venv-vllm-gpu
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
 DEMO_OUT ?= demo
-BENCH_ARGS ?= run
-DEMO_MODEL_TRAIN ?= -m agents.demo_model.train
+DEMO_MODEL_FINDINGS ?= .cache/demo_model_findings.jsonl
+DEMO_MODEL_OUT ?= .cache/demo_model_weights
+DEMO_MODEL_TRAIN ?= -m agents.demo_model.train --findings $(DEMO_MODEL_FINDINGS) \
+	--out $(DEMO_MODEL_OUT) --minutes 30 --separate-sides
 # Where torch+cpu is looked for when pip's own configured places do not have it.
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 # `make lock` reads torch+cpu and its hashes from here: a page of links, or a folder of wheels.
@@ -33,7 +35,7 @@ usable = cmp -s requirements/$(2).txt $(1)/.installed.txt && $(1)/bin/python -c 
 compile = $(1)/bin/python -m compileall -qq -j 0 $(1)/lib >/dev/null 2>&1 || true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-vllm setup-vllm-gpu check format test demo demo-model bench lock clean \
+.PHONY: help setup setup-vllm setup-vllm-gpu check format test demo demo-model lock clean \
 	check-python check-linux build-venv build-venv-vllm build-venv-vllm-gpu
 
 help: ## list the targets
@@ -64,11 +66,9 @@ test: setup setup-vllm check ## both environments, the checks, every test (PYTES
 demo: setup setup-vllm ## the main job on phantom knees with a real vLLM server, into ./demo
 	$(BIN)/python run_pipeline.py demo --out $(DEMO_OUT)
 
-demo-model: setup setup-vllm ## train the bundled demo model anew
+demo-model: setup setup-vllm ## train the demo model anew, into .cache/demo_model_weights (40 minutes)
+	$(BIN)/python -m agents.demo_model.phantom_findings --out $(DEMO_MODEL_FINDINGS) --knees 240
 	$(VENV_VLLM)/bin/python $(DEMO_MODEL_TRAIN)
-
-bench: setup ## ReasonKnee-Bench (BENCH_ARGS="run ..." | "score ..." | "report ...")
-	$(BIN)/python run_pipeline.py bench $(BENCH_ARGS)
 
 lock: setup ## write the locks in requirements/ anew (LOCK_ARGS=--upgrade for newer versions)
 	$(UV_COMPILE) --universal --fork-strategy fewest --python-version 3.11 \

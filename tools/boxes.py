@@ -216,7 +216,7 @@ _BUILDERS: dict[Feature, Callable[[KneeParts, str], RegionBox | NoBox]] = {
 def _no_bone(parts: KneeParts, bone: Bone) -> str:
     if Structure(bone.value) not in parts.knee.schemed:
         return f"not_in_scheme: the label map's scheme has no {bone.value}"
-    return f"outside_field_of_view: the {bone.value} or this part of it has no voxel"
+    return f"outside_field_of_view: too little of the {bone.value} is in the volume"
 
 
 def _fallback(parts: KneeParts, structure: Structure) -> str:

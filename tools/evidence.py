@@ -138,7 +138,7 @@ def _bone_level(parts: KneeParts, bone: Bone, reason: str) -> tuple[EvidenceLeve
     if Structure(bone.value) not in parts.knee.schemed:
         return EvidenceLevel.NONE, f"not_in_scheme: no label for the {bone.value}"
     if bone not in parts.plates:
-        return EvidenceLevel.NONE, f"outside_field_of_view: the {bone.value} has no voxel"
+        return EvidenceLevel.NONE, f"outside_field_of_view: too little of the {bone.value} is in the volume"
     return EvidenceLevel.MEASURED, reason
 
 

@@ -156,7 +156,7 @@ def _band(
         (angles >= _NOTCH_FRONT_DEG) & (angles <= ends[1]),
     ):
         rows = stretch & has_any
-        if rows.sum() < _LEAST_ROWS * stretch.sum():
+        if rows.sum() <= _LEAST_ROWS * stretch.sum():
             inner[stretch] += _SPREAD * width
             outer[stretch] -= _SPREAD * width
             continue

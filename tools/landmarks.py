@@ -27,6 +27,14 @@ PLATES: dict[Compartment, Structure] = {
 """The tibial cartilage of a compartment."""
 _NOTCH_ANGLES = (-70.0, -20.0)
 """Degrees behind straight down: between them the condyles stand apart."""
+_CONDYLE_ANGLES = (-90.0, 60.0)
+"""Degrees from straight down: the condyles and the lower trochlea."""
+_LEAST_HALF_MM = 15.0
+"""Bone on either side of the notch, below which one condyle is not in the volume."""
+_LEAST_CONDYLES_MM = ((45.0, 50.0), (45.0, 15.0))
+_LEAST_PLATEAU_MM, _LEAST_PATELLA_MM = (45.0, 25.0), (20.0, 20.0)
+"""Extents below which a bone is cut off by the field of view and has no usable landmarks: across,
+and along the arc (femur), front to back (tibia), or upwards (patella)."""
 _WALL_ANGLES = (-15.0, 20.0)
 """Degrees from straight down: the front of the notch, where its walls are steep."""
 _WALL_DROP_MM = 4.0
@@ -108,8 +116,8 @@ class TibiaMarks:
     spines_a: tuple[float, float]
 
 
-def tibia_marks(knee: Knee, chart: Chart) -> TibiaMarks:
-    """Returns the landmarks of the tibia.
+def tibia_marks(knee: Knee, chart: Chart) -> TibiaMarks | None:
+    """Returns the landmarks of the tibia, None when too little of its plateau is in the volume.
 
     Thirds are equal thirds of the plate from back to front. Its ends are those of its cartilage,
     unless cartilage is lost there: then the ends that the bone's proportions give.
@@ -118,6 +126,8 @@ def tibia_marks(knee: Knee, chart: Chart) -> TibiaMarks:
     plates = {side: knee.mask(PLATES[side]).any(axis=2) & chart.valid for side in SIDES}
     outline = tibial_outline(knee, _plateau_level(chart, plates))
     plateau = outline.opened & chart.valid
+    if not _is_whole(plateau, chart.step, _LEAST_PLATEAU_MM):
+        return None
     used = np.flatnonzero(plateau.any(axis=1)) * chart.step[0]
     edges = {Compartment.LATERAL: float(used[0]), Compartment.MEDIAL: float(used[-1])}
     width = edges[Compartment.MEDIAL] - edges[Compartment.LATERAL]
@@ -130,6 +140,8 @@ def tibia_marks(knee: Knee, chart: Chart) -> TibiaMarks:
         inner[side] = _inner_edge(plates[side], chart.step[0], side, fallback)
         middle = round((inner[side] + edges[side]) / 2 / chart.step[0])
         rows = np.flatnonzero(plateau[middle]) * chart.step[1]
+        if rows.size == 0:
+            return None
         ends[side] = (float(rows[0]), float(rows[-1]))
         plate_ends[side] = _plate_ends(plates[side], chart.step[1], side, ends[side])
         levels[side] = float(np.median(height[middle][plateau[middle]]))
@@ -151,6 +163,17 @@ def tibia_marks(knee: Knee, chart: Chart) -> TibiaMarks:
         spine_a=_spine_position(chart, plateau, inner),
         spines_a=(back + _SPINES_AP[0] * depth, back + _SPINES_AP[1] * depth),
     )
+
+
+def _is_whole(
+    mask: BoolArray, step: tuple[float, float], least_mm: tuple[float, float]
+) -> bool:
+    """Whether a 2D mask reaches over at least so many mm along both axes."""
+    for axis in range(2):
+        used = np.flatnonzero(mask.any(axis=1 - axis))
+        if used.size == 0 or (used[-1] - used[0]) * step[axis] < least_mm[axis]:
+            return False
+    return True
 
 
 def _plate_ends(
@@ -200,12 +223,21 @@ def _spine_position(chart: Chart, plateau: BoolArray, inner: dict[Compartment, f
     return float(np.flatnonzero(ridge >= ridge.max() - 0.5).mean()) * step_a
 
 
-def femur_marks(knee: Knee, chart: Chart, tibia: TibiaMarks | None) -> FemurMarks:
-    """Returns the landmarks of the femur: meniscal margins, else the 60 % rule."""
+def femur_marks(knee: Knee, chart: Chart, tibia: TibiaMarks | None) -> FemurMarks | None:
+    """Returns the landmarks of the femur: meniscal margins, else the 60 % rule.
+
+    None when too little of the condyles is in the volume to find the notch between them.
+    """
+    condyles = (chart.valid[:, _rows(part)] for part in (_CONDYLE_ANGLES, _NOTCH_ANGLES))
+    if not all(_is_whole(c, chart.step, least) for c, least in zip(condyles, _LEAST_CONDYLES_MM, strict=True)):
+        return None
     centre = condyle_centre(knee, knee.bone(Bone.FEMUR))
     radius = np.hypot(chart.points[..., 1] - centre[0], chart.points[..., 2] - centre[1])
     radius = np.where(chart.valid, radius, 0).astype(np.float32)
     notch = _notch_position(radius, chart)
+    used = np.flatnonzero(chart.valid.any(axis=1)) * chart.step[0]
+    if min(notch - float(used[0]), float(used[-1]) - notch) < _LEAST_HALF_MM:
+        return None
     front: dict[Compartment, float] = {}
     back: dict[Compartment, float] = {}
     edges: dict[Compartment, float] = {}
@@ -356,8 +388,13 @@ def _sixty_percent(
     return front - _CENTRAL_SHARE * (front - back), front
 
 
-def patella_ridge(chart: Chart) -> float:
-    """Returns the medial-lateral mm of the median ridge: the most posterior line of the patella."""
+def patella_ridge(chart: Chart) -> float | None:
+    """Returns the medial-lateral mm of the median ridge: the most posterior line of the patella.
+
+    None when too little of the patella is in the volume.
+    """
+    if not _is_whole(chart.valid, chart.step, _LEAST_PATELLA_MM):
+        return None
     step = chart.step[0]
     behind = np.where(chart.valid, -chart.points[..., 1], np.nan)
     rows = np.flatnonzero(chart.valid.any(axis=0))

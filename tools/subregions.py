@@ -84,12 +84,17 @@ class Partition:
 
 
 def make_partition(knee: Knee) -> tuple[Partition, dict[Bone, Chart]]:
-    """Returns the borders and the charts that they were taken from, for the bones there are."""
+    """Returns the borders and the charts that they were taken from.
+
+    A bone that is missing, or cut off so far that its landmarks are not in the volume, has neither.
+    """
     charts = {b: c for b in Bone if (c := make_chart(knee, b)) is not None}
     tibia = tibia_marks(knee, charts[Bone.TIBIA]) if Bone.TIBIA in charts else None
     femur = femur_marks(knee, charts[Bone.FEMUR], tibia) if Bone.FEMUR in charts else None
     ridge = patella_ridge(charts[Bone.PATELLA]) if Bone.PATELLA in charts else None
-    return Partition(femur, tibia, ridge), charts
+    known = {Bone.FEMUR: femur, Bone.TIBIA: tibia, Bone.PATELLA: ridge}
+    whole = {bone: chart for bone, chart in charts.items() if known[bone] is not None}
+    return Partition(femur, tibia, ridge), whole
 
 
 def label_voxels(partition: Partition, knee: Knee, bone: Bone, mask: BoolArray) -> Labels:
