@@ -14,7 +14,7 @@ from tools.segmentation import LabelMap, check_same_grid
 from tools.side_check import check_side
 from tools.volumes import Volume, canonical_box_to_stored
 
-TOOLS_VERSION = "1"
+TOOLS_VERSION = "2"
 """Version of the measuring code; raised whenever a number or a box may change."""
 
 

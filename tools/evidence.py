@@ -6,7 +6,7 @@ The level depends on what the label map holds, never on what was measured there 
 import re
 
 from knee.anatomy import Bone, Compartment, MeniscusPart, Structure, Subregion
-from knee.calibration import Calibration
+from knee.calibration import Calibration, rule_for
 from knee.findings import ComponentEvidence, EvidenceLevel, Measurement, MeasurementName
 from knee.moaks import Component, Feature, GradeRule, RuleBasis
 from knee.questions import Question
@@ -69,7 +69,7 @@ def component_evidence(
         if level is not EvidenceLevel.NONE:
             level, reason = EvidenceLevel.NONE, "the measurement could not be made here"
         return ComponentEvidence(component=component, level=level, reason=reason)
-    rule = _rule(question, component, calibration)
+    rule = rule_for(question.feature, component, calibration)
     if rule is None:
         return ComponentEvidence(
             component=component, level=level, reason=reason, measurement=measured.name
@@ -98,15 +98,6 @@ def is_suitable_for_bml(sequence: str | None) -> bool:
     if _STIR.search(sequence):
         return True
     return bool(_FLUID_SENSITIVE.search(sequence) and _FAT_SUPPRESSED.search(sequence))
-
-
-def _rule(
-    question: Question, component: Component, calibration: Calibration | None
-) -> GradeRule | None:
-    own = question.scale(component).rule
-    if own is not None:
-        return own
-    return calibration.rule_for(question.feature, component) if calibration else None
 
 
 def _basis(component: Component, feature: Feature, rule: GradeRule) -> RuleBasis:
@@ -138,7 +129,10 @@ def _bone_level(parts: KneeParts, bone: Bone, reason: str) -> tuple[EvidenceLeve
     if Structure(bone.value) not in parts.knee.schemed:
         return EvidenceLevel.NONE, f"not_in_scheme: no label for the {bone.value}"
     if bone not in parts.plates:
-        return EvidenceLevel.NONE, f"outside_field_of_view: too little of the {bone.value} is in the volume"
+        return (
+            EvidenceLevel.NONE,
+            f"outside_field_of_view: too little of the {bone.value} is in the volume",
+        )
     return EvidenceLevel.MEASURED, reason
 
 

@@ -165,9 +165,7 @@ def tibia_marks(knee: Knee, chart: Chart) -> TibiaMarks | None:
     )
 
 
-def _is_whole(
-    mask: BoolArray, step: tuple[float, float], least_mm: tuple[float, float]
-) -> bool:
+def _is_whole(mask: BoolArray, step: tuple[float, float], least_mm: tuple[float, float]) -> bool:
     """Whether a 2D mask reaches over at least so many mm along both axes."""
     for axis in range(2):
         used = np.flatnonzero(mask.any(axis=1 - axis))
@@ -229,7 +227,10 @@ def femur_marks(knee: Knee, chart: Chart, tibia: TibiaMarks | None) -> FemurMark
     None when too little of the condyles is in the volume to find the notch between them.
     """
     condyles = (chart.valid[:, _rows(part)] for part in (_CONDYLE_ANGLES, _NOTCH_ANGLES))
-    if not all(_is_whole(c, chart.step, least) for c, least in zip(condyles, _LEAST_CONDYLES_MM, strict=True)):
+    if not all(
+        _is_whole(c, chart.step, least)
+        for c, least in zip(condyles, _LEAST_CONDYLES_MM, strict=True)
+    ):
         return None
     centre = condyle_centre(knee, knee.bone(Bone.FEMUR))
     radius = np.hypot(chart.points[..., 1] - centre[0], chart.points[..., 2] - centre[1])
