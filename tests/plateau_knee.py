@@ -44,7 +44,9 @@ class Plateau:
         size = [int(2 * half[0] / spacing[0]), int(2 * half[1] / spacing[1]), int(46 / spacing[2])]
         m = ((np.arange(size[0]) + 0.5) * spacing[0] - half[0])[:, None, None]
         a = ((np.arange(size[1]) + 0.5) * spacing[1] - half[1])[None, :, None]
-        s = ((np.arange(size[2]) + 0.5) * spacing[2] - HEIGHT)[None, None, :]
+        s = (np.arange(size[2], dtype=np.float64) * spacing[2] + (spacing[2] / 2 - HEIGHT))[
+            None, None, :
+        ]
         numbers = self._numbers(m, a, s, (size[0], size[1], size[2]))
         if side is Side.RIGHT:
             numbers = numbers[::-1].copy()
