@@ -1,9 +1,9 @@
 """A tibia of known numbers: a flat plateau with two plates, menisci, lesions and bumps at will.
 
 Anatomical millimetres: m medial, a anterior, s up, origin in the plateau's middle at its surface.
-The bone is an elliptic cylinder 76 mm wide, 46 mm deep and 30 mm high. Each plate is an ellipse
-2 mm thick on top of it, 26 mm wide and 40 mm long (lateral: 34 mm), its inner edge 7 mm from the
-middle; so healthy proportions hold and every length is known.
+The bone is 76 mm wide, 46 mm deep and 30 mm high, its outline between an ellipse and a rectangle.
+Each plate is an ellipse 2 mm thick on top of it, 26 mm wide and 40 mm long (lateral: 34 mm), its
+inner edge 7 mm from the middle; so healthy proportions hold and every length is known.
 """
 
 from collections.abc import Callable
@@ -18,11 +18,12 @@ from tools.anatomical_frame import Knee, anatomical_knee
 from tools.segmentation import LabelMap, label_map_from_volume, load_scheme
 from tools.volumes import make_volume
 
-Field = npt.NDArray[np.float64]
+Field = npt.NDArray[np.floating]
 Shape = Callable[[Field, Field, Field], npt.NDArray[np.bool_]]
 """Which points (m, a, s in mm) a shape holds."""
 HALF_WIDTH, HALF_DEPTH, HEIGHT = 38.0, 23.0, 30.0
 THICKNESS = 2.0
+BLUNTNESS = 2.5
 _SCHEME = load_scheme("phantom")
 
 
@@ -44,9 +45,7 @@ class Plateau:
         size = [int(2 * half[0] / spacing[0]), int(2 * half[1] / spacing[1]), int(46 / spacing[2])]
         m = ((np.arange(size[0]) + 0.5) * spacing[0] - half[0])[:, None, None]
         a = ((np.arange(size[1]) + 0.5) * spacing[1] - half[1])[None, :, None]
-        s = (np.arange(size[2], dtype=np.float64) * spacing[2] + (spacing[2] / 2 - HEIGHT))[
-            None, None, :
-        ]
+        s = ((np.arange(size[2]) + 0.5) * spacing[2] - HEIGHT)[None, None, :]
         numbers = self._numbers(m, a, s, (size[0], size[1], size[2]))
         if side is Side.RIGHT:
             numbers = numbers[::-1].copy()
@@ -75,8 +74,9 @@ class Plateau:
 
 
 def bone(m: Field, a: Field, s: Field) -> npt.NDArray[np.bool_]:
-    """The elliptic cylinder below the surface."""
-    return ((m / HALF_WIDTH) ** 2 + (a / HALF_DEPTH) ** 2 <= 1) & (s < 0) & (s > -HEIGHT)
+    """The rounded block below the surface."""
+    outline = np.abs(m / HALF_WIDTH) ** BLUNTNESS + np.abs(a / HALF_DEPTH) ** BLUNTNESS <= 1
+    return outline & (s < 0) & (s > -HEIGHT)
 
 
 def medial_plate(m: Field, a: Field, s: Field) -> npt.NDArray[np.bool_]:

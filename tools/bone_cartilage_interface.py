@@ -23,9 +23,10 @@ from knee.anatomy import Bone, Compartment
 from tools.anatomical_frame import BoolArray, Knee
 from tools.articular_surface import Chart
 from tools.femoral_interface import femoral_half, without_specks
-from tools.landmarks import PLATES, SIDES, TibiaMarks
+from tools.landmarks import PLATES, SIDES
 from tools.margins import PATELLA_RADIUS_MM, open_outline
 from tools.subregions import Partition
+from tools.tibial_landmarks import TibiaMarks
 
 INTERFACE_DEFINITION = "interface.hull-and-core@1"
 """Id of the estimate that the module docstring describes."""

@@ -8,8 +8,9 @@ import numpy as np
 
 from knee.anatomy import Bone, Compartment
 from tools.anatomical_frame import FloatArray
+from tools.femoral_landmarks import FemurMarks
 from tools.knee_parts import KneeParts
-from tools.landmarks import FemurMarks, TibiaMarks
+from tools.tibial_landmarks import TibiaMarks
 
 MmBox = tuple[FloatArray, FloatArray]
 """Lower and upper corner in mm."""

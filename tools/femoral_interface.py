@@ -15,7 +15,7 @@ from scipy import ndimage
 from knee.anatomy import Compartment
 from tools.anatomical_frame import BoolArray, FloatArray
 from tools.articular_surface import Chart, femoral_angles_deg
-from tools.landmarks import FemurMarks
+from tools.femoral_landmarks import FemurMarks
 
 _CLOSING_MM = 8.0
 """Radius with which a condyle's cartilage is closed; the notch is wider than twice this."""

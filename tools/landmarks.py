@@ -1,17 +1,15 @@
-"""Landmarks of the three bones, from bone and meniscus labels, in mm of the crop's frame.
+"""What the landmarks of the three bones share, and the patella's ridge.
 
-Each landmark says which definition gave it, because the fallbacks differ (RULES 13).
+Landmarks are taken from bone and meniscus labels, in mm of the crop's frame; those of the tibia and
+the femur have modules of their own.
 """
-
-from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
-from knee.anatomy import Bone, Compartment, Structure
-from tools.anatomical_frame import BoolArray, FloatArray, Knee
-from tools.articular_surface import Chart, condyle_centre, femoral_angles_deg
-from tools.margins import MarginCurve, OpenedOutline, smooth_margin, tibial_outline
+from knee.anatomy import Compartment, Structure
+from tools.anatomical_frame import BoolArray
+from tools.articular_surface import Chart
 
 SIDES = (Compartment.MEDIAL, Compartment.LATERAL)
 """The two compartments that carry cartilage."""
@@ -25,148 +23,14 @@ PLATES: dict[Compartment, Structure] = {
     Compartment.LATERAL: Structure.LATERAL_TIBIAL_CARTILAGE,
 }
 """The tibial cartilage of a compartment."""
-_NOTCH_ANGLES = (-70.0, -20.0)
-"""Degrees behind straight down: between them the condyles stand apart."""
-_CONDYLE_ANGLES = (-90.0, 60.0)
-"""Degrees from straight down: the condyles and the lower trochlea."""
-_LEAST_HALF_MM = 15.0
-"""Bone on either side of the notch, below which one condyle is not in the volume."""
-_LEAST_CONDYLES_MM = ((45.0, 50.0), (45.0, 15.0))
-_LEAST_PLATEAU_MM, _LEAST_PATELLA_MM = (45.0, 25.0), (20.0, 20.0)
-"""Extents below which a bone is cut off by the field of view and has no usable landmarks: across,
-and along the arc (femur), front to back (tibia), or upwards (patella)."""
-_WALL_ANGLES = (-15.0, 20.0)
-"""Degrees from straight down: the front of the notch, where its walls are steep."""
-_WALL_DROP_MM = 4.0
-"""The condyle ends where its surface is this far below its crest."""
-_STEEPEST_DEG = -65.0
-"""The posterior border of the femur lies at most this far behind straight down."""
-_HORN_MM = 3.0
-"""A meniscus in place reaches at most this far in front of and behind its tibial plate."""
-_LOST_HORN = 0.2
-"""A meniscus that ends more than this share of the plateau's depth early has lost a horn."""
-_LEAST_PLATE_MM2 = 50.0
-"""A plate with less cartilage than this no longer shows its edges."""
-_HEALTHY_SPREAD_MM = 3.0
-"""By so much healthy edges of a plate differ from the bone's proportions."""
-_SPINES_AP = (0.2, 0.8)
-"""The tibial spines as shares of the plateau's depth: in front and behind lie the footprints of
-the cruciate ligaments, on bone that does not rise (three knees)."""
-TIBIAL_PLATE_AP = {Compartment.MEDIAL: (0.03, 1.0), Compartment.LATERAL: (0.02, 0.83)}
-"""Ends of a healthy plate as shares of the plateau's depth, from behind (the same three knees)."""
-_INNER_EDGES = {Compartment.MEDIAL: 0.62, Compartment.LATERAL: 0.44}
-"""Inner plate edges as shares of the tibia's width, lateral to medial, where a plate is denuded:
-means of the CartiMorph template, the pymskt knee and the SPL knee."""
-_CENTRAL_SHARE = 0.6
-"""The 60 % rule: central ends at 60 % of the way from the notch to the posterior condyle."""
-_STRAY_PERCENT = 0.5
+STRAY_PERCENT = 0.5
 """Percent of a structure's voxels on either end that may be stray and are left out of margins."""
+_LEAST_PATELLA_MM = (20.0, 20.0)
+"""Extents across and upwards, below which the field of view cuts the patella off."""
 
 
-@dataclass(frozen=True)
-class FemurMarks:
-    """Where the femur is divided.
-
-    Attributes:
-        centre: (anterior, superior) of the condyles' centre.
-        notch_m: medial-lateral middle of the intercondylar notch.
-        border_m: medial border of the lateral condyle at the notch's front; the trochlear groove
-            lies medial of it.
-        front_a: per compartment, trochlea in front of it, central behind it.
-        back_deg: per compartment, angle (0 down, positive forward) where posterior begins.
-        edge_m: per compartment, outer edge of the bone, without osteophytes.
-        definition: which rule gave `front_a` and `back_deg`.
-    """
-
-    centre: tuple[float, float]
-    notch_m: float
-    border_m: float
-    front_a: dict[Compartment, float]
-    back_deg: dict[Compartment, float]
-    edge_m: dict[Compartment, float]
-    definition: str
-
-
-@dataclass(frozen=True)
-class TibiaMarks:
-    """Where the tibia is divided.
-
-    Attributes:
-        outline: the plateau's margin seen from above, with and without osteophytes.
-        margin: its osteophyte-free margin as a smooth curve, (medial, anterior) mm.
-        inner_m: per compartment, inner edge of the plate; the subspinous region lies between.
-        outer_m: per compartment, outer edge of the plateau's bone, without osteophytes.
-        ends_a: per compartment, (posterior, anterior) end of the plateau's bone.
-        plate_a: per compartment, (posterior, anterior) end of the plate.
-        thirds_a: per compartment, (posterior-central, central-anterior) border.
-        level_s: per compartment, height of the plate's bone surface.
-        spine_a: anterior-posterior position of the medial tibial spine.
-        spines_a: (posterior, anterior) end of the tibial spines.
-    """
-
-    outline: OpenedOutline
-    margin: MarginCurve
-    inner_m: dict[Compartment, float]
-    outer_m: dict[Compartment, float]
-    ends_a: dict[Compartment, tuple[float, float]]
-    plate_a: dict[Compartment, tuple[float, float]]
-    thirds_a: dict[Compartment, tuple[float, float]]
-    level_s: dict[Compartment, float]
-    spine_a: float
-    spines_a: tuple[float, float]
-
-
-def tibia_marks(knee: Knee, chart: Chart) -> TibiaMarks | None:
-    """Returns the landmarks of the tibia, None when too little of its plateau is in the volume.
-
-    Thirds are equal thirds of the plate from back to front. Its ends are those of its cartilage,
-    unless cartilage is lost there: then the ends that the bone's proportions give.
-    """
-    height = chart.points[..., 2]
-    plates = {side: knee.mask(PLATES[side]).any(axis=2) & chart.valid for side in SIDES}
-    outline = tibial_outline(knee, _plateau_level(chart, plates))
-    plateau = outline.opened & chart.valid
-    if not _is_whole(plateau, chart.step, _LEAST_PLATEAU_MM):
-        return None
-    used = np.flatnonzero(plateau.any(axis=1)) * chart.step[0]
-    edges = {Compartment.LATERAL: float(used[0]), Compartment.MEDIAL: float(used[-1])}
-    width = edges[Compartment.MEDIAL] - edges[Compartment.LATERAL]
-    inner: dict[Compartment, float] = {}
-    ends: dict[Compartment, tuple[float, float]] = {}
-    plate_ends: dict[Compartment, tuple[float, float]] = {}
-    levels: dict[Compartment, float] = {}
-    for side in SIDES:
-        fallback = edges[Compartment.LATERAL] + _INNER_EDGES[side] * width
-        inner[side] = _inner_edge(plates[side], chart.step[0], side, fallback)
-        middle = round((inner[side] + edges[side]) / 2 / chart.step[0])
-        rows = np.flatnonzero(plateau[middle]) * chart.step[1]
-        if rows.size == 0:
-            return None
-        ends[side] = (float(rows[0]), float(rows[-1]))
-        plate_ends[side] = _plate_ends(plates[side], chart.step[1], side, ends[side])
-        levels[side] = float(np.median(height[middle][plateau[middle]]))
-    thirds = {
-        side: (low + (high - low) / 3, low + 2 * (high - low) / 3)
-        for side, (low, high) in plate_ends.items()
-    }
-    back = min(low for low, _ in ends.values())
-    depth = max(high for _, high in ends.values()) - back
-    return TibiaMarks(
-        outline=outline,
-        margin=smooth_margin(outline, chart.step),
-        inner_m=inner,
-        outer_m=edges,
-        ends_a=ends,
-        plate_a=plate_ends,
-        thirds_a=thirds,
-        level_s=levels,
-        spine_a=_spine_position(chart, plateau, inner),
-        spines_a=(back + _SPINES_AP[0] * depth, back + _SPINES_AP[1] * depth),
-    )
-
-
-def _is_whole(mask: BoolArray, step: tuple[float, float], least_mm: tuple[float, float]) -> bool:
-    """Whether a 2D mask reaches over at least so many mm along both axes."""
+def is_whole(mask: BoolArray, step: tuple[float, float], least_mm: tuple[float, float]) -> bool:
+    """Returns whether a 2D mask reaches over at least so many mm along both axes."""
     for axis in range(2):
         used = np.flatnonzero(mask.any(axis=1 - axis))
         if used.size == 0 or (used[-1] - used[0]) * step[axis] < least_mm[axis]:
@@ -174,227 +38,12 @@ def _is_whole(mask: BoolArray, step: tuple[float, float], least_mm: tuple[float,
     return True
 
 
-def _plate_ends(
-    plate: BoolArray, step: float, side: Compartment, ends: tuple[float, float]
-) -> tuple[float, float]:
-    """Back and front of a plate in mm, healthy or not."""
-    share = TIBIAL_PLATE_AP[side]
-    depth = ends[1] - ends[0]
-    back, front = ends[0] + share[0] * depth, ends[0] + share[1] * depth
-    if plate.sum() * step * step < _LEAST_PLATE_MM2:
-        return back, front
-    rows = np.repeat(np.arange(plate.shape[1]), plate.sum(axis=0))
-    low, high = np.percentile(rows, [_STRAY_PERCENT, 100 - _STRAY_PERCENT]) * step
-    tolerance = _HEALTHY_SPREAD_MM
-    return min(float(low), back + tolerance), max(float(high), front - tolerance)
-
-
-def _plateau_level(chart: Chart, plates: dict[Compartment, BoolArray]) -> float:
-    """Median height of the bone under cartilage; of the upper half of all rays without any."""
-    height = chart.points[..., 2]
-    covered = plates[Compartment.MEDIAL] | plates[Compartment.LATERAL]
-    if covered.any():
-        return float(np.median(height[covered]))
-    return float(np.percentile(height[chart.valid], 75))
-
-
-def _inner_edge(plate: BoolArray, step: float, side: Compartment, fallback: float) -> float:
-    """Inner edge of a plate in mm; the fallback where too little of the plate is left."""
-    columns = np.repeat(np.arange(plate.shape[0]), plate.sum(axis=1))
-    if columns.size * step * step < _LEAST_PLATE_MM2:
-        return fallback
-    inward = 100 - 2 * _STRAY_PERCENT if side is Compartment.LATERAL else 2 * _STRAY_PERCENT
-    edge = float(np.percentile(columns, inward)) * step
-    # Half a plate that is gone would drag the edge outwards: the bone's own proportion bounds it.
-    if side is Compartment.MEDIAL:
-        return min(edge, fallback + 2 * _HEALTHY_SPREAD_MM)
-    return max(edge, fallback - 2 * _HEALTHY_SPREAD_MM)
-
-
-def _spine_position(chart: Chart, plateau: BoolArray, inner: dict[Compartment, float]) -> float:
-    """Anterior-posterior position of the medial spine: the highest bone beside the medial plate."""
-    step_m, step_a = chart.step
-    middle = (inner[Compartment.MEDIAL] + inner[Compartment.LATERAL]) / 2
-    height = np.where(plateau, chart.points[..., 2], -np.inf)
-    high = int(inner[Compartment.MEDIAL] / step_m) + 2
-    ridge = height[int(middle / step_m) : high].max(axis=0)
-    return float(np.flatnonzero(ridge >= ridge.max() - 0.5).mean()) * step_a
-
-
-def femur_marks(knee: Knee, chart: Chart, tibia: TibiaMarks | None) -> FemurMarks | None:
-    """Returns the landmarks of the femur: meniscal margins, else the 60 % rule.
-
-    None when too little of the condyles is in the volume to find the notch between them.
-    """
-    condyles = (chart.valid[:, _rows(part)] for part in (_CONDYLE_ANGLES, _NOTCH_ANGLES))
-    if not all(
-        _is_whole(c, chart.step, least)
-        for c, least in zip(condyles, _LEAST_CONDYLES_MM, strict=True)
-    ):
-        return None
-    centre = condyle_centre(knee, knee.bone(Bone.FEMUR))
-    radius = np.hypot(chart.points[..., 1] - centre[0], chart.points[..., 2] - centre[1])
-    radius = np.where(chart.valid, radius, 0).astype(np.float32)
-    notch = _notch_position(radius, chart)
-    used = np.flatnonzero(chart.valid.any(axis=1)) * chart.step[0]
-    if min(notch - float(used[0]), float(used[-1]) - notch) < _LEAST_HALF_MM:
-        return None
-    front: dict[Compartment, float] = {}
-    back: dict[Compartment, float] = {}
-    edges: dict[Compartment, float] = {}
-    sources: list[str] = []
-    across = np.arange(radius.shape[0]) * chart.step[0] - notch
-    margins = _margins_of_both(knee, tibia)
-    for side in SIDES:
-        mine = (across >= 0) if side is Compartment.MEDIAL else (across < 0)
-        edges[side] = _outer_edge(chart, mine, side)
-        own = margins.get(side)
-        sources.append("60 % rule" if own is None else "meniscal margins")
-        ends = _sixty_percent(chart, radius, notch, mine) if own is None else own
-        front[side] = ends[1]
-        back[side] = _crossing_angle(radius[mine].max(axis=0), centre[0], ends[0])
-    definition = sources[0] if len(set(sources)) == 1 else " / ".join(sources)
-    border = _lateral_wall(radius, chart, notch)
-    return FemurMarks(centre, notch, border, front, back, edges, definition)
-
-
-def _outer_edge(chart: Chart, mine: BoolArray, side: Compartment) -> float:
-    """Outer edge of one half of the bone: the median over angles, which no osteophyte moves."""
-    columns = np.flatnonzero(mine)
-    valid = chart.valid[columns[0] : columns[-1] + 1, _rows((-90.0, 60.0))]
-    if side is Compartment.MEDIAL:
-        outer = columns[0] + valid.shape[0] - 1 - np.argmax(valid[::-1], axis=0)
-    else:
-        outer = columns[0] + np.argmax(valid, axis=0)
-    found = outer[valid.any(axis=0)]
-    return float(np.median(found) if found.size else columns[0]) * chart.step[0]
-
-
-def _crossing_angle(crest: FloatArray, centre_a: float, back: float) -> float:
-    """Angle at which the condyle's crest crosses the coronal plane at `back`.
-
-    Not beyond 65 degrees: there the plane runs along the surface rather than across it.
-    """
-    angles = femoral_angles_deg()
-    part = _rows((_STEEPEST_DEG, 0.0))
-    position = centre_a + crest[part] * np.sin(np.deg2rad(angles[part]))
-    crossed = np.flatnonzero(position <= back)
-    return float(angles[part][crossed[-1]]) if crossed.size else _STEEPEST_DEG
-
-
-def _lateral_wall(radius: FloatArray, chart: Chart, notch: float) -> float:
-    """Medial border of the lateral condyle, at the front of the notch."""
-    step = chart.step[0]
-    middle = round(notch / step)
-    walls: list[int] = []
-    for column in range(_rows(_WALL_ANGLES).start, _rows(_WALL_ANGLES).stop):
-        profile = radius[: middle + 1, column]
-        high = np.flatnonzero(profile >= profile.max() - _WALL_DROP_MM)
-        walls.append(int(high[-1]))
-    return float(np.median(walls)) * step
-
-
-def _rows(angles: tuple[float, float]) -> slice:
-    degrees = femoral_angles_deg()
-    low, high = np.searchsorted(degrees, angles)
-    return slice(int(low), int(high))
-
-
-def _notch_position(radius: FloatArray, chart: Chart) -> float:
-    """Middle of the valley between the condyles, seen from below and behind."""
-    step = chart.step[0]
-    profile = ndimage.gaussian_filter1d(radius[:, _rows(_NOTCH_ANGLES)].mean(axis=1), 1.0 / step)
-    used = np.flatnonzero(profile > 0.3 * profile.max())
-    middle = (int(used[0]) + int(used[-1])) // 2
-    lateral = int(used[0]) + int(np.argmax(profile[used[0] : middle]))
-    medial = middle + int(np.argmax(profile[middle : used[-1] + 1]))
-    valley = profile[lateral : medial + 1]
-    floor = float(valley.min())
-    deep = valley < floor + 0.5 * (min(profile[lateral], profile[medial]) - floor)
-    lowest = int(np.argmin(valley))
-    left = right = lowest
-    while left > 0 and deep[left - 1]:
-        left -= 1
-    while right < valley.size - 1 and deep[right + 1]:
-        right += 1
-    return (lateral + (left + right) / 2) * step
-
-
-def _margins_of_both(
-    knee: Knee, tibia: TibiaMarks | None
-) -> dict[Compartment, tuple[float, float]]:
-    """(posterior, anterior) meniscal margin in mm per compartment; empty without menisci.
-
-    A horn that is lost takes its margin from the other meniscus, at the same distance from the end
-    of its own plateau; without a usable one on either side there is none.
-    """
-    found = {side: _meniscal_margins(knee, side, tibia) for side in SIDES}
-    margins: dict[Compartment, tuple[float, float]] = {}
-    for side, other in (SIDES, SIDES[::-1]):
-        ends: list[float] = []
-        for which in (0, 1):
-            own, donor = found[side][which], found[other][which]
-            if own is None and donor is not None and tibia is not None:
-                own = tibia.ends_a[side][which] + donor - tibia.ends_a[other][which]
-            if own is not None:
-                ends.append(own)
-        if len(ends) == 2:
-            margins[side] = (ends[0], ends[1])
-    return margins
-
-
-def _meniscal_margins(
-    knee: Knee, side: Compartment, tibia: TibiaMarks | None
-) -> tuple[float | None, float | None]:
-    """(posterior, anterior) margin of a meniscus in mm, kept near the tibial plate.
-
-    At most 3 mm beyond the plate and within the bone: an extruded meniscus moves no border. None
-    for a horn that is lost: what is left of the meniscus no longer marks the border there.
-    """
-    per_row = knee.mask(MENISCI[side]).sum(axis=(0, 2))
-    if not per_row.any():
-        return None, None
-    step = knee.spacing[1]
-    rows = np.repeat(np.arange(per_row.size), per_row)
-    low, high = np.percentile(rows, [_STRAY_PERCENT, 100 - _STRAY_PERCENT])
-    back, front = (float(low) - 0.5) * step, (float(high) + 0.5) * step
-    if tibia is None:
-        return back, front
-    bone, plate = tibia.ends_a[side], tibia.plate_a[side]
-    ends = (max(bone[0], plate[0] - _HORN_MM), min(bone[1], plate[1] + _HORN_MM))
-    lost = _LOST_HORN * (ends[1] - ends[0])
-    return (
-        None if back > ends[0] + lost else max(back, ends[0]),
-        None if front < ends[1] - lost else min(front, ends[1]),
-    )
-
-
-def _sixty_percent(
-    chart: Chart, radius: FloatArray, notch: float, mine: BoolArray
-) -> tuple[float, float]:
-    """(posterior, anterior) border in mm by the 60 % rule.
-
-    Trochlea ends at the front of the notch; central ends at 60 % of the way from there to the
-    back of the compartment's condyle.
-    """
-    column = round(notch / chart.step[0])
-    under = _rows((-60.0, 75.0))
-    near = slice(max(0, column - 1), column + 2)
-    crest = radius[:, under].max(axis=0)
-    bridged = np.flatnonzero(radius[near, under].min(axis=0) > crest - 8.0)
-    row = int(bridged[0]) if bridged.size else crest.size // 2
-    front = float(chart.points[near, under][:, row, 1].mean())
-    behind = np.where(chart.valid & mine[:, None], chart.points[..., 1], np.inf)
-    back = float(behind[:, _rows((-100.0, 0.0))].min())
-    return front - _CENTRAL_SHARE * (front - back), front
-
-
 def patella_ridge(chart: Chart) -> float | None:
     """Returns the medial-lateral mm of the median ridge: the most posterior line of the patella.
 
     None when too little of the patella is in the volume.
     """
-    if not _is_whole(chart.valid, chart.step, _LEAST_PATELLA_MM):
+    if not is_whole(chart.valid, chart.step, _LEAST_PATELLA_MM):
         return None
     step = chart.step[0]
     behind = np.where(chart.valid, -chart.points[..., 1], np.nan)

@@ -17,8 +17,10 @@ from tools.anatomical_frame import BoolArray, FloatArray, Knee
 
 _FOURIER_ORDER = 5
 """Enough for a plateau's shape, too few for a bump 15 mm wide on 220 mm of margin."""
-_BULGE_MM = 0.3
+_BULGE_MM = 0.15
 """Parts of the outline further outside the curve than this hardly count in its next fit."""
+_BASE_MM = 16.0
+"""Edge cells within this distance of what juts out may belong to its base."""
 _BULGE_WEIGHT = 0.02
 _FITS = 12
 _RIDGE = 4e-4
@@ -88,18 +90,29 @@ def smooth_margin(outline: OpenedOutline, step: tuple[float, float]) -> MarginCu
     radius = np.hypot(offset[:, 0], offset[:, 1])
     order = np.repeat(np.arange(_FOURIER_ORDER + 1), 2)[1:]
     ridge = np.diag(_RIDGE * order**2 * len(radius))
-    weight = np.ones_like(radius)
+    suspect = _near_what_juts_out(outline, step)
+    weight = np.where(suspect, _BULGE_WEIGHT, 1.0)
     coefficients = np.zeros(basis.shape[1])
     for _ in range(_FITS):
         weighted = basis * weight[:, None]
         coefficients = np.linalg.solve(weighted.T @ basis + ridge, weighted.T @ radius)
-        weight = np.where(radius - basis @ coefficients > _BULGE_MM, _BULGE_WEIGHT, 1.0)
+        bulging = suspect & (radius - basis @ coefficients > _BULGE_MM)
+        weight = np.where(bulging, _BULGE_WEIGHT, 1.0)
     angles = np.linspace(-np.pi, np.pi, _CURVE_POINTS, endpoint=False)
     fitted = _basis(angles) @ coefficients
     points = np.stack([np.cos(angles), np.sin(angles)], axis=1) * fitted[:, None] + centre
     return MarginCurve(
         points.astype(np.float32), (float(centre[0]), float(centre[1])), coefficients
     )
+
+
+def _near_what_juts_out(outline: OpenedOutline, step: tuple[float, float]) -> BoolArray:
+    """Whether each edge cell lies where an osteophyte's base may be; in the order of the cells."""
+    juts = outline.beyond > max(step)
+    if not juts.any():
+        return np.zeros(int(outline.edge.sum()), np.bool_)
+    distance = ndimage.distance_transform_edt(~juts, sampling=step)
+    return np.asarray(distance[outline.edge] <= _BASE_MM)
 
 
 def _basis(angle: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -20,7 +20,8 @@ import numpy as np
 
 from knee.anatomy import Compartment, ExtrusionSite, MeniscusPart
 from tools.anatomical_frame import BoolArray, FloatArray, IntArray, Knee
-from tools.landmarks import MENISCI, TibiaMarks
+from tools.landmarks import MENISCI
+from tools.tibial_landmarks import TibiaMarks
 
 PART_DEFINITION = "meniscus.thirds@1"
 CORONAL_DEFINITION = "extrusion.coronal@1"

@@ -21,9 +21,10 @@ from scipy import ndimage
 from knee.anatomy import Bone, Compartment, OsteophyteSite
 from tools.anatomical_frame import BoolArray, FloatArray, Knee
 from tools.articular_surface import Chart, femoral_angles_deg
-from tools.landmarks import FemurMarks, TibiaMarks
+from tools.femoral_landmarks import FemurMarks
 from tools.margins import PATELLA_RADIUS_MM, OpenedOutline, open_outline
 from tools.subregions import Partition
+from tools.tibial_landmarks import TibiaMarks
 
 OSTEOPHYTE_DEFINITION = "osteophyte.opening@1"
 _CORNER_SHARE = 0.2

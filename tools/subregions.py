@@ -23,13 +23,9 @@ from numpy.typing import NDArray
 from knee.anatomy import Bone, Compartment, Subregion
 from tools.anatomical_frame import BoolArray, FloatArray, Knee
 from tools.articular_surface import Chart, make_chart
-from tools.landmarks import (
-    FemurMarks,
-    TibiaMarks,
-    femur_marks,
-    patella_ridge,
-    tibia_marks,
-)
+from tools.femoral_landmarks import FemurMarks, femur_marks
+from tools.landmarks import patella_ridge
+from tools.tibial_landmarks import TibiaMarks, tibia_marks
 
 SUBREGION_DEFINITION = "subregions.moaks@1"
 """Id of the partition that the module docstring describes."""
@@ -50,7 +46,9 @@ class Partition:
     tibia: TibiaMarks | None
     ridge_m: float | None
 
-    def label(self, bone: Bone, m: FloatArray, a: FloatArray, s: FloatArray) -> Labels:
+    def label(
+        self, bone: Bone, m: FloatArray, a: FloatArray, s: FloatArray, *, on_cartilage: bool = False
+    ) -> Labels:
         """Returns the subregion of positions on one bone or its cartilage.
 
         Args:
@@ -58,6 +56,8 @@ class Partition:
             m: medial mm of the crop's frame; the three arrays broadcast.
             a: anterior mm.
             s: superior mm.
+            on_cartilage: positions are on cartilage, which is never subspinous: what lies between
+                the tibial plates belongs to the nearer one.
 
         Returns:
             Partition indices of the broadcast shape; all `NOWHERE` without the bone's landmarks.
@@ -65,7 +65,7 @@ class Partition:
         if bone is Bone.FEMUR and self.femur is not None:
             return _label_femur(self.femur, m, a, s)
         if bone is Bone.TIBIA and self.tibia is not None:
-            return _label_tibia(self.tibia, m, a, s)
+            return _label_tibia(self.tibia, m, a, s, on_cartilage=on_cartilage)
         if bone is Bone.PATELLA and self.ridge_m is not None:
             medial = m >= self.ridge_m
             shape = np.broadcast_shapes(m.shape, a.shape, s.shape)
@@ -97,20 +97,26 @@ def make_partition(knee: Knee) -> tuple[Partition, dict[Bone, Chart]]:
     return Partition(femur, tibia, ridge), whole
 
 
-def label_voxels(partition: Partition, knee: Knee, bone: Bone, mask: BoolArray) -> Labels:
-    """Returns the subregions of the voxels of a mask, in the order of `np.nonzero(mask)`."""
+def label_cartilage(partition: Partition, knee: Knee, bone: Bone, mask: BoolArray) -> Labels:
+    """Returns the subregions of the voxels of a cartilage mask, in `np.nonzero(mask)`'s order.
+
+    Every voxel gets exactly one of the articular subregions.
+    """
     where = np.nonzero(mask)
     m, a, s = (
         index.astype(np.float32) * np.float32(step)
         for index, step in zip(where, knee.spacing, strict=True)
     )
-    return partition.label(bone, m, a, s)
+    return partition.label(bone, m, a, s, on_cartilage=True)
 
 
 def label_chart(partition: Partition, chart: Chart) -> Labels:
     """Returns the subregion of every ray of a chart, shape (n_u, n_v)."""
     m, a, s = (chart.points[..., axis] for axis in range(3))
-    return np.where(chart.valid, partition.label(chart.bone, m, a, s), NOWHERE).astype(np.int8)
+    on_bone = partition.label(chart.bone, m, a, s)
+    on_cartilage = partition.label(chart.bone, m, a, s, on_cartilage=True)
+    labels = np.where(chart.covered, on_cartilage, on_bone)
+    return np.where(chart.valid, labels, NOWHERE).astype(np.int8)
 
 
 def _label_femur(marks: FemurMarks, m: FloatArray, a: FloatArray, s: FloatArray) -> Labels:
@@ -135,16 +141,21 @@ def _label_femur(marks: FemurMarks, m: FloatArray, a: FloatArray, s: FloatArray)
     return (first + part).astype(np.int8)
 
 
-def _label_tibia(marks: TibiaMarks, m: FloatArray, a: FloatArray, s: FloatArray) -> Labels:
+def _label_tibia(
+    marks: TibiaMarks, m: FloatArray, a: FloatArray, s: FloatArray, *, on_cartilage: bool
+) -> Labels:
     shape = np.broadcast_shapes(m.shape, a.shape, s.shape)
+    inner = marks.inner_m
+    if on_cartilage:
+        middle = (inner[Compartment.MEDIAL] + inner[Compartment.LATERAL]) / 2
+        inner = dict.fromkeys(inner, middle)
     labels = np.full(shape, _INDEX[Subregion.TIBIA_SUBSPINOUS], np.int8)
     for side, first in (
-        (Compartment.MEDIAL, Subregion.TIBIA_MEDIAL_ANTERIOR),
         (Compartment.LATERAL, Subregion.TIBIA_LATERAL_ANTERIOR),
+        (Compartment.MEDIAL, Subregion.TIBIA_MEDIAL_ANTERIOR),
     ):
         back, front = marks.thirds_a[side]
         part = np.where(a > front, 0, np.where(a >= back, 1, 2))
-        inner = marks.inner_m[side]
-        mine = m >= inner if side is Compartment.MEDIAL else m <= inner
+        mine = m >= inner[side] if side is Compartment.MEDIAL else m <= inner[side]
         labels = np.where(mine, _INDEX[first] + part, labels)
     return np.broadcast_to(labels, shape).astype(np.int8)

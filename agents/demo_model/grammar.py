@@ -6,7 +6,7 @@ prompt shows them. The grade of a component is what its rule gives to the value 
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -58,6 +58,17 @@ class GradedValue:
     """The interval of the rule that holds the value, in words."""
 
 
+def measured_components(task: DraftTask) -> tuple[Component, ...]:
+    """Returns every component that a rule can grade from the finding, asked or not."""
+    feature = task.question.feature
+    rules = {c: rule_for(feature, c, task.calibration) for c in task.question.components}
+    return tuple(
+        component
+        for component, rule in rules.items()
+        if rule is not None and task.finding.measurement(MeasurementName(rule.measurement))
+    )
+
+
 def grade_task(task: DraftTask) -> tuple[GradedValue, ...]:
     """Returns measurement, rule and grade of each asked component.
 
@@ -105,6 +116,8 @@ def write_answer(task: DraftTask, rng: Random) -> dict[str, Any]:
     if task.finding.box is None:
         raise InputError(f"{task.finding.region!r} has no box", "draft only items with a box")
     graded = grade_task(task)
+    # What is seen does not depend on which components are asked.
+    seen = grade_task(replace(task, asked=measured_components(task)))
     cited = _cited(task, graded, rng)
     return {
         StepName.LOCATE.value: {
@@ -114,8 +127,8 @@ def write_answer(task: DraftTask, rng: Random) -> dict[str, Any]:
         StepName.OBSERVE.value: {
             "text": phrases.observe_text(
                 task.question.feature,
-                max(float(g.measurement.shown) for g in graded),
-                max(g.grade for g in graded),
+                max(float(g.measurement.shown) for g in seen),
+                max(g.grade for g in seen),
                 rng,
             )
         },

@@ -56,6 +56,10 @@ _CONTEXT: dict[Feature, dict[MeasurementName, tuple[float, float]]] = {
 
 _BOX_LIMIT = 384
 """Largest index drawn for a moved box; OAI's DESS volumes have 384 x 384 x 160 voxels."""
+OWN_BOX_SHARE = 0.7
+"""Share of examples whose box is the finding's own, jittered; the others' lies anywhere."""
+_JITTER = 15
+"""Voxels by which an edge of such a box moves at most."""
 
 
 def gradable_components(
@@ -173,7 +177,7 @@ def resample(base: Finding, calibration: Calibration | None, rng: Random) -> Fin
     return Finding(
         question_id=base.question_id,
         region=base.region,
-        box=_moved_box(rng),
+        box=_jittered_box(base.box, rng) if rng.random() < OWN_BOX_SHARE else _moved_box(rng),
         box_source=BoxSource.PARTITION,
         definition_id="sampled@1",
         measurements=(*drawn.values(), *kept),
@@ -202,6 +206,23 @@ def _evidence(
         rule_basis=rule.basis,
         margin=rule.margin(values[name]),
     )
+
+
+def _jittered_box(box: Box3D | None, rng: Random) -> Box3D:
+    """Returns a finding's own box with each edge moved by up to `_JITTER` voxels.
+
+    The indices of real boxes are smaller and closer together than those of a box drawn anywhere;
+    a model that saw only the latter slips on their digits. A bare finding's box is a placeholder.
+    """
+    if box is None or max(box.size) <= 1:
+        return _moved_box(rng)
+    bounds: list[int] = []
+    indices = box.indices
+    for low, high in zip(indices[::2], indices[1::2], strict=True):
+        first = max(0, low + rng.randint(-_JITTER, _JITTER))
+        bounds += [first, max(first + 2, high + rng.randint(-_JITTER, _JITTER))]
+    i0, i1, j0, j1, k0, k1 = bounds
+    return voxel_box(i0, i1, j0, j1, k0, k1)
 
 
 def _moved_box(rng: Random) -> Box3D:

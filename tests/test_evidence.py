@@ -1,0 +1,155 @@
+from dataclasses import replace
+from functools import cache
+
+import pytest
+
+from knee.anatomy import Side, Structure
+from knee.calibration import CalibratedRule, Calibration
+from knee.findings import EvidenceLevel, MeasurementName, Unit, VolumeFindings
+from knee.moaks import Component, Feature, RuleBasis
+from knee.questions import QUESTIONS
+from tests.phantom_maps import phantom_map
+from tests.plateau_knee import Plateau, ball
+from tools.describe import describe_volume
+from tools.evidence import is_suitable_for_bml
+from tools.segmentation import LabelMap, Scheme, label_map_from_volume
+
+CALIBRATION = Calibration(
+    name="test",
+    rules=(
+        CalibratedRule(
+            feature=Feature.OSTEOPHYTE,
+            component=Component.GRADE,
+            measurement=MeasurementName.OSTEOPHYTE_PROTRUSION,
+            unit=Unit.MM,
+            edges=(1.2, 2.1, 4.1),
+            source="test",
+        ),
+    ),
+)
+
+
+@cache
+def _phantom(*, calibrated: bool = False) -> VolumeFindings:
+    label_map = phantom_map(71, Side.RIGHT, 0.6)
+    calibration = CALIBRATION if calibrated else None
+    return describe_volume(None, label_map, "P/V00/right/dess", calibration=calibration)
+
+
+def _without_labels(label_map: LabelMap, *structures: Structure) -> LabelMap:
+    """The same voxels under a scheme that has no label for some structures."""
+    old = label_map.scheme
+    gone = [n for n, s in old.labels.items() if s in structures]
+    array = label_map.volume.array.copy()
+    for number in gone:
+        array[array == number] = 0
+    labels = {n: s for n, s in old.labels.items() if n not in gone}
+    scheme = Scheme.model_validate(old.model_dump() | {"labels": labels})
+    return label_map_from_volume(replace(label_map.volume, array=array), scheme, label_map.side)
+
+
+def test_every_component_of_every_question_has_evidence_with_a_reason():
+    findings = _phantom().findings
+    assert [f.question_id for f in findings] == list(range(1, 63))
+    for finding in findings:
+        components = tuple(e.component for e in finding.evidence)
+        assert components == QUESTIONS[finding.question_id].components
+        assert all(e.reason for e in finding.evidence)
+
+
+def test_what_no_mask_shows_is_none():
+    for finding in _phantom().findings:
+        feature = QUESTIONS[finding.question_id].feature
+        if feature in (
+            Feature.HOFFA_SYNOVITIS,
+            Feature.MENISCAL_CYST,
+            Feature.HYPERTROPHY,
+            Feature.ROOT_TEAR,
+            Feature.PATELLAR_TENDON,
+        ):
+            assert {e.level for e in finding.evidence} == {EvidenceLevel.NONE}
+            assert all(e.rule_grade is None for e in finding.evidence)
+
+
+def test_rules_with_moaks_numbers_give_grades_and_the_size_of_cartilage_is_calibrated():
+    findings = {f.question_id: f for f in _phantom().findings}
+    size = findings[4].evidence_for(Component.SIZE)
+    assert (size.level, size.rule_basis) == (EvidenceLevel.MEASURED, RuleBasis.MOAKS)
+    assert size.rule_grade is not None
+    assert findings[19].evidence_for(Component.SIZE).rule_basis is RuleBasis.CALIBRATED
+    assert findings[19].evidence_for(Component.FULL_THICKNESS).rule_basis is RuleBasis.MOAKS
+    assert findings[44].evidence_for(Component.GRADE).rule_basis is RuleBasis.MOAKS
+
+
+def test_osteophytes_are_graded_by_a_calibration_only():
+    without = next(f for f in _phantom().findings if f.question_id == 40).evidence[0]
+    assert (without.level, without.rule_grade) == (EvidenceLevel.MEASURED, None)
+    assert without.rule_basis is RuleBasis.NONE
+    calibrated = next(
+        f for f in _phantom(calibrated=True).findings if f.question_id == 40
+    ).evidence[0]
+    assert calibrated.rule_grade is not None
+    assert calibrated.rule_basis is RuleBasis.CALIBRATED
+
+
+def test_lesions_without_a_suitable_sequence_are_weak_and_without_labels_none():
+    label_map = phantom_map(71, Side.RIGHT, 0.6)
+    dess = label_map.scheme.model_copy(update={"lesion_source_sequence": "SAG 3D DESS"})
+    weak = describe_volume(None, LabelMap(label_map.volume, dess, label_map.side), "P/V00/right")
+    assert weak.findings[3].evidence_for(Component.SIZE).level is EvidenceLevel.WEAK
+    none = _without_labels(label_map, Structure.FEMORAL_BML)
+    evidence = describe_volume(None, none, "P/V00/right").findings[3].evidence
+    assert {e.level for e in evidence} == {EvidenceLevel.NONE}
+    assert all(e.reason.startswith("not_in_scheme") for e in evidence)
+
+
+@pytest.mark.parametrize(
+    ("sequence", "suitable"),
+    [
+        ("SAG IW TSE FS", True),
+        ("T2 FS", True),
+        ("cor PD SPAIR", True),
+        ("STIR", True),
+        ("SAG 3D DESS", False),
+        ("SAG 3D DESS WE", False),
+        ("T1", False),
+        ("T2 MAP", False),
+        (None, False),
+    ],
+)
+def test_which_sequences_show_bone_marrow_lesions(sequence: str | None, suitable: bool):
+    assert is_suitable_for_bml(sequence) is suitable
+
+
+def test_a_horn_that_is_gone_is_weak_evidence_and_one_that_is_there_is_none():
+    ring = (Structure.MEDIAL_MENISCUS, ball(20, 14, 4, 5))
+    findings = describe_volume(None, Plateau(paint=(ring,)).label_map(), "P/V00/right").findings
+    by_id = {f.question_id: f.evidence[0] for f in findings}
+    assert by_id[48].level is EvidenceLevel.NONE
+    assert by_id[50].level is EvidenceLevel.WEAK
+    assert by_id[50].reason.startswith("absent")
+    assert by_id[50].rule_grade is None
+    assert by_id[51].level is EvidenceLevel.WEAK
+
+
+def test_an_absent_ligament_is_a_finding_and_a_missing_label_is_not():
+    findings = describe_volume(None, Plateau().label_map(), "P/V00/right").findings
+    tear = findings[59].evidence_for(Component.COMPLETE_TEAR)
+    assert (tear.level, tear.reason.split(":")[0]) == (EvidenceLevel.WEAK, "absent")
+    assert findings[59].measurement(MeasurementName.STRUCTURE_VOLUME) is not None
+    bare = _without_labels(Plateau().label_map(), Structure.ACL)
+    other = describe_volume(None, bare, "P/V00/right").findings[59]
+    assert other.evidence_for(Component.COMPLETE_TEAR).reason.startswith("not_in_scheme")
+    assert other.measurements == ()
+
+
+def test_near_a_threshold_a_grade_is_borderline():
+    found = [e for f in _phantom().findings for e in f.evidence if e.margin is not None]
+    assert found
+    for finding in _phantom().findings:
+        for e in finding.evidence:
+            if e.measurement is None or e.margin is None:
+                continue
+            measured = finding.measurement(e.measurement)
+            assert measured is not None
+            assert e.borderline == (measured.sd is not None and e.margin <= measured.sd)

@@ -1,0 +1,151 @@
+"""Landmarks of the tibia: margin, plates, thirds and spines, in mm of the crop's frame."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from knee.anatomy import Compartment
+from tools.anatomical_frame import BoolArray, Knee
+from tools.articular_surface import Chart
+from tools.landmarks import PLATES, SIDES, STRAY_PERCENT, is_whole
+from tools.margins import MarginCurve, OpenedOutline, smooth_margin, tibial_outline
+
+_LEAST_PLATEAU_MM = (45.0, 25.0)
+"""Extents across and from front to back, below which the field of view cuts the tibia off."""
+_LEAST_PLATE_MM2 = 50.0
+"""A plate with less cartilage than this no longer shows its edges."""
+_HEALTHY_SPREAD_MM = 3.0
+"""By so much healthy edges of a plate differ from the bone's proportions."""
+_SPINES_AP = (0.2, 0.8)
+"""The tibial spines as shares of the plateau's depth: in front and behind lie the footprints of
+the cruciate ligaments, on bone that does not rise (three knees)."""
+TIBIAL_PLATE_AP = {Compartment.MEDIAL: (0.03, 1.0), Compartment.LATERAL: (0.02, 0.83)}
+"""Ends of a healthy plate as shares of the plateau's depth, from behind (the same three knees)."""
+_INNER_EDGES = {Compartment.MEDIAL: 0.62, Compartment.LATERAL: 0.44}
+"""Inner plate edges as shares of the tibia's width, lateral to medial, where a plate is denuded:
+means of the CartiMorph template, the pymskt knee and the SPL knee."""
+
+
+@dataclass(frozen=True)
+class TibiaMarks:
+    """Where the tibia is divided.
+
+    Attributes:
+        outline: the plateau's margin seen from above, with and without osteophytes.
+        margin: its osteophyte-free margin as a smooth curve, (medial, anterior) mm.
+        inner_m: per compartment, inner edge of the plate; the subspinous region lies between.
+        outer_m: per compartment, outer edge of the plateau's bone, without osteophytes.
+        ends_a: per compartment, (posterior, anterior) end of the plateau's bone.
+        plate_a: per compartment, (posterior, anterior) end of the plate.
+        thirds_a: per compartment, (posterior-central, central-anterior) border.
+        level_s: per compartment, height of the plate's bone surface.
+        spine_a: anterior-posterior position of the medial tibial spine.
+        spines_a: (posterior, anterior) end of the tibial spines.
+    """
+
+    outline: OpenedOutline
+    margin: MarginCurve
+    inner_m: dict[Compartment, float]
+    outer_m: dict[Compartment, float]
+    ends_a: dict[Compartment, tuple[float, float]]
+    plate_a: dict[Compartment, tuple[float, float]]
+    thirds_a: dict[Compartment, tuple[float, float]]
+    level_s: dict[Compartment, float]
+    spine_a: float
+    spines_a: tuple[float, float]
+
+
+def tibia_marks(knee: Knee, chart: Chart) -> TibiaMarks | None:
+    """Returns the landmarks of the tibia, None when too little of its plateau is in the volume.
+
+    Thirds are equal thirds of the plate from back to front. Its ends are those of its cartilage,
+    unless cartilage is lost there: then the ends that the bone's proportions give.
+    """
+    height = chart.points[..., 2]
+    plates = {side: knee.mask(PLATES[side]).any(axis=2) & chart.valid for side in SIDES}
+    outline = tibial_outline(knee, _plateau_level(chart, plates))
+    plateau = outline.opened & chart.valid
+    if not is_whole(plateau, chart.step, _LEAST_PLATEAU_MM):
+        return None
+    used = np.flatnonzero(plateau.any(axis=1)) * chart.step[0]
+    edges = {Compartment.LATERAL: float(used[0]), Compartment.MEDIAL: float(used[-1])}
+    width = edges[Compartment.MEDIAL] - edges[Compartment.LATERAL]
+    inner: dict[Compartment, float] = {}
+    ends: dict[Compartment, tuple[float, float]] = {}
+    plate_ends: dict[Compartment, tuple[float, float]] = {}
+    levels: dict[Compartment, float] = {}
+    for side in SIDES:
+        fallback = edges[Compartment.LATERAL] + _INNER_EDGES[side] * width
+        inner[side] = _inner_edge(plates[side], chart.step[0], side, fallback)
+        middle = round((inner[side] + edges[side]) / 2 / chart.step[0])
+        rows = np.flatnonzero(plateau[middle]) * chart.step[1]
+        if rows.size == 0:
+            return None
+        ends[side] = (float(rows[0]), float(rows[-1]))
+        plate_ends[side] = _plate_ends(plates[side], chart.step[1], side, ends[side])
+        levels[side] = float(np.median(height[middle][plateau[middle]]))
+    thirds = {
+        side: (low + (high - low) / 3, low + 2 * (high - low) / 3)
+        for side, (low, high) in plate_ends.items()
+    }
+    back = min(low for low, _ in ends.values())
+    depth = max(high for _, high in ends.values()) - back
+    return TibiaMarks(
+        outline=outline,
+        margin=smooth_margin(outline, chart.step),
+        inner_m=inner,
+        outer_m=edges,
+        ends_a=ends,
+        plate_a=plate_ends,
+        thirds_a=thirds,
+        level_s=levels,
+        spine_a=_spine_position(chart, plateau, inner),
+        spines_a=(back + _SPINES_AP[0] * depth, back + _SPINES_AP[1] * depth),
+    )
+
+
+def _plate_ends(
+    plate: BoolArray, step: float, side: Compartment, ends: tuple[float, float]
+) -> tuple[float, float]:
+    """Back and front of a plate in mm, healthy or not."""
+    share = TIBIAL_PLATE_AP[side]
+    depth = ends[1] - ends[0]
+    back, front = ends[0] + share[0] * depth, ends[0] + share[1] * depth
+    if plate.sum() * step * step < _LEAST_PLATE_MM2:
+        return back, front
+    rows = np.repeat(np.arange(plate.shape[1]), plate.sum(axis=0))
+    low, high = np.percentile(rows, [STRAY_PERCENT, 100 - STRAY_PERCENT]) * step
+    tolerance = _HEALTHY_SPREAD_MM
+    return min(float(low), back + tolerance), max(float(high), front - tolerance)
+
+
+def _plateau_level(chart: Chart, plates: dict[Compartment, BoolArray]) -> float:
+    """Median height of the bone under cartilage; of the upper half of all rays without any."""
+    height = chart.points[..., 2]
+    covered = plates[Compartment.MEDIAL] | plates[Compartment.LATERAL]
+    if covered.any():
+        return float(np.median(height[covered]))
+    return float(np.percentile(height[chart.valid], 75))
+
+
+def _inner_edge(plate: BoolArray, step: float, side: Compartment, fallback: float) -> float:
+    """Inner edge of a plate in mm; the fallback where too little of the plate is left."""
+    columns = np.repeat(np.arange(plate.shape[0]), plate.sum(axis=1))
+    if columns.size * step * step < _LEAST_PLATE_MM2:
+        return fallback
+    inward = 100 - 2 * STRAY_PERCENT if side is Compartment.LATERAL else 2 * STRAY_PERCENT
+    edge = float(np.percentile(columns, inward)) * step
+    # Half a plate that is gone would drag the edge outwards: the bone's own proportion bounds it.
+    if side is Compartment.MEDIAL:
+        return min(edge, fallback + 2 * _HEALTHY_SPREAD_MM)
+    return max(edge, fallback - 2 * _HEALTHY_SPREAD_MM)
+
+
+def _spine_position(chart: Chart, plateau: BoolArray, inner: dict[Compartment, float]) -> float:
+    """Anterior-posterior position of the medial spine: the highest bone beside the medial plate."""
+    step_m, step_a = chart.step
+    middle = (inner[Compartment.MEDIAL] + inner[Compartment.LATERAL]) / 2
+    height = np.where(plateau, chart.points[..., 2], -np.inf)
+    high = int(inner[Compartment.MEDIAL] / step_m) + 2
+    ridge = height[int(middle / step_m) : high].max(axis=0)
+    return float(np.flatnonzero(ridge >= ridge.max() - 0.5).mean()) * step_a
