@@ -5,6 +5,7 @@ Run as `python -m tests.store_child WHAT STORE`; each step is announced on stdou
 
 import resource
 import sys
+import time
 from pathlib import Path
 
 from knee.errors import KneeError
@@ -39,8 +40,13 @@ def expected(path: Path) -> list[ItemOutcome]:
     return [outcome(RUN, item.volume_id, item.question_id) for item in items]
 
 
-def generate(path: Path) -> None:
-    """Finishes item after item as `generate` does, announcing every step."""
+def generate(path: Path, drafting_s: float = 0.0) -> None:
+    """Finishes item after item as `generate` does, announcing every step.
+
+    Args:
+        path: the store.
+        drafting_s: time that drafting a batch takes; the file is closed meanwhile.
+    """
     with StoreWriter(path) as writer, Journal(path, RUN) as journal:
         say(f"recovered {writer.recovered}")
         items = list(writer.items(Selection(), run_id=RUN))
@@ -54,8 +60,14 @@ def generate(path: Path) -> None:
             say("committed")
             journal.drop(item_key(one) for one in batch)
             say("dropped")
+            time.sleep(drafting_s)
         writer.finish_run(RUN)
     say("done")
+
+
+def generate_drafting(path: Path) -> None:
+    """Generates with drafts that take their time, as a model's do."""
+    generate(path, drafting_s=0.25)
 
 
 def hold(path: Path) -> None:
@@ -94,6 +106,11 @@ def say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    {"generate": generate, "hold": hold, "keep_open": keep_open, "fill_disk": fill_disk}[
-        sys.argv[1]
-    ](Path(sys.argv[2]))
+    WHAT = {
+        "generate": generate,
+        "generate_drafting": generate_drafting,
+        "hold": hold,
+        "keep_open": keep_open,
+        "fill_disk": fill_disk,
+    }
+    WHAT[sys.argv[1]](Path(sys.argv[2]))

@@ -139,7 +139,7 @@ def test_the_lock_of_a_killed_writer_blocks_nobody(store: Path):
 
 
 def test_readers_get_in_within_two_seconds_while_a_writer_works(store: Path):
-    process = start("generate", store)
+    process = start("generate_drafting", store)
     waits: list[float] = []
     counts: list[int] = []
     while process.poll() is None:
