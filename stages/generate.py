@@ -10,7 +10,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -23,7 +23,7 @@ from agents.graph import prepare_task
 from agents.llm_client import ChatClient
 from agents.preflight import preflight
 from agents.progress import BatchProgress, progress_shown
-from agents.vllm_server import CHECKOUT, running_server
+from agents.vllm_server import CHECKOUT, RunningServer, running_server
 from knee.calibration import Calibration, load_calibration
 from knee.errors import InputError
 from knee.findings import EvidenceLevel
@@ -32,6 +32,7 @@ from knee.questions import parse_question_ids
 from knee.records import Control, Item, Run, RunKind
 from knee.run_config import RunConfig, load_run_config
 from prompts.registry import PromptTemplate, list_prompts, load_prompt
+from prompts.render import ChatMessage
 from stages.console import emit_json, say
 from stages.keeping import OutcomeKeeper
 from stages.report import write_report
@@ -288,7 +289,7 @@ def _show_dry_run(plan: _Plan, writer: StoreWriter, first: WorkItem | None) -> i
     return 0
 
 
-def _server(plan: _Plan):  # noqa: ANN202 - a context manager of a generator
+def _server(plan: _Plan) -> AbstractContextManager[RunningServer]:
     settings = serve_settings(plan.config, plan.options.config)
     log = default_log(plan.config)
     say(f"starting vLLM for {plan.config.drafter.model!r}; log: {log}")
@@ -341,9 +342,12 @@ async def _run(
     return run_id, result
 
 
-def _longest_prompt(plan: _Plan, writer: StoreWriter, context: GraphContext):  # noqa: ANN202
+def _longest_prompt(
+    plan: _Plan, writer: StoreWriter, context: GraphContext
+) -> tuple[ChatMessage, ...] | None:
     """Returns the longest of the first prompts, to see that it fits into the context."""
-    longest, length = None, -1
+    longest: tuple[ChatMessage, ...] | None = None
+    length = -1
     for number, work in enumerate(_work(plan, writer, plan.resumes)):
         if number >= _PROMPT_SAMPLE:
             break

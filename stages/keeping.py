@@ -84,10 +84,13 @@ class OutcomeKeeper:
 
     async def _journal_group(self, group: Sequence[_Waiting]) -> None:
         outcomes = [outcome for outcome, _ in group]
-        try:
-            self._raise_failed_commit()
-            await asyncio.to_thread(self._journal.append_many, outcomes)
-        except Exception as error:  # noqa: BLE001 - handed to those who wait for the write
+        error = self._failed_commit()
+        if error is None:
+            writing = asyncio.create_task(asyncio.to_thread(self._journal.append_many, outcomes))
+            await asyncio.wait([writing])
+            error = writing.exception()
+        if error is not None:
+            # Whatever it is, it belongs to those who wait for the write; it ends the batch there.
             for _, written in group:
                 if not written.done():
                     written.set_exception(error)
@@ -112,12 +115,11 @@ class OutcomeKeeper:
         if is_due:
             self._committing = asyncio.create_task(self._commit(self._take_uncommitted()))
 
-    def _raise_failed_commit(self) -> None:
-        """A commit that failed (disk full) ends the batch through the next item that is kept."""
-        if self._committing is not None and self._committing.done():
-            error = self._committing.exception()
-            if error is not None:
-                raise error
+    def _failed_commit(self) -> BaseException | None:
+        """Returns why the last commit failed (disk full), None when it did not or is under way."""
+        if self._committing is None or not self._committing.done():
+            return None
+        return self._committing.exception()
 
     def _take_uncommitted(self) -> list[ItemOutcome]:
         taken, self._uncommitted = self._uncommitted, []

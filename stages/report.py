@@ -15,10 +15,8 @@ import jinja2
 
 from knee.anatomy import Side
 from knee.errors import KneeError
-from knee.geometry import Box3D, voxel_box
-from knee.moaks import Component
 from knee.questions import QUESTIONS
-from knee.records import Wording
+from knee.records import ComponentComparison, ComponentStatus, ItemState, VolumeRecord, Wording
 from prompts.question_text import question_text
 from stages.console import emit_json, percent, say
 from stages.status import pick_run
@@ -34,44 +32,17 @@ from stages.summary import (
 )
 from store.connection import open_store
 from store.items import rows_of
+from store.loading import OutcomeExample, outcome_examples
 from store.queries import Acceptance
 from tools.segmentation import LabelMap, load_label_map, load_scheme
 from tools.slices import sheet_png
 from tools.volumes import Volume, load_volume
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_PER_FEATURE = 2
 _MAX_EXAMPLES = 12
 _MAX_CODES = 12
 _PANEL_MM = 130.0
-
-_EXAMPLES = """
-WITH shown AS (
-    SELECT o.run_id, o.volume_id, o.question_id, o.state, q.feature, a.steps, a.grades, g.box,
-        v.side, v.sequence, v.visit, v.image, v.label_map, v.cohort_root, v.scheme, v.synthetic,
-        g.box_source, a.model, a.attempt_no,
-        row_number() OVER (
-            PARTITION BY q.feature, o.state ORDER BY highest DESC, o.volume_id, o.question_id
-        ) AS place
-    FROM outcomes o
-    JOIN attempts a ON a.run_id = o.run_id AND a.volume_id = o.volume_id
-        AND a.question_id = o.question_id AND a.attempt_no = o.n_attempts
-    JOIN questions q ON q.question_id = o.question_id
-    JOIN volumes v ON v.volume_id = o.volume_id
-    LEFT JOIN regions g ON g.volume_id = o.volume_id AND g.findings_id = o.findings_id
-        AND g.question_id = o.question_id
-    JOIN (
-        SELECT run_id, volume_id, question_id, max(clinician_grade) AS highest
-        FROM outcome_components GROUP BY ALL
-    ) c ON c.run_id = o.run_id AND c.volume_id = o.volume_id AND c.question_id = o.question_id
-    WHERE o.run_id = $run AND o.state = $state AND a.steps IS NOT NULL
-)
-SELECT * FROM shown WHERE place <= $per_feature ORDER BY place, question_id LIMIT $n
-"""
-_GRADES = """
-SELECT component, status, draft_grade, clinician_grade, clinician_status FROM outcome_components
-WHERE run_id = ? AND volume_id = ? AND question_id = ? ORDER BY position
-"""
+_PANEL_PIXELS = 390
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,28 +61,32 @@ class _Pictures:
         self._root = cohort_root
         self._loaded: dict[str, _Files] = {}
 
-    def draw(self, row: dict[str, Any], box: Box3D | None) -> tuple[str | None, str]:
+    def draw(self, example: OutcomeExample) -> tuple[str | None, str]:
         """Returns a base64 PNG of an example, or None and the reason."""
-        if row["volume_id"] not in self._loaded:
-            self._loaded = {row["volume_id"]: self._load(row)}
-        files = self._loaded[row["volume_id"]]
+        volume = example.volume
+        if volume.volume_id not in self._loaded:
+            self._loaded = {volume.volume_id: self._load(volume)}
+        files = self._loaded[volume.volume_id]
         if files.trouble is not None:
             return None, files.trouble
-        title = f"{row['volume_id']}   {QUESTIONS[row['question_id']].region_name}"
+        question = QUESTIONS[example.outcome.question_id]
         png = sheet_png(
-            files.image, files.label_map, box, title=title, panel_mm=_PANEL_MM, panel_pixels=390
+            files.image,
+            files.label_map,
+            example.box,
+            title=f"{volume.volume_id}   {question.region_name}",
+            panel_mm=_PANEL_MM,
+            panel_pixels=_PANEL_PIXELS,
         )
         return base64.b64encode(png).decode(), ""
 
-    def _load(self, row: dict[str, Any]) -> _Files:
-        root = self._root or Path(row["cohort_root"])
+    def _load(self, volume: VolumeRecord) -> _Files:
+        root = self._root or Path(volume.cohort_root)
         try:
-            image = None if row["image"] is None else load_volume(root / row["image"])
-            scheme = str(row["scheme"])
-            reference = str(root / scheme) if scheme.endswith(".toml") else scheme
-            label_map = load_label_map(
-                root / row["label_map"], load_scheme(reference), Side(row["side"])
-            )
+            image = None if volume.image is None else load_volume(root / volume.image)
+            is_file = volume.scheme.endswith(".toml")
+            scheme = load_scheme(str(root / volume.scheme) if is_file else volume.scheme)
+            label_map = load_label_map(root / volume.label_map, scheme, Side(volume.side))
         except KneeError as error:
             return _Files(None, None, error.message)
         return _Files(image, label_map, None)
@@ -120,38 +95,28 @@ class _Pictures:
 def _examples(store: Path, run_id: str, cohort_root: Path | None) -> list[dict[str, Any]]:
     """Returns accepted items, highest grades first; of a run that accepted none, others."""
     pictures = _Pictures(cohort_root)
+    found: list[OutcomeExample] = []
     with open_store(store, read_only=True) as con:
-        rows: list[dict[str, Any]] = []
-        for state in ("accepted", "disagrees", "rejected"):
-            result = con.execute(
-                _EXAMPLES,
-                {"run": run_id, "state": state, "per_feature": _PER_FEATURE, "n": _MAX_EXAMPLES},
-            )
-            rows = list(rows_of(result))
-            if rows:
+        for state in (ItemState.ACCEPTED, ItemState.DISAGREES, ItemState.REJECTED):
+            found = outcome_examples(con, run_id, _MAX_EXAMPLES, state=state)
+            if found:
                 break
-        graded = [
-            con.execute(_GRADES, [run_id, row["volume_id"], row["question_id"]]).fetchall()
-            for row in rows
-        ]
-    order = sorted(range(len(rows)), key=lambda n: (rows[n]["volume_id"], rows[n]["question_id"]))
-    return [_example(rows[n], graded[n], pictures) for n in order]
+    found.sort(key=lambda example: (example.outcome.volume_id, example.outcome.question_id))
+    return [_example(example, pictures) for example in found]
 
 
-def _example(
-    row: dict[str, Any], graded: list[tuple[Any, ...]], pictures: _Pictures
-) -> dict[str, Any]:
-    question = QUESTIONS[row["question_id"]]
-    box = None if row["box"] is None else voxel_box(*row["box"].values())
-    picture, trouble = pictures.draw(row, box)
-    asked = tuple(Component(entry[0]) for entry in graded if entry[1] == "graded")
+def _example(example: OutcomeExample, pictures: _Pictures) -> dict[str, Any]:
+    outcome, draft = example.outcome, example.last.draft
+    question = QUESTIONS[outcome.question_id]
+    picture, trouble = pictures.draw(example)
+    asked = tuple(c.component for c in outcome.components if c.status is ComponentStatus.GRADED)
+    box = "none" if example.box is None else list(example.box.indices)
     return {
-        "title": f"Q{question.question_id} {question.feature.value.replace('_', ' ')}: "
+        "title": f"Q{question.question_id} {_spoken(question.feature.value)}: "
         f"{question.region_name}",
-        "state": row["state"],
-        "meta": f"{row['volume_id']} · box {list(box.indices) if box else 'none'} "
-        f"({row['box_source']}) · model {row['model']} · attempt {row['attempt_no']}"
-        + (" · synthetic" if row["synthetic"] else ""),
+        "state": outcome.state.value,
+        "meta": f"{outcome.volume_id} · box {box} · model {example.last.model} · attempt "
+        f"{example.last.attempt_no}" + (" · synthetic" if example.volume.synthetic else ""),
         "question": question_text(
             question.question_id, Wording.GUIDED, asked or question.components
         ),
@@ -159,17 +124,29 @@ def _example(
         "picture_alt": f"Sagittal, coronal and axial slice through the {question.region_name}",
         "no_picture": trouble,
         "steps": [
-            {"name": step["name"].replace("_", " "), "text": step["text"]} for step in row["steps"]
+            {"name": _spoken(step.name.value), "text": step.text}
+            for step in (draft.steps if draft else ())
         ],
         "grades": [
             {
-                "component": component.replace("_", " "),
-                "draft": draft,
-                "clinician": clinician if clinician is not None else (status or "not in a table"),
+                "component": _spoken(c.component.value),
+                "draft": c.draft_grade,
+                "clinician": _clinician(c),
             }
-            for component, _, draft, clinician, status in graded
+            for c in outcome.components
         ],
     }
+
+
+def _clinician(compared: ComponentComparison) -> str:
+    """Returns the clinician's grade, or why there is none: missing is never 0."""
+    if compared.clinician_grade is not None:
+        return str(compared.clinician_grade)
+    return compared.clinician_status.value if compared.clinician_status else "not in a table"
+
+
+def _spoken(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def _tables(summary: RunSummary) -> Iterator[dict[str, Any]]:

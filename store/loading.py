@@ -12,7 +12,15 @@ from knee.findings import VolumeFindings
 from knee.geometry import Affine, Box3D, Frame
 from knee.keys import ItemKey
 from knee.moaks import Feature
-from knee.records import Attempt, ComponentComparison, ItemOutcome, PromptRef, Run, VolumeRecord
+from knee.records import (
+    Attempt,
+    ComponentComparison,
+    ItemOutcome,
+    ItemState,
+    PromptRef,
+    Run,
+    VolumeRecord,
+)
 from store.arrow_rows import sampling_of
 from store.items import box_of, load_finding_set, rows_of, sagittal_axis
 from store.outcome_rows import attempt_of
@@ -22,8 +30,8 @@ _BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
-class AcceptedExample:
-    """A quintuple with what is needed to draw it."""
+class OutcomeExample:
+    """A drafted item with what is needed to draw it."""
 
     volume: VolumeRecord
     """Where the image and the label map lie."""
@@ -41,8 +49,8 @@ class AcceptedExample:
     """All attempts, and every component beside the clinician's grade."""
 
     @property
-    def accepted(self) -> Attempt:
-        """The attempt whose steps and grades are the quintuple's."""
+    def last(self) -> Attempt:
+        """The last attempt: of an accepted item, the quintuple's own."""
         return self.outcome.attempts[-1]
 
 
@@ -113,12 +121,19 @@ def load_outcomes(
         yield from _load_batch(con, run_id, ordered[start : start + _BATCH])
 
 
-def accepted_examples(
-    con: duckdb.DuckDBPyConnection, run_id: str, n: int, *, per_feature: int = 2
-) -> list[AcceptedExample]:
-    """Returns up to `n` quintuples of a run, spread over features, findings before normal ones.
+def outcome_examples(
+    con: duckdb.DuckDBPyConnection,
+    run_id: str,
+    n: int,
+    *,
+    per_feature: int = 2,
+    state: ItemState = ItemState.ACCEPTED,
+) -> list[OutcomeExample]:
+    """Returns up to `n` items of a run that ended in one state, whose last answer was parsed.
 
-    The choice is the same each time; it is for looking at, never a sample to count on.
+    They are spread over features, findings before normal ones. The choice is the same each time;
+    it is for looking at, never a sample to count on.
+    it is for looking at, never a sample to count on.
     """
     rows = con.execute(
         """
@@ -126,10 +141,13 @@ def accepted_examples(
             SELECT z.volume_id, z.question_id, q.feature,
                 coalesce(max(c.clinician_grade) FILTER (
                     c.status = 'graded' AND c.component <> 'tear_location'), 0) AS highest
-            FROM quintuples z
+            FROM outcomes z
             JOIN questions q USING (question_id)
-            LEFT JOIN outcome_components c USING (run_id, volume_id, question_id)
-            WHERE z.run_id = $run
+            JOIN attempts a ON a.run_id = z.run_id AND a.volume_id = z.volume_id
+                AND a.question_id = z.question_id AND a.attempt_no = z.n_attempts AND a.parsed
+            LEFT JOIN outcome_components c ON c.run_id = z.run_id
+                AND c.volume_id = z.volume_id AND c.question_id = z.question_id
+            WHERE z.run_id = $run AND z.state = $state
             GROUP BY ALL
         ), ranked AS (
             SELECT *, row_number() OVER (
@@ -139,7 +157,7 @@ def accepted_examples(
         SELECT volume_id, question_id FROM ranked WHERE place <= $per_feature
         ORDER BY place, min(question_id) OVER (PARTITION BY feature) LIMIT $n
         """,
-        {"run": run_id, "per_feature": per_feature, "n": n},
+        {"run": run_id, "state": state.value, "per_feature": per_feature, "n": n},
     ).fetchall()
     wanted = [ItemKey(*row) for row in rows]
     outcomes = {
@@ -196,7 +214,7 @@ def _comparison(row: dict[str, Any]) -> ComponentComparison:
     return ComponentComparison(**{name: row[name] for name in ComponentComparison.model_fields})
 
 
-def _example(con: duckdb.DuckDBPyConnection, outcome: ItemOutcome) -> AcceptedExample:
+def _example(con: duckdb.DuckDBPyConnection, outcome: ItemOutcome) -> OutcomeExample:
     row = con.execute(
         "SELECT s.shape, s.affine, s.orientation, q.feature, b.box FROM run_items i "
         "JOIN findings_sets s ON s.volume_id = i.volume_id AND s.findings_id = i.findings_id "
@@ -214,7 +232,7 @@ def _example(con: duckdb.DuckDBPyConnection, outcome: ItemOutcome) -> AcceptedEx
     if row is None:
         raise InputError(f"run {outcome.run_id!r} is not bound to {outcome.volume_id!r}")
     shape, affine, orientation, feature, box = row
-    return AcceptedExample(
+    return OutcomeExample(
         volume=load_volume(con, outcome.volume_id),
         feature=Feature(feature),
         box=box_of(box, Frame.VOXEL_IJK),

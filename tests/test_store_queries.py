@@ -10,7 +10,7 @@ from knee.questions import QUESTIONS
 from knee.records import Control, ItemState, RunKind
 from store.connection import open_store
 from store.items import Selection, load_items, sagittal_axis
-from store.loading import accepted_examples
+from store.loading import outcome_examples
 from store.queries import (
     Acceptance,
     acceptance,
@@ -205,24 +205,24 @@ def test_a_shuffled_control_is_compared_with_its_own_knee_and_shows_no_box(store
             "WHERE run_id = 'c1'"
         ).fetchall()
         assert rows == [(True, 0, "shuffled-findings")]
-        assert accepted_examples(con, "c1", 5)[0].box is None
+        assert outcome_examples(con, "c1", 5)[0].box is None
 
 
 def test_examples_are_spread_over_features_and_can_be_drawn(store: Path):
     with open_store(store, read_only=True) as con:
-        examples = accepted_examples(con, "r1", 5)
+        examples = outcome_examples(con, "r1", 5)
         assert [(e.feature, e.outcome.volume_id) for e in examples] == [
             (Feature.BML, V1),
             (Feature.CARTILAGE, V2),
         ]
-        assert len(accepted_examples(con, "r1", 1)) == 1
+        assert len(outcome_examples(con, "r1", 1)) == 1
     example = examples[1]
     assert example.volume == volume("9002", visit="V03")
     assert example.box == findings(V2).findings[2].box
     assert (example.shape, example.slice_axis) == ((160, 384, 90), 2)
     assert example.affine == findings(V2).affine
-    assert example.accepted.draft is not None
-    assert example.accepted.draft.step(StepName.LOCATE) is not None
+    assert example.last.draft is not None
+    assert example.last.draft.step(StepName.LOCATE) is not None
 
 
 def test_selection_goes_from_all_to_accepted_without_growing(store: Path):
