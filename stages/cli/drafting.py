@@ -1,0 +1,81 @@
+"""Commands that have to do with models: `serve`, `generate`, `prompts`, `graph`."""
+
+import argparse
+from pathlib import Path
+
+from stages.cli.options import Commands, json_option, positive, store_option
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from stages.serve import serve
+
+    return serve(options.config, options.log)
+
+
+def _generate(options: argparse.Namespace) -> int:
+    from stages.generate import GenerateOptions, generate
+
+    return generate(
+        GenerateOptions(
+            store=options.store,
+            config=options.config,
+            questions=options.questions,
+            visit=options.visit,
+            limit=options.limit,
+            control=options.control,
+            serve=options.serve,
+            dry_run=options.dry_run,
+            cohort_root=options.cohort_root,
+            as_json=options.json,
+        )
+    )
+
+
+def _prompts(options: argparse.Namespace) -> int:
+    from stages.prompts import list_or_show
+
+    return list_or_show(options.prompt, as_json=options.json)
+
+
+def _graph(_options: argparse.Namespace) -> int:
+    from stages.graph import graph
+
+    return graph()
+
+
+def add_commands(commands: Commands) -> None:
+    """`serve`, `generate`, `prompts`, `graph`: what has to do with models."""
+    parser = commands.add_parser("serve", help="start vLLM with the right flags; Ctrl-C stops it")
+    parser.add_argument("--config", type=Path, required=True, help="settings file")
+    parser.add_argument("--log", type=Path, default=None, help="log file (.cache/serve/<name>.log)")
+    parser.set_defaults(run_command=_serve)
+
+    parser = commands.add_parser("generate", help="draft, check and compare; resumable")
+    store_option(parser)
+    parser.add_argument("--config", type=Path, required=True, help="settings file")
+    parser.add_argument("--questions", default="1-69", help="ids and ranges, e.g. 1-29,44 (all)")
+    parser.add_argument("--visit", default=None, help="only this visit, e.g. V00")
+    parser.add_argument("--limit", type=positive, default=None, help="items at most")
+    parser.add_argument(
+        "--control",
+        choices=("shuffled-findings",),
+        default=None,
+        help="negative control: drafts from another knee's findings",
+    )
+    parser.add_argument("--serve", action="store_true", help="bring the server up and down as well")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="count, render one prompt, call nobody"
+    )
+    parser.add_argument("--cohort-root", type=Path, default=None, help="where the images lie now")
+    json_option(parser)
+    parser.set_defaults(run_command=_generate)
+
+    parser = commands.add_parser(
+        "prompts", help="list the prompts, or show one (PROMPT or PROMPT@2)"
+    )
+    parser.add_argument("prompt", nargs="?", default=None, help="prompt id, optionally @version")
+    json_option(parser)
+    parser.set_defaults(run_command=_prompts)
+
+    parser = commands.add_parser("graph", help="print the graph of one item as Mermaid")
+    parser.set_defaults(run_command=_graph)

@@ -1,0 +1,75 @@
+"""Commands that read a store: `status`, `sql`, `export`, `report`."""
+
+import argparse
+from pathlib import Path
+
+from stages.cli.options import Commands, json_option, store_option
+
+
+def _status(options: argparse.Namespace) -> int:
+    from stages.status import status
+
+    return status(options.store, options.run, as_json=options.json)
+
+
+def _sql(options: argparse.Namespace) -> int:
+    from stages.query import query
+
+    return query(options.store, options.query, options.format, options.out, options.param)
+
+
+def _export(options: argparse.Namespace) -> int:
+    from stages.export import export
+
+    return export(
+        options.store,
+        options.out,
+        runs=options.run,
+        where=options.where,
+        synthetic=options.synthetic,
+        as_json=options.json,
+    )
+
+
+def _report(options: argparse.Namespace) -> int:
+    from stages.report import report
+
+    return report(options.store, options.run, options.cohort_root, as_json=options.json)
+
+
+def add_commands(commands: Commands) -> None:
+    """`status`, `sql`, `export`, `report`: what reads a store."""
+    parser = commands.add_parser("status", help="runs, states and acceptance")
+    store_option(parser)
+    parser.add_argument("--run", default=None, help="run id (the newest)")
+    json_option(parser)
+    parser.set_defaults(run_command=_status)
+
+    parser = commands.add_parser("sql", help="read-only SQL; `SHOW TABLES` lists what there is")
+    store_option(parser)
+    parser.add_argument("query", help="one SELECT, SHOW, DESCRIBE or the like")
+    parser.add_argument(
+        "--format", choices=("table", "csv", "json", "parquet"), default="table", help="(table)"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=None, help="file for parquet, or instead of stdout"
+    )
+    parser.add_argument("--param", action="append", default=[], help="value for a ? in the query")
+    parser.set_defaults(run_command=_sql)
+
+    parser = commands.add_parser("export", help="accepted quintuples for training")
+    store_option(parser)
+    parser.add_argument("out", type=Path, help="folder to make")
+    parser.add_argument("--format", choices=("parquet",), default="parquet", help="(parquet)")
+    parser.add_argument("--run", action="append", default=None, help="run id; may be repeated")
+    parser.add_argument("--where", default=None, help="SQL condition over v_quintuples")
+    parser.add_argument("--synthetic", action="store_true", help="allow rows made from phantoms")
+    json_option(parser)
+    parser.set_defaults(run_command=_export)
+
+    parser = commands.add_parser("report", help="write a run's HTML report again")
+    store_option(parser)
+    parser.add_argument("--run", default=None, help="run id (the newest)")
+    parser.add_argument("--cohort-root", type=Path, default=None, help="where the images lie now")
+    json_option(parser)
+    parser.set_defaults(run_command=_report)
