@@ -5,6 +5,7 @@ failed, 2 bad input, 3 stopped early and resumable. stdout is data, stderr is ta
 """
 
 import argparse
+import select
 import sys
 
 from knee.errors import KneeError
@@ -48,9 +49,18 @@ def main(arguments: list[str] | None = None) -> int:
         print("stopped", file=sys.stderr)
         return STOPPED_EARLY
     except BrokenPipeError:
-        # The reader of stdout went away (`| head`): nothing is wrong.
+        if not _reader_is_gone():
+            raise  # another pipe than ours broke: nothing was done, and that is no success
         sys.stderr.close()
         return 0
+
+
+def _reader_is_gone() -> bool:
+    """Returns whether who reads our output went away (`| head`): then nothing is wrong."""
+    poll = select.poll()
+    for stream in (sys.stdout, sys.stderr):
+        poll.register(stream.fileno(), 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 if __name__ == "__main__":

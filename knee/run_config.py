@@ -42,7 +42,7 @@ class ModelEndpoint(_Settings):
 
     base_url: str
     """E.g. `http://127.0.0.1:8765/v1`."""
-    model: str
+    model: str = Field(min_length=1)
     """Name as the server lists it under /v1/models."""
     api_key_env: str | None = None
     """Environment variable that holds the key; None sends a placeholder."""
@@ -180,7 +180,8 @@ def load_run_config(path: Path) -> RunConfig:
     except ValidationError as error:
         problems = "\n".join(
             f"  {'.'.join(str(part) for part in issue['loc']) or 'file'}: {issue['msg']}"
-            + ("" if issue["type"] == "missing" else f" (got {issue['input']!r})"[:160])
+            # The input of a whole part is all of its settings: its message names what is wrong.
+            + ("" if isinstance(issue["input"], dict) else f" (got {issue['input']!r})"[:160])
             for issue in error.errors(include_url=False)
         )
         raise InputError(

@@ -27,9 +27,9 @@ from agents.vllm_server import CHECKOUT, RunningServer, running_server
 from knee.calibration import Calibration, load_calibration
 from knee.errors import InputError
 from knee.findings import EvidenceLevel
-from knee.keys import parse_volume_id
+from knee.keys import JsonValue, parse_volume_id
 from knee.questions import parse_question_ids
-from knee.records import Control, Item, Run, RunKind
+from knee.records import Control, Grounding, Item, Run, RunKind
 from knee.run_config import RunConfig, load_run_config
 from prompts.registry import PromptTemplate, list_prompts, load_prompt
 from prompts.render import ChatMessage
@@ -40,7 +40,7 @@ from stages.serve import WaitingLine, default_log, serve_settings
 from stages.summary import load_summary, show_states, show_summary
 from store.items import Selection, select_volumes
 from store.journal import Journal
-from store.queries import count_left, current_findings_ids, find_run
+from store.queries import count_left, current_findings_ids, find_run, selection_states
 from store.writer import StoreWriter
 
 _PACKAGES = ("langgraph", "openai", "pydantic", "duckdb", "numpy", "jinja2")
@@ -129,7 +129,23 @@ def generate(options: GenerateOptions) -> int:
     return _finish(options, run_id, result)
 
 
+def _check_settings(config: RunConfig) -> None:
+    """Refuses settings that would be stored with the run and not be true of it."""
+    if config.grounding is not Grounding.BLIND:
+        raise InputError(
+            f"settings {config.name!r}: grounding {config.grounding.value!r} cannot be run yet",
+            'no prompt shows a clinician\'s grade; set grounding = "blind"',
+        )
+    unknown = sorted(set(config.checks.warn_only) - CHECK_VERSIONS.keys())
+    if unknown:
+        raise InputError(
+            f"settings {config.name!r}: checks.warn_only names no check: {unknown!r}",
+            f"the checks are {', '.join(sorted(CHECK_VERSIONS))}",
+        )
+
+
 def _plan(options: GenerateOptions, config: RunConfig, writer: StoreWriter) -> _Plan:
+    _check_settings(config)
     template = load_prompt(config.drafter.prompt_id, config.drafter.prompt_version)
     calibration = (
         None
@@ -274,6 +290,11 @@ def _nothing_to_draft(plan: _Plan, writer: StoreWriter) -> int:
     """Tells why: nothing was read by a clinician, or nothing of it has evidence."""
     with writer.reading() as con:
         show_states(con, plan.selection)
+    if plan.options.as_json:
+        with writer.reading() as con:
+            counts = selection_states(con, plan.selection)
+        states: dict[str, JsonValue] = {state.value: n for state, n in counts.items()}
+        emit_json({"run_id": None, "states": states, "report": None})
     say("nothing to draft: no item of the selection is both read by a clinician and has evidence")
     return 0
 

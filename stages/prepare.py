@@ -6,8 +6,9 @@ while the others go on; when not one can, nothing is written.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -23,7 +24,8 @@ from knee.moaks import Feature
 from knee.questions import N_WITH_REGION, QUESTIONS
 from knee.records import VolumeRecord
 from stages.console import emit_json, say, show_table
-from store.writer import StoreWriter
+from store.connection import open_store
+from store.writer import WRITE_WAIT_S, StoreWriter
 from tools.cohort import Cohort, CohortVolume, load_cohort
 from tools.moaks_table import TABLE_PATTERN, MoaksTable, read_moaks_tables
 
@@ -61,34 +63,73 @@ def describe_all(
 ) -> Iterator[tuple[CohortVolume, VolumeFindings | KneeError]]:
     """Yields each volume with its findings, or the error that kept it from having any.
 
-    At most two volumes a worker are in flight, so that memory does not grow with the cohort.
+    At most two volumes a worker are in flight, so that memory does not grow with the cohort. When
+    the system kills a worker (memory ran out), nobody can tell which volume it was: each that was
+    in flight is described again on its own, and only the one that kills its worker again fails.
     """
-    waiting: dict[Future[VolumeFindings], CohortVolume] = {}
     left = iter(cohort.volumes)
+    while in_flight := (yield from _describe_in_pool(cohort, calibration, workers, left)):
+        for volume in in_flight:
+            yield from _describe_alone(cohort, calibration, volume)
+
+
+def _describe_in_pool(
+    cohort: Cohort, calibration: Calibration | None, workers: int, left: Iterator[CohortVolume]
+) -> Generator[tuple[CohortVolume, VolumeFindings | KneeError], None, list[CohortVolume]]:
+    """Yields volumes as they are done; returns those in flight when a worker was killed."""
+    waiting: dict[Future[VolumeFindings], CohortVolume] = {}
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         while True:
             while len(waiting) < 2 * workers and (volume := next(left, None)) is not None:
-                task = _Task(
-                    image=cohort.image_path(volume),
-                    label_map=cohort.label_map_path(volume),
-                    scheme=cohort.scheme_reference(volume),
-                    side=volume.key.side,
-                    volume_id=volume.volume_id,
-                    calibration=calibration,
-                )
-                waiting[pool.submit(_describe, task)] = volume
+                try:
+                    waiting[pool.submit(_describe, _task(cohort, volume, calibration))] = volume
+                except BrokenProcessPool:
+                    return [*waiting.values(), volume]
             if not waiting:
-                return
+                return []
             done, _ = wait(waiting, return_when=FIRST_COMPLETED)
             for future in done:
                 volume = waiting.pop(future)
                 error = future.exception()
-                if error is None:
-                    yield volume, future.result()
-                elif isinstance(error, KneeError):
-                    yield volume, error
-                else:
-                    raise error
+                if isinstance(error, BrokenProcessPool):
+                    return [volume, *waiting.values()]
+                yield volume, _result(future, volume)
+
+
+def _describe_alone(
+    cohort: Cohort, calibration: Calibration | None, volume: CohortVolume
+) -> Iterator[tuple[CohortVolume, VolumeFindings | KneeError]]:
+    """Yields one volume, described by a worker that has nothing else to do."""
+    killed = yield from _describe_in_pool(cohort, calibration, 1, iter((volume,)))
+    if killed:
+        yield (
+            volume,
+            InputError(
+                f"the worker that described {volume.label_map!r} was killed by the system",
+                "most often memory ran out: give it more, or a smaller volume",
+            ),
+        )
+
+
+def _task(cohort: Cohort, volume: CohortVolume, calibration: Calibration | None) -> _Task:
+    return _Task(
+        image=cohort.image_path(volume),
+        label_map=cohort.label_map_path(volume),
+        scheme=cohort.scheme_reference(volume),
+        side=volume.key.side,
+        volume_id=volume.volume_id,
+        calibration=calibration,
+    )
+
+
+def _result(future: Future[VolumeFindings], volume: CohortVolume) -> VolumeFindings | KneeError:
+    error = future.exception()
+    if isinstance(error, MemoryError):
+        return InputError(
+            f"memory ran out while {volume.label_map!r} was described",
+            "use fewer --workers, or a smaller volume",
+        )
+    return error if isinstance(error, KneeError) else future.result()
 
 
 def volume_record(cohort: Cohort, volume: CohortVolume, reason: str | None = None) -> VolumeRecord:
@@ -136,6 +177,19 @@ def load_tables(cohort: Cohort, moaks: Sequence[Path] | None) -> MoaksTable | No
             + ", ".join(table.absent_stems[:_MAX_REASONS])
         )
     return table
+
+
+def _check_store(store: Path) -> None:
+    """Refuses a place that cannot be a store before hours are spent on what would go into it.
+
+    Raises:
+        InputError: its folder is missing.
+        StoreError: the file there is no store.
+    """
+    if store.exists():
+        open_store(store, read_only=True, wait_s=WRITE_WAIT_S).close()
+    elif not store.parent.is_dir():
+        raise InputError(f"folder not found: {str(store.parent)!r}", "make the folder first")
 
 
 class _Prepared:
@@ -234,6 +288,7 @@ def prepare(
     cohort = load_cohort(cohort_root)
     table = load_tables(cohort, moaks)
     fitted = None if calibration is None else load_calibration(calibration)
+    _check_store(store)
     prepared = _Prepared(cohort, table, store)
     n_volumes = len(cohort.volumes)
     say(f"describing {n_volumes} volume(s) with {workers} worker(s)")

@@ -14,7 +14,7 @@ from typing import Any
 import jinja2
 
 from knee.anatomy import Side
-from knee.errors import KneeError
+from knee.errors import InputError, KneeError
 from knee.questions import QUESTIONS
 from knee.records import ComponentComparison, ComponentStatus, ItemState, VolumeRecord, Wording
 from prompts.question_text import question_text
@@ -207,6 +207,7 @@ def write_report(store: Path, run_id: str, cohort_root: Path | None) -> Path:
         cohort_root: where the images lie now; None takes the place at which they were prepared.
 
     Raises:
+        InputError: the report cannot be written.
         StoreError: the store cannot be read.
     """
     summary = load_summary(store, run_id)
@@ -239,10 +240,16 @@ def write_report(store: Path, run_id: str, cohort_root: Path | None) -> Path:
         provenance=f"{cost_line(summary)}. Code {run['provenance'].get('code', 'unknown')}.",
     )
     path = reports_folder(store) / run_id / "index.html"
-    path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_suffix(".part")
-    half.write_text(html, encoding="utf-8")
-    half.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        half.write_text(html, encoding="utf-8")
+        half.replace(path)
+    except OSError as error:
+        raise InputError(
+            f"cannot write the report {str(path)!r}: {error.strerror}",
+            "the store has everything; `report` writes it again once the folder can be written",
+        ) from error
     return path
 
 

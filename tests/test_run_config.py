@@ -46,8 +46,9 @@ def test_all_problems_are_named_at_once(tmp_path: Path):
 def test_a_remote_server_needs_leave(tmp_path: Path):
     path = tmp_path / "remote.toml"
     path.write_text(MINIMAL.format(url="https://models.example.org/v1"))
-    with pytest.raises(InputError, match="allow_remote"):
+    with pytest.raises(InputError, match="allow_remote") as caught:
         load_run_config(path)
+    assert "prompt_id" not in str(caught.value), "it tells the problem, not all settings"
     path.write_text("allow_remote = true\n" + MINIMAL.format(url="https://models.example.org/v1"))
     assert not load_run_config(path).drafter.is_local
 
@@ -57,6 +58,13 @@ def test_the_fixed_checks_cannot_be_softened(tmp_path: Path):
     text = MINIMAL.format(url="http://localhost:1/v1") + '\n[checks]\nwarn_only = ["schema"]\n'
     path.write_text(text)
     with pytest.raises(InputError, match="schema"):
+        load_run_config(path)
+
+
+def test_a_model_without_a_name_is_told(tmp_path: Path):
+    path = tmp_path / "nameless.toml"
+    path.write_text(MINIMAL.format(url="http://localhost:1/v1").replace('"m"', '""'))
+    with pytest.raises(InputError, match=r"drafter\.model"):
         load_run_config(path)
 
 
