@@ -25,6 +25,7 @@ from knee.anatomy import Bone, Side, Structure, medial_sign
 from knee.errors import InputError
 from knee.geometry import Box3D, voxel_box
 from tools.segmentation import LabelMap
+from tools.side_split import knee_midline, split_sides
 from tools.volumes import Volume
 
 BoolArray = NDArray[np.bool_]
@@ -209,7 +210,7 @@ class Knee:
 def anatomical_knee(label_map: LabelMap) -> Knee:
     """Returns a label map in its anatomical frame, cropped to what is labelled.
 
-    The unsided labels `tibial_cartilage` and `meniscus` are split at the middle of the tibia.
+    The unsided labels `tibial_cartilage` and `meniscus` are split (`tools.side_split`).
 
     Raises:
         InputError: none of the structures that a question is about has a voxel.
@@ -228,10 +229,9 @@ def anatomical_knee(label_map: LabelMap) -> Knee:
         shape=(crop.shape[0], crop.shape[1], crop.shape[2]),
     )
     schemed = {s for s in Structure if label_map.in_scheme(s)}
-    for unsided, (medial, lateral) in _UNSIDED.items():
-        if unsided in schemed:
-            _split_by_side(crop, _CODES[unsided], _CODES[medial], _CODES[lateral])
-            schemed |= {medial, lateral}
+    unsided = schemed.intersection(_UNSIDED)
+    if unsided:
+        schemed |= _split_unsided(crop, spacing, unsided)
     return Knee(
         frame=frame,
         side=label_map.side,
@@ -277,17 +277,31 @@ def _crop_bounds(
     return (low[0], low[1], low[2]), (high[0], high[1], high[2])
 
 
-def _split_by_side(codes: NDArray[np.uint8], unsided: int, medial: int, lateral: int) -> None:
-    """Recodes an unsided structure in place: medial of the tibia's middle, and lateral of it."""
-    mask = codes == unsided
-    if not mask.any():
-        return
-    tibia = (codes == _CODES[Structure.TIBIA]).any(axis=(1, 2))
-    used = np.flatnonzero(tibia if tibia.any() else mask.any(axis=(1, 2)))
-    middle = (int(used[0]) + int(used[-1]) + 1) // 2
-    upper = mask[middle:]
-    codes[middle:][upper] = medial
-    codes[:middle][mask[:middle]] = lateral
+def _split_unsided(
+    codes: NDArray[np.uint8], spacing: tuple[float, float, float], unsided: set[Structure]
+) -> set[Structure]:
+    """Recodes unsided structures in place, medial and lateral; returns the sided ones it made.
+
+    Without anything that tells where the midline is, they stay unsided and nothing is returned.
+    """
+    masks = {structure: codes == _CODES[structure] for structure in unsided}
+    midline = knee_midline(
+        codes == _CODES[Structure.TIBIA],
+        codes == _CODES[Structure.FEMUR],
+        codes == _CODES[Structure.FEMORAL_CARTILAGE],
+        masks.values(),
+        spacing,
+    )
+    if midline is None:
+        return set()
+    made: set[Structure] = set()
+    for structure, mask in masks.items():
+        medial, lateral = _UNSIDED[structure]
+        is_medial = split_sides(mask, midline, spacing)
+        codes[mask] = _CODES[lateral]
+        codes[is_medial] = _CODES[medial]
+        made |= {medial, lateral}
+    return made
 
 
 def _shifted(box: Box, by: Box, sign: int = 1) -> Box:
