@@ -41,23 +41,26 @@ class _Task:
     side: Side
     volume_id: str
     calibration: Calibration | None
+    resample: bool
 
 
 def _describe(task: _Task) -> VolumeFindings:
     """Runs in a worker: reads the files of one volume and describes it."""
     from tools.describe import describe_volume
-    from tools.segmentation import check_same_grid, load_label_map, load_scheme
+    from tools.segmentation import load_label_map, load_scheme, on_image_grid
     from tools.volumes import load_volume
 
     label_map = load_label_map(task.label_map, load_scheme(task.scheme), task.side)
     image = None if task.image is None else load_volume(task.image)
     if image is not None:
-        check_same_grid(image, label_map.volume)
+        label_map = on_image_grid(image, label_map, resample=task.resample)
+    for note in label_map.notes:
+        say(f"  {task.volume_id}: {note}")
     return describe_volume(image, label_map, task.volume_id, calibration=task.calibration)
 
 
 def describe_all(
-    cohort: Cohort, calibration: Calibration | None, workers: int
+    cohort: Cohort, calibration: Calibration | None, workers: int, *, resample: bool = False
 ) -> Iterator[tuple[CohortVolume, VolumeFindings | KneeError]]:
     """Yields each volume with its findings, or the error that kept it from having any.
 
@@ -75,6 +78,7 @@ def describe_all(
                     side=volume.key.side,
                     volume_id=volume.volume_id,
                     calibration=calibration,
+                    resample=resample,
                 )
                 waiting[pool.submit(_describe, task)] = volume
             if not waiting:
@@ -216,6 +220,7 @@ def prepare(
     calibration: Path | None,
     workers: int,
     as_json: bool,
+    resample: bool = False,
 ) -> int:
     """Prepares a cohort; returns 0, or 1 when some volumes failed.
 
@@ -226,6 +231,8 @@ def prepare(
         calibration: TOML file with fitted cut-offs, or None.
         workers: worker processes.
         as_json: print the counts on stdout.
+        resample: bring label maps that are on another grid onto their image's, by nearest
+            neighbour; without it such a volume fails. Images are never resampled.
 
     Raises:
         InputError: the manifest, a table or the calibration is wrong, or no volume is usable.
@@ -239,7 +246,8 @@ def prepare(
     say(f"describing {n_volumes} volume(s) with {workers} worker(s)")
     with ExitStack() as stack:
         writer: StoreWriter | None = None
-        for number, (volume, result) in enumerate(describe_all(cohort, fitted, workers), start=1):
+        described = describe_all(cohort, fitted, workers, resample=resample)
+        for number, (volume, result) in enumerate(described, start=1):
             if isinstance(result, KneeError):
                 prepared.failed.append((volume, result))
                 say(f"  {number}/{n_volumes} {volume.volume_id} FAILED: {result}")

@@ -24,6 +24,7 @@ from scipy import ndimage
 from knee.anatomy import Bone, Side, Structure, medial_sign
 from knee.errors import InputError
 from knee.geometry import Box3D, voxel_box
+from tools.label_scheme import UNSIDED
 from tools.segmentation import LabelMap
 from tools.side_split import knee_midline, split_sides
 from tools.volumes import Volume
@@ -40,13 +41,6 @@ Box = tuple[slice, ...]
 _CROP_MARGIN_MM = 12.0
 """Kept around the labelled structures; at least the 8 mm that a box may reach beyond them."""
 _CODES = {structure: code for code, structure in enumerate(Structure, start=1)}
-_UNSIDED: dict[Structure, tuple[Structure, Structure]] = {
-    Structure.TIBIAL_CARTILAGE: (
-        Structure.MEDIAL_TIBIAL_CARTILAGE,
-        Structure.LATERAL_TIBIAL_CARTILAGE,
-    ),
-    Structure.MENISCUS: (Structure.MEDIAL_MENISCUS, Structure.LATERAL_MENISCUS),
-}
 _BONE_PARTS: dict[Bone, tuple[Structure, ...]] = {
     Bone.FEMUR: (Structure.FEMUR, Structure.FEMORAL_BML),
     Bone.TIBIA: (Structure.TIBIA, Structure.TIBIAL_BML),
@@ -229,7 +223,7 @@ def anatomical_knee(label_map: LabelMap) -> Knee:
         shape=(crop.shape[0], crop.shape[1], crop.shape[2]),
     )
     schemed = {s for s in Structure if label_map.in_scheme(s)}
-    unsided = schemed.intersection(_UNSIDED)
+    unsided = schemed.intersection(UNSIDED)
     if unsided:
         schemed |= _split_unsided(crop, spacing, unsided)
     return Knee(
@@ -296,7 +290,7 @@ def _split_unsided(
         return set()
     made: set[Structure] = set()
     for structure, mask in masks.items():
-        medial, lateral = _UNSIDED[structure]
+        medial, lateral = UNSIDED[structure]
         is_medial = split_sides(mask, midline, spacing)
         codes[mask] = _CODES[lateral]
         codes[is_medial] = _CODES[medial]

@@ -34,6 +34,7 @@ def _prepare(options: argparse.Namespace) -> int:
         calibration=options.calibration,
         workers=options.workers,
         as_json=options.json,
+        resample=options.resample,
     )
 
 
@@ -96,5 +97,10 @@ def add_commands(commands: Commands) -> None:
     )
     parser.add_argument("--calibration", type=Path, help="TOML file with fitted cut-offs")
     parser.add_argument("--workers", type=positive, default=2, help="volumes at once (2)")
+    parser.add_argument(
+        "--resample",
+        action="store_true",
+        help="bring label maps on another grid onto their image's (nearest neighbour)",
+    )
     json_option(parser)
     parser.set_defaults(run_command=_prepare)
