@@ -62,7 +62,7 @@ class Scheme(BaseModel):
     sided_by_declaration: tuple[Structure, ...] = ()
     """Structures whose side was taken from the declared one, so that they cannot vouch for it."""
     files: dict[str, Structure] = {}
-    """For a folder of masks: file name to structure (lower case, `_` for space and `-`, no suffix)."""
+    """For a folder of masks: file name (lower case, underscores, no suffix) to structure."""
 
     @model_validator(mode="after")
     def validate_labels(self) -> Self:

@@ -158,6 +158,7 @@ def label_map_from_volume(volume: Volume, scheme: Scheme, side: Side) -> LabelMa
         InputError: see `load_label_map`.
     """
     shown = str(volume.path)
+    scheme = scheme.for_side(side)
     array = volume.array
     if array.dtype.kind == "f":
         array = _as_integers(array, shown)
