@@ -94,7 +94,9 @@ def read_nrrd(data: bytes, path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[np
     """
     stream = io.BytesIO(data)
     try:
-        header = nrrd.read_header(stream)
+        # pynrrd casts sizes through float; one that does not fit is refused below.
+        with np.errstate(invalid="ignore"):
+            header = nrrd.read_header(stream)
         affine = _read_affine(header, path)
         return _read_array(header, stream, path), affine
     except _READ_ERRORS as error:

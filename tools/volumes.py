@@ -15,6 +15,10 @@ inferior, axis 2 to the patient's right. *Canonical* is `RAS`: the axes permuted
 no voxel changed, so that each is the stored axis closest to x, y and z. An oblique volume stays
 oblique; "closest" is all that canonical promises, and world coordinates are exact in either.
 
+NIfTI is RAS already. NRRD says which space it is written in, and DICOM is LPS (+x to the patient's
+left, +y to posterior): both are turned to RAS when they are read. A DICOM series has its columns as
+axis 0, its rows as axis 1 and its slices, in the order of their positions, as axis 2.
+
 Medial and lateral are not in the affine: in a right knee lateral is +x, in a left knee -x
 (`knee.anatomy.medial_sign`), and `tools.side_check` holds that against the anatomy.
 
