@@ -95,6 +95,15 @@ def test_what_is_lost_is_said():
     assert "femur" not in moved.notes[0]
 
 
+def test_a_label_map_that_is_half_outside_says_so():
+    label_map = label_map_from_volume(block_volume(), SCHEME, Side.RIGHT)
+    image = volume(np.zeros((40, 40, 21), np.int16), AFFINE)
+    moved = on_image_grid(image, label_map, resample=True)
+    inside = (block_labels(Side.RIGHT)[:, :, :21] > 0).sum() / (block_labels(Side.RIGHT) > 0).sum()
+    assert f"holds {100 * inside:.0f} % of what is labelled" in moved.notes[0]
+    assert "lost: femoral_cartilage" in moved.notes[0]
+
+
 def test_the_same_grid_is_never_resampled():
     label_map = label_map_from_volume(block_volume(codes="PIR"), SCHEME, Side.RIGHT)
     assert on_image_grid(block_volume(), label_map, resample=True) is label_map

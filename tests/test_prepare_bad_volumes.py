@@ -214,7 +214,7 @@ def test_a_folder_of_masks_and_a_dicom_image_are_a_volume(tmp_path: Path):
     masks.mkdir()
     names = {5: "femur", 1: "femoral_cartilage", 6: "tibia", 8: "fibula", 10: "medial_meniscus"}
     for number, name in names.items():
-        write_nifti(masks / f"{name}.nii.gz", (number == LABELS).astype(np.uint8))
+        write_nifti(masks / f"{name}.nii.gz", np.isin(LABELS, [number]).astype(np.uint8))
     # The block knee as DICOM: index i to the right, j to anterior, k up, 2 mm, in LPS.
     write_series(
         tmp_path / "dicom",
@@ -239,7 +239,7 @@ def test_a_folder_of_masks_and_a_dicom_image_are_a_volume(tmp_path: Path):
         ).fetchall()
         boxes = [
             con.execute(
-                "SELECT question_id, box FROM regions WHERE volume_id LIKE ? AND question_id = 20 "
+                "SELECT question_id, box FROM regions WHERE volume_id LIKE ? AND question_id = 45 "
                 "AND box IS NOT NULL",
                 [f"{name}/%"],
             ).fetchall()

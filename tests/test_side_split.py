@@ -57,9 +57,11 @@ def codes_in_volume(knee: Knee) -> npt.NDArray[np.uint8]:
     return full
 
 
-def restored(label_map: LabelMap, without: Iterable[Structure] = ()) -> dict[Structure, float]:
-    """Share of each sided structure's voxels that the split gives back."""
-    truth = anatomical_knee(label_map)
+def restored(
+    label_map: LabelMap, without: Iterable[Structure] = (), drawn: LabelMap | None = None
+) -> dict[Structure, float]:
+    """Share of each sided structure's voxels that the split gives back; of `drawn`, if given."""
+    truth = anatomical_knee(drawn or label_map)
     split = anatomical_knee(merged(label_map, without))
     before, after = codes_in_volume(truth), codes_in_volume(split)
     codes = {structure: code for code, structure in enumerate(Structure, start=1)}
@@ -188,10 +190,12 @@ def bridged(label_map: LabelMap, width_mm: float = 3.0) -> LabelMap:
 @pytest.mark.parametrize("side", list(Side))
 @pytest.mark.parametrize("seed", [1, 3])
 def test_menisci_that_touch_are_cut_between_them(seed: int, side: Side):
-    label_map = bridged(phantom_map(seed, side))
+    drawn = phantom_map(seed, side)
+    label_map = bridged(drawn)
     assert is_one_part(label_map)
-    shares = restored(label_map)
-    assert min(shares.values()) >= 0.98, shares
+    shares = restored(label_map, drawn=drawn)
+    # The bar may have painted over cartilage; the menisci are whole.
+    assert min(shares[sided] for sided in SIDED[Structure.MENISCUS]) >= 0.995, shares
 
 
 def is_one_part(label_map: LabelMap) -> bool:
@@ -205,10 +209,12 @@ def is_one_part(label_map: LabelMap) -> bool:
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "scheme", "side"), REAL[:2])
 def test_real_menisci_that_touch_are_cut_between_them(name: str, scheme: str, side: Side):
-    label_map = bridged(load_label_map(real_file(name), load_scheme(scheme), side))
+    drawn = load_label_map(real_file(name), load_scheme(scheme), side)
+    label_map = bridged(drawn)
     assert is_one_part(label_map)
-    shares = restored(label_map)
-    assert min(shares.values()) >= 0.98, shares
+    shares = restored(label_map, drawn=drawn)
+    # The bar may have painted over cartilage; the menisci are whole.
+    assert min(shares[sided] for sided in SIDED[Structure.MENISCUS]) >= 0.995, shares
 
 
 @pytest.mark.parametrize("gone", [Structure.MEDIAL_MENISCUS, Structure.LATERAL_MENISCUS])

@@ -36,6 +36,9 @@ __all__ = [
     "scheme_names",
 ]
 
+_KEPT_SHARE = 0.95
+"""A resampled label map that keeps less of its volume than this lies partly outside the image."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelMap:
@@ -135,20 +138,24 @@ def on_image_grid(image: Volume, label_map: LabelMap, *, resample: bool) -> Labe
             f"{str(label_map.volume.path)!r} has no label within {str(image.path)!r}",
             "the two do not belong together, or one of the affines is wrong",
         )
+    scheme = label_map.scheme.model_copy(update={"name": f"{label_map.scheme.name} (resampled)"})
+    note = _resampling_note(label_map, volume, counts)
+    return LabelMap(volume, scheme, label_map.side, counts, (*label_map.notes, note))
+
+
+def _resampling_note(label_map: LabelMap, onto: Volume, counts: Mapping[int, int]) -> str:
+    """Says that a label map was resampled, and what was lost by it."""
+    note = "label map resampled onto the image's grid by nearest neighbour"
+    before = sum(label_map.counts.values()) * label_map.volume.voxel_volume
+    kept = sum(counts.values()) * onto.voxel_volume / before
+    if kept < _KEPT_SHARE:
+        note += f"; the image holds {100 * kept:.0f} % of what is labelled"
     lost = [
         f"{structure.value} ({label_map.n_voxels(structure)} voxels)"
         for structure in sorted(label_map.present())
         if not any(n in counts for n in label_map.scheme.numbers(structure))
     ]
-    note = "label map resampled onto the image's grid by nearest neighbour"
-    scheme = label_map.scheme.model_copy(update={"name": f"{label_map.scheme.name} (resampled)"})
-    return LabelMap(
-        volume,
-        scheme,
-        label_map.side,
-        counts,
-        (*label_map.notes, note + (f"; lost: {', '.join(lost)}" if lost else "")),
-    )
+    return f"{note}; lost: {', '.join(lost)}" if lost else note
 
 
 def label_map_from_volume(volume: Volume, scheme: Scheme, side: Side) -> LabelMap:
