@@ -64,6 +64,13 @@ def claims_too_much(folder: Path) -> None:
     (folder / "map.nii.gz").write_bytes(gzip.compress(bytes(data)))
 
 
+def damaged_header(folder: Path) -> None:
+    path = write_nifti(folder / "map.nii", LABELS)
+    data = bytearray(path.read_bytes())
+    data[344:348] = b"n+1-"
+    (folder / "map.nii.gz").write_bytes(gzip.compress(bytes(data)))
+
+
 def empty(folder: Path) -> None:
     write_nifti(folder / "map.nii.gz", LABELS * 0)
 
@@ -119,6 +126,7 @@ CASES: dict[Callable[[Path], None], tuple[str, ...]] = {
     singular: ("singular",),
     zero_size: ("voxel size of zero",),
     claims_too_much: ("(3000, 3000, 200)", "1800000352 bytes"),
+    damaged_header: ("magic string", "cannot be read as NIfTI"),
     empty: ("is empty", "64000"),
     outside_the_scheme: ("99 (7 voxels)", "'pymskt'"),
     wrong_side: ("declared 'right'", "anatomy shows 'left'"),
@@ -161,7 +169,9 @@ def test_bad_volumes_alone_are_bad_input_and_leave_no_store(tmp_path: Path):
     done = run_command("prepare", str(tmp_path), "--store", str(store))
     assert done.code == 2, done.err
     assert "Traceback" not in done.err
+    # What nibabel and pydicom say on their own of damaged headers.
     assert "Warning" not in done.err
+    assert "future errors are likely" not in done.err
     assert "hint:" in done.err
     assert not store.exists()
     for words in CASES.values():

@@ -9,6 +9,8 @@ import gzip
 import io
 import os
 import zlib
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any, cast
@@ -17,7 +19,7 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 from nibabel.filebasedimages import ImageFileError
-from nibabel.imageglobals import LoggingOutputSuppressor
+from nibabel.imageglobals import logger as nibabel_logger
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
@@ -81,7 +83,7 @@ def read_nifti(data: bytes, path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[n
             )
         stream = _stream(data)
         # nibabel tells of header repairs on stderr; what matters here becomes an error below.
-        with LoggingOutputSuppressor():
+        with _quiet_nibabel():
             header = cast("Any", header_class.from_fileobj(stream))
             affine = np.asarray(header.get_best_affine(), dtype=np.float64)
         shape, dtype = _check_header(header, path)
@@ -135,6 +137,17 @@ def write_nifti(array: npt.NDArray[Any], affine: npt.NDArray[np.float64], path: 
     finally:
         if half is not None:
             half.unlink(missing_ok=True)
+
+
+@contextmanager
+def _quiet_nibabel() -> Generator[None]:
+    """Its own suppressor takes the handlers away, and Python then prints without any."""
+    was_disabled = nibabel_logger.disabled
+    nibabel_logger.disabled = True
+    try:
+        yield
+    finally:
+        nibabel_logger.disabled = was_disabled
 
 
 def _umask() -> int:
