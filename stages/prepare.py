@@ -34,6 +34,16 @@ EvidenceCounts = dict[Feature, dict[EvidenceLevel, int]]
 
 
 @dataclass(frozen=True, slots=True)
+class DescribeSettings:
+    """What is the same for all volumes of a cohort."""
+
+    calibration: Calibration | None = None
+    """Fitted cut-offs, or None."""
+    resample: bool = False
+    """Bring label maps on other grids onto their images' grids."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Task:
     """What a worker needs to describe one volume."""
 
@@ -42,24 +52,26 @@ class _Task:
     scheme: str
     side: Side
     volume_id: str
-    calibration: Calibration | None
+    settings: DescribeSettings
 
 
 def _describe(task: _Task) -> VolumeFindings:
     """Runs in a worker: reads the files of one volume and describes it."""
     from tools.describe import describe_volume
-    from tools.segmentation import check_same_grid, load_label_map, load_scheme
+    from tools.segmentation import load_label_map, load_scheme, on_image_grid
     from tools.volumes import load_volume
 
     label_map = load_label_map(task.label_map, load_scheme(task.scheme), task.side)
     image = None if task.image is None else load_volume(task.image)
     if image is not None:
-        check_same_grid(image, label_map.volume)
-    return describe_volume(image, label_map, task.volume_id, calibration=task.calibration)
+        label_map = on_image_grid(image, label_map, resample=task.settings.resample)
+    for note in label_map.notes:
+        say(f"  {task.volume_id}: {note}")
+    return describe_volume(image, label_map, task.volume_id, calibration=task.settings.calibration)
 
 
 def describe_all(
-    cohort: Cohort, calibration: Calibration | None, workers: int
+    cohort: Cohort, settings: DescribeSettings, workers: int
 ) -> Iterator[tuple[CohortVolume, VolumeFindings | KneeError]]:
     """Yields each volume with its findings, or the error that kept it from having any.
 
@@ -68,13 +80,13 @@ def describe_all(
     in flight is described again on its own, and only the one that kills its worker again fails.
     """
     left = iter(cohort.volumes)
-    while in_flight := (yield from _describe_in_pool(cohort, calibration, workers, left)):
+    while in_flight := (yield from _describe_in_pool(cohort, settings, workers, left)):
         for volume in in_flight:
-            yield from _describe_alone(cohort, calibration, volume)
+            yield from _describe_alone(cohort, settings, volume)
 
 
 def _describe_in_pool(
-    cohort: Cohort, calibration: Calibration | None, workers: int, left: Iterator[CohortVolume]
+    cohort: Cohort, settings: DescribeSettings, workers: int, left: Iterator[CohortVolume]
 ) -> Generator[tuple[CohortVolume, VolumeFindings | KneeError], None, list[CohortVolume]]:
     """Yields volumes as they are done; returns those in flight when a worker was killed."""
     waiting: dict[Future[VolumeFindings], CohortVolume] = {}
@@ -82,7 +94,7 @@ def _describe_in_pool(
         while True:
             while len(waiting) < 2 * workers and (volume := next(left, None)) is not None:
                 try:
-                    waiting[pool.submit(_describe, _task(cohort, volume, calibration))] = volume
+                    waiting[pool.submit(_describe, _task(cohort, volume, settings))] = volume
                 except BrokenProcessPool:
                     return [*waiting.values(), volume]
             if not waiting:
@@ -97,10 +109,10 @@ def _describe_in_pool(
 
 
 def _describe_alone(
-    cohort: Cohort, calibration: Calibration | None, volume: CohortVolume
+    cohort: Cohort, settings: DescribeSettings, volume: CohortVolume
 ) -> Iterator[tuple[CohortVolume, VolumeFindings | KneeError]]:
     """Yields one volume, described by a worker that has nothing else to do."""
-    killed = yield from _describe_in_pool(cohort, calibration, 1, iter((volume,)))
+    killed = yield from _describe_in_pool(cohort, settings, 1, iter((volume,)))
     if killed:
         yield (
             volume,
@@ -111,14 +123,14 @@ def _describe_alone(
         )
 
 
-def _task(cohort: Cohort, volume: CohortVolume, calibration: Calibration | None) -> _Task:
+def _task(cohort: Cohort, volume: CohortVolume, settings: DescribeSettings) -> _Task:
     return _Task(
         image=cohort.image_path(volume),
         label_map=cohort.label_map_path(volume),
         scheme=cohort.scheme_reference(volume),
         side=volume.key.side,
         volume_id=volume.volume_id,
-        calibration=calibration,
+        settings=settings,
     )
 
 
@@ -270,6 +282,7 @@ def prepare(
     calibration: Path | None,
     workers: int,
     as_json: bool,
+    resample: bool = False,
 ) -> int:
     """Prepares a cohort; returns 0, or 1 when some volumes failed.
 
@@ -280,6 +293,8 @@ def prepare(
         calibration: TOML file with fitted cut-offs, or None.
         workers: worker processes.
         as_json: print the counts on stdout.
+        resample: bring label maps that are on another grid onto their image's, by nearest
+            neighbour; without it such a volume fails. Images are never resampled.
 
     Raises:
         InputError: the manifest, a table or the calibration is wrong, or no volume is usable.
@@ -294,7 +309,8 @@ def prepare(
     say(f"describing {n_volumes} volume(s) with {workers} worker(s)")
     with ExitStack() as stack:
         writer: StoreWriter | None = None
-        for number, (volume, result) in enumerate(describe_all(cohort, fitted, workers), start=1):
+        described = describe_all(cohort, DescribeSettings(fitted, resample), workers)
+        for number, (volume, result) in enumerate(described, start=1):
             if isinstance(result, KneeError):
                 prepared.failed.append((volume, result))
                 say(f"  {number}/{n_volumes} {volume.volume_id} FAILED: {result}")

@@ -34,7 +34,7 @@ from store.connection import open_store
 from store.items import rows_of
 from store.loading import OutcomeExample, outcome_examples
 from store.queries import Acceptance
-from tools.segmentation import LabelMap, load_label_map, load_scheme
+from tools.segmentation import LabelMap, load_label_map, load_scheme, on_image_grid
 from tools.slices import sheet_png
 from tools.volumes import Volume, load_volume
 
@@ -87,6 +87,9 @@ class _Pictures:
             is_file = volume.scheme.endswith(".toml")
             scheme = load_scheme(str(root / volume.scheme) if is_file else volume.scheme)
             label_map = load_label_map(root / volume.label_map, scheme, Side(volume.side))
+            if image is not None:
+                # What `prepare` let through on another grid was resampled there; here as well.
+                label_map = on_image_grid(image, label_map, resample=True)
         except KneeError as error:
             return _Files(None, None, error.message)
         return _Files(image, label_map, None)

@@ -9,7 +9,7 @@ import pytest
 from knee.errors import InputError, KneeError, StoreError
 from knee.findings import VolumeFindings
 from stages import prepare as stage
-from stages.prepare import describe_all, prepare
+from stages.prepare import DescribeSettings, describe_all, prepare
 from tests.store_records import findings
 from tools.cohort import Cohort, load_cohort
 
@@ -45,7 +45,10 @@ def test_a_volume_that_kills_its_worker_fails_and_the_others_go_on(
     cohort: Cohort, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(stage, "_describe", describe_or_die)
-    results = [(volume.key.patient, result) for volume, result in describe_all(cohort, None, 2)]
+    results = [
+        (volume.key.patient, result)
+        for volume, result in describe_all(cohort, DescribeSettings(), 2)
+    ]
     assert sorted(patient for patient, _ in results) == sorted(PATIENTS)
     failed = {patient: str(error) for patient, error in results if isinstance(error, KneeError)}
     assert failed.keys() == {"KILLS", "HUGE"}

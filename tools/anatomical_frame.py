@@ -24,7 +24,9 @@ from scipy import ndimage
 from knee.anatomy import Bone, Side, Structure, medial_sign
 from knee.errors import InputError
 from knee.geometry import Box3D, voxel_box
+from tools.label_scheme import UNSIDED
 from tools.segmentation import LabelMap
+from tools.side_split import knee_midline, split_sides
 from tools.volumes import Volume
 
 BoolArray = NDArray[np.bool_]
@@ -39,13 +41,6 @@ Box = tuple[slice, ...]
 _CROP_MARGIN_MM = 12.0
 """Kept around the labelled structures; at least the 8 mm that a box may reach beyond them."""
 _CODES = {structure: code for code, structure in enumerate(Structure, start=1)}
-_UNSIDED: dict[Structure, tuple[Structure, Structure]] = {
-    Structure.TIBIAL_CARTILAGE: (
-        Structure.MEDIAL_TIBIAL_CARTILAGE,
-        Structure.LATERAL_TIBIAL_CARTILAGE,
-    ),
-    Structure.MENISCUS: (Structure.MEDIAL_MENISCUS, Structure.LATERAL_MENISCUS),
-}
 _BONE_PARTS: dict[Bone, tuple[Structure, ...]] = {
     Bone.FEMUR: (Structure.FEMUR, Structure.FEMORAL_BML),
     Bone.TIBIA: (Structure.TIBIA, Structure.TIBIAL_BML),
@@ -209,7 +204,7 @@ class Knee:
 def anatomical_knee(label_map: LabelMap) -> Knee:
     """Returns a label map in its anatomical frame, cropped to what is labelled.
 
-    The unsided labels `tibial_cartilage` and `meniscus` are split at the middle of the tibia.
+    The unsided labels `tibial_cartilage` and `meniscus` are split (`tools.side_split`).
 
     Raises:
         InputError: none of the structures that a question is about has a voxel.
@@ -228,10 +223,9 @@ def anatomical_knee(label_map: LabelMap) -> Knee:
         shape=(crop.shape[0], crop.shape[1], crop.shape[2]),
     )
     schemed = {s for s in Structure if label_map.in_scheme(s)}
-    for unsided, (medial, lateral) in _UNSIDED.items():
-        if unsided in schemed:
-            _split_by_side(crop, _CODES[unsided], _CODES[medial], _CODES[lateral])
-            schemed |= {medial, lateral}
+    unsided = schemed.intersection(UNSIDED)
+    if unsided:
+        schemed |= _split_unsided(crop, spacing, unsided)
     return Knee(
         frame=frame,
         side=label_map.side,
@@ -277,17 +271,31 @@ def _crop_bounds(
     return (low[0], low[1], low[2]), (high[0], high[1], high[2])
 
 
-def _split_by_side(codes: NDArray[np.uint8], unsided: int, medial: int, lateral: int) -> None:
-    """Recodes an unsided structure in place: medial of the tibia's middle, and lateral of it."""
-    mask = codes == unsided
-    if not mask.any():
-        return
-    tibia = (codes == _CODES[Structure.TIBIA]).any(axis=(1, 2))
-    used = np.flatnonzero(tibia if tibia.any() else mask.any(axis=(1, 2)))
-    middle = (int(used[0]) + int(used[-1]) + 1) // 2
-    upper = mask[middle:]
-    codes[middle:][upper] = medial
-    codes[:middle][mask[:middle]] = lateral
+def _split_unsided(
+    codes: NDArray[np.uint8], spacing: tuple[float, float, float], unsided: set[Structure]
+) -> set[Structure]:
+    """Recodes unsided structures in place, medial and lateral; returns the sided ones it made.
+
+    Without anything that tells where the midline is, they stay unsided and nothing is returned.
+    """
+    masks = {structure: codes == _CODES[structure] for structure in unsided}
+    midline = knee_midline(
+        codes == _CODES[Structure.TIBIA],
+        codes == _CODES[Structure.FEMUR],
+        codes == _CODES[Structure.FEMORAL_CARTILAGE],
+        masks.values(),
+        spacing,
+    )
+    if midline is None:
+        return set()
+    made: set[Structure] = set()
+    for structure, mask in masks.items():
+        medial, lateral = UNSIDED[structure]
+        is_medial = split_sides(mask, midline, spacing)
+        codes[mask] = _CODES[lateral]
+        codes[is_medial] = _CODES[medial]
+        made |= {medial, lateral}
+    return made
 
 
 def _shifted(box: Box, by: Box, sign: int = 1) -> Box:

@@ -4,6 +4,9 @@ In RAS mm the lateral side of a right knee is at larger x, that of a left knee a
 pairs tell: the fibula lies lateral of the tibia, and the lateral of two tibial cartilages and of
 two menisci lies lateral. Pairs that imply different sides mean swapped labels; pairs that agree
 on the other side mean a wrong declaration or a mirrored affine. Either is an error.
+
+Labels that got their side from the declaration (an unsided label that was split, a number that
+means another structure in a left knee) may contradict it, but cannot confirm it.
 """
 
 from dataclasses import dataclass
@@ -54,7 +57,7 @@ def check_side(label_map: LabelMap) -> SideCheck:
 
     Returns:
         `CONFIRMED` when every pair that is there agrees with the declaration, `UNVERIFIED` when
-        no pair is there.
+        no pair is there whose labels are independent of it.
 
     Raises:
         InputError: a pair contradicts the declaration, or two pairs contradict each other.
@@ -83,7 +86,9 @@ def check_side(label_map: LabelMap) -> SideCheck:
             f"{witnesses[0].side.value!r}: {shown}",
             "correct the side in the manifest, or the affine if the volume was mirrored",
         )
-    return SideCheck.CONFIRMED
+    declared = label_map.scheme.sided_by_declaration
+    independent = [w for w in witnesses if w.lateral not in declared and w.other not in declared]
+    return SideCheck.CONFIRMED if independent else SideCheck.UNVERIFIED
 
 
 def _centres_x(label_map: LabelMap) -> dict[Structure, float]:
