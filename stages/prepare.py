@@ -24,7 +24,8 @@ from knee.questions import N_WITH_REGION, QUESTIONS
 from knee.records import VolumeRecord
 from stages.console import emit_json, say, show_table
 from store.writer import StoreWriter
-from tools.cohort import Cohort, CohortVolume, load_cohort
+from tools.cohort import Cohort, load_cohort
+from tools.cohort_volume import CohortVolume
 from tools.moaks_table import TABLE_PATTERN, MoaksTable, read_moaks_tables
 
 _MAX_REASONS = 20

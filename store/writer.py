@@ -17,7 +17,8 @@ from knee.errors import InputError, StoreError
 from knee.findings import VolumeFindings
 from knee.grades import ClinicianGrade
 from knee.keys import ItemKey, content_hash
-from knee.records import Item, ItemOutcome, PromptRef, Run, VolumeRecord
+from knee.records import Item, ItemOutcome, PromptRef, Run, RunKind, VolumeRecord
+from knee.splits import HeldOutUse, refuse_test_patients
 from store.arrow_rows import (
     FINDINGS_SETS,
     RUNS,
@@ -153,9 +154,27 @@ class StoreWriter:
                 )
 
     def put_volume(self, volume: VolumeRecord) -> None:
-        """Puts a volume, or renews what is known of it; its findings stay."""
+        """Puts a volume, or renews what is known of it; its findings stay.
+
+        A volume without a split takes the one that its patient has.
+
+        Raises:
+            StoreError: the patient has another split (RULES 19).
+        """
         with self.transaction() as con:
-            insert(con, "volumes", arrow([volume_row(volume)], VOLUMES), UPDATE_VOLUME)
+            row = volume_row(volume)
+            known = con.execute(
+                "SELECT split FROM patient_splits WHERE patient = ?", [volume.patient]
+            ).fetchone()
+            if known is not None and volume.split not in (None, known[0]):
+                raise StoreError(
+                    f"volume {volume.volume_id!r} has split {volume.split!r}, its patient has "
+                    f"{known[0]!r}",
+                    "a split never changes",
+                )
+            if known is not None:
+                row["split"] = known[0]
+            insert(con, "volumes", arrow([row], VOLUMES), UPDATE_VOLUME)
 
     def put_findings(self, findings: VolumeFindings) -> bool:
         """Puts the findings of a volume and makes them the current ones.
@@ -247,12 +266,19 @@ class StoreWriter:
 
         Returns:
             How many items of these volumes are pending.
+
+        Raises:
+            StoreError: there is no such run.
+            HeldOutPatientError: a trial is given volumes of test patients (RULES 19).
         """
         with self.transaction() as con:
-            if not exists(con, "runs WHERE run_id = ?", [run_id]):
+            kind = con.execute("SELECT kind FROM runs WHERE run_id = ?", [run_id]).fetchone()
+            if kind is None:
                 raise StoreError(f"no run {run_id!r} in the store")
             if volume_ids is None:
                 volume_ids = select_volumes(con, Selection())
+            if kind[0] == RunKind.TRIAL.value:
+                _refuse_test_volumes(con, volume_ids)
             parameters = {"run": run_id, "volumes": list(volume_ids)}
             con.execute(BIND_ITEMS, parameters)
             con.execute(REBIND_ITEMS, parameters)
@@ -364,3 +390,12 @@ class StoreWriter:
             con.close()
         except duckdb.Error as error:
             raise translate(error, self.path) from error
+
+
+def _refuse_test_volumes(con: duckdb.DuckDBPyConnection, volume_ids: Sequence[str]) -> None:
+    rows = con.execute(
+        "SELECT patient, max(split) FROM volumes WHERE volume_id IN (SELECT unnest(?)) GROUP BY ALL",
+        [list(volume_ids)],
+    ).fetchall()
+    splits = {str(patient): split for patient, split in rows}
+    refuse_test_patients(HeldOutUse.TRIAL, splits, splits)

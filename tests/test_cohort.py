@@ -4,7 +4,9 @@ import pytest
 
 from knee.anatomy import Side
 from knee.errors import InputError
-from tools.cohort import COLUMNS, Split, load_cohort
+from knee.splits import Split
+from tools.cohort import load_cohort
+from tools.cohort_volume import COLUMNS
 
 ROW = {
     "patient": "9000001",
@@ -72,12 +74,16 @@ def test_the_image_may_be_left_out(tmp_path: Path):
 
 
 def test_a_missing_file_is_no_fault_of_the_manifest(tmp_path: Path):
-    cohort = load_cohort(write(tmp_path, {}, {"visit": "V01", "label_map": "gone.nii.gz"}))
+    cohort = load_cohort(
+        write(tmp_path, {}, {"visit": "V01", "image": "", "label_map": "gone.nii.gz"})
+    )
     assert len(cohort.volumes) == 2
 
 
 def test_a_cohort_without_any_file_is_refused(tmp_path: Path):
-    write(tmp_path, {"label_map": "a.nii"}, {"visit": "V01", "label_map": "b.nii"})
+    write(
+        tmp_path, {"label_map": "a.nii"}, {"visit": "V01", "image": "", "label_map": "b.nii"}
+    )
     message = problems(tmp_path)
     assert "none of the 2 label maps" in message
     assert "'a.nii'" in message
@@ -160,7 +166,7 @@ def test_missing_and_unknown_columns_are_both_named(tmp_path: Path):
 def test_a_row_of_the_wrong_length_is_named(tmp_path: Path):
     path = write(tmp_path, {}) / "cohort.csv"
     path.write_text(path.read_text() + "a,b\n")
-    assert "line 3: 2 cells, the header has 12" in problems(tmp_path)
+    assert "line 3: 2 cells, the header has 15" in problems(tmp_path)
 
 
 def test_no_manifest_and_an_empty_one_are_refused(tmp_path: Path):
