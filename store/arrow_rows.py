@@ -42,7 +42,7 @@ _INTEGERS = ("max_tokens", "seed")
 
 VOLUMES = pa.schema(
     {
-        **{name: TEXT for name in VolumeRecord.model_fields},
+        **dict.fromkeys(VolumeRecord.model_fields, TEXT),
         **{name: pa.bool_() for name in ("synthetic", "restricted", "segmenter_trained_on")},
         "added_at": pa.timestamp("us"),
         "updated_at": pa.timestamp("us"),

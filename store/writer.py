@@ -18,7 +18,6 @@ from knee.findings import VolumeFindings
 from knee.grades import ClinicianGrade
 from knee.keys import ItemKey, content_hash
 from knee.records import Item, ItemOutcome, PromptRef, Run, RunKind, VolumeRecord
-from knee.splits import HeldOutUse, refuse_test_patients
 from store.arrow_rows import (
     FINDINGS_SETS,
     RUNS,
@@ -35,7 +34,13 @@ from store.arrow_rows import (
     volume_row,
 )
 from store.connection import create_store, open_store, translate
-from store.inserting import exists, insert, insert_new_outcomes, unique_outcomes
+from store.inserting import (
+    exists,
+    insert,
+    insert_new_outcomes,
+    refuse_test_volumes,
+    unique_outcomes,
+)
 from store.items import Selection, finished_keys, load_items, select_volumes
 from store.journal import Journal, item_key, journalled_runs
 from store.outcome_rows import outcome_child_tables
@@ -278,7 +283,7 @@ class StoreWriter:
             if volume_ids is None:
                 volume_ids = select_volumes(con, Selection())
             if kind[0] == RunKind.TRIAL.value:
-                _refuse_test_volumes(con, volume_ids)
+                refuse_test_volumes(con, volume_ids)
             parameters = {"run": run_id, "volumes": list(volume_ids)}
             con.execute(BIND_ITEMS, parameters)
             con.execute(REBIND_ITEMS, parameters)
@@ -390,12 +395,3 @@ class StoreWriter:
             con.close()
         except duckdb.Error as error:
             raise translate(error, self.path) from error
-
-
-def _refuse_test_volumes(con: duckdb.DuckDBPyConnection, volume_ids: Sequence[str]) -> None:
-    rows = con.execute(
-        "SELECT patient, max(split) FROM volumes WHERE volume_id IN (SELECT unnest(?)) GROUP BY ALL",
-        [list(volume_ids)],
-    ).fetchall()
-    splits = {str(patient): split for patient, split in rows}
-    refuse_test_patients(HeldOutUse.TRIAL, splits, splits)

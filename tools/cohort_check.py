@@ -44,10 +44,12 @@ def file_problems(cohort: Cohort) -> Iterator[str]:
     for volume in cohort.volumes:
         image = cohort.image_path(volume)
         if image is not None:
-            problem = _file_problem(image, is_folder=False)
+            # A folder is a DICOM series.
+            problem = _file_problem(image, is_folder=image.is_dir())
             if problem is not None:
                 yield f"line {volume.line}: image {volume.image!r} {problem}"
-        problem = _file_problem(cohort.label_map_path(volume), is_folder=volume.is_mask_folder)
+        label_map = cohort.label_map_path(volume)
+        problem = _file_problem(label_map, is_folder=volume.is_mask_folder)
         if problem is not None:
             yield f"line {volume.line}: label_map {volume.label_map!r} {problem}"
 

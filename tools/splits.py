@@ -32,7 +32,7 @@ from tools.cohort import list_problems
 
 DEFAULT_SEED = 0
 """Seed when none is recorded or named."""
-_LESION_SIZE = 2
+LESION_SIZE = 2
 """Cartilage size grade from which on a subregion counts."""
 _STRATUM_EDGES = ((0, "0"), (2, "1-2"), (5, "3-5"))
 """Most lesions of each stratum; more is the last one."""
@@ -145,7 +145,7 @@ def severity_stratum(grades: Iterable[ClinicianGrade]) -> str | None:
             continue
         if grade.grade is not None:
             knee_visit = (grade.visit, grade.side)
-            lesions[knee_visit] = lesions.get(knee_visit, 0) + (grade.grade >= _LESION_SIZE)
+            lesions[knee_visit] = lesions.get(knee_visit, 0) + (grade.grade >= LESION_SIZE)
     return stratum_of(max(lesions.values())) if lesions else None
 
 
