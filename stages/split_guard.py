@@ -25,7 +25,8 @@ def agree_with_store(cohort: Cohort, store: Path) -> list[PatientSplit]:
         with StoreWriter(store) as writer, writer.reading() as con:
             known = load_patient_splits(con)
     moved = [
-        f"patient {patient!r} is in split {split.value!r}, in the store {known[patient].split.value!r}"
+        f"patient {patient!r} is in split {split.value!r}, but in {known[patient].split.value!r} "
+        "in the store"
         for patient, split in named.items()
         if patient in known and known[patient].split is not split
     ]

@@ -197,9 +197,7 @@ def _settled_seed(seed: int | None, known: Iterable[PatientSplit]) -> int:
     return seed
 
 
-def _show(
-    splits: Mapping[str, PatientSplit], *, n_new: int | None = None, as_json: bool
-) -> None:
+def _show(splits: Mapping[str, PatientSplit], *, n_new: int | None = None, as_json: bool) -> None:
     by_split = Counter(record.split for record in splits.values())
     by_source = Counter(record.source for record in splits.values())
     by_stratum = Counter((r.stratum or "not known", r.split) for r in splits.values())

@@ -81,9 +81,7 @@ def test_a_missing_file_is_no_fault_of_the_manifest(tmp_path: Path):
 
 
 def test_a_cohort_without_any_file_is_refused(tmp_path: Path):
-    write(
-        tmp_path, {"label_map": "a.nii"}, {"visit": "V01", "image": "", "label_map": "b.nii"}
-    )
+    write(tmp_path, {"label_map": "a.nii"}, {"visit": "V01", "image": "", "label_map": "b.nii"})
     message = problems(tmp_path)
     assert "none of the 2 label maps" in message
     assert "'a.nii'" in message

@@ -53,9 +53,7 @@ def read_record(root: Path) -> dict[str, PatientSplit]:
     return records
 
 
-def known_splits(
-    manifest: Manifest, record: Mapping[str, PatientSplit]
-) -> dict[str, PatientSplit]:
+def known_splits(manifest: Manifest, record: Mapping[str, PatientSplit]) -> dict[str, PatientSplit]:
     """Returns the record, and what the manifest alone says.
 
     Raises:
@@ -165,5 +163,3 @@ def _replace(path: Path, header: Iterable[str], rows: Iterable[Mapping[str, str]
         ) from error
     finally:
         draft.unlink(missing_ok=True)
-
-
