@@ -170,15 +170,15 @@ class StoreWriter:
             row = volume_row(volume)
             known = con.execute(
                 "SELECT split FROM patient_splits WHERE patient = ?", [volume.patient]
-            ).fetchone()
-            if known is not None and volume.split not in (None, known[0]):
-                raise StoreError(
-                    f"volume {volume.volume_id!r} has split {volume.split!r}, its patient has "
-                    f"{known[0]!r}",
-                    "a split never changes",
-                )
-            if known is not None:
-                row["split"] = known[0]
+            ).fetchall()
+            for (split,) in known:
+                if volume.split not in (None, split):
+                    raise StoreError(
+                        f"volume {volume.volume_id!r} has split {volume.split!r}, its patient "
+                        f"has {split!r}",
+                        "a split never changes",
+                    )
+                row["split"] = split
             insert(con, "volumes", arrow([row], VOLUMES), UPDATE_VOLUME)
 
     def put_findings(self, findings: VolumeFindings) -> bool:
