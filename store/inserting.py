@@ -7,7 +7,7 @@ import duckdb
 
 from knee.errors import StoreError
 from knee.keys import ItemKey
-from knee.records import ItemOutcome
+from knee.records import ItemOutcome, VolumeRecord
 from knee.splits import HeldOutUse, refuse_test_patients
 from store.arrow_rows import Table
 from store.journal import item_key
@@ -66,6 +66,24 @@ def insert_new_outcomes(
             raise _conflict(unique[ItemKey(*differing)])
     con.unregister("given_rows")
     return [outcome for key, outcome in unique.items() if key in new]
+
+
+def settled_split(con: duckdb.DuckDBPyConnection, volume: VolumeRecord) -> str | None:
+    """Returns the recorded split of a volume's patient, else the volume's own.
+
+    Raises:
+        StoreError: the volume says otherwise.
+    """
+    for (split,) in con.execute(
+        "SELECT split FROM patient_splits WHERE patient = ?", [volume.patient]
+    ).fetchall():
+        if volume.split not in (None, split):
+            raise StoreError(
+                f"volume {volume.volume_id!r} has split {volume.split!r}, its patient {split!r}",
+                "a split never changes",
+            )
+        return str(split)
+    return volume.split
 
 
 def refuse_test_volumes(con: duckdb.DuckDBPyConnection, volume_ids: Sequence[str]) -> None:

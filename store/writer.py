@@ -39,6 +39,7 @@ from store.inserting import (
     insert,
     insert_new_outcomes,
     refuse_test_volumes,
+    settled_split,
     unique_outcomes,
 )
 from store.items import Selection, finished_keys, load_items, select_volumes
@@ -167,18 +168,7 @@ class StoreWriter:
             StoreError: the patient has another split (RULES 19).
         """
         with self.transaction() as con:
-            row = volume_row(volume)
-            known = con.execute(
-                "SELECT split FROM patient_splits WHERE patient = ?", [volume.patient]
-            ).fetchall()
-            for (split,) in known:
-                if volume.split not in (None, split):
-                    raise StoreError(
-                        f"volume {volume.volume_id!r} has split {volume.split!r}, its patient "
-                        f"has {split!r}",
-                        "a split never changes",
-                    )
-                row["split"] = split
+            row = {**volume_row(volume), "split": settled_split(con, volume)}
             insert(con, "volumes", arrow([row], VOLUMES), UPDATE_VOLUME)
 
     def put_findings(self, findings: VolumeFindings) -> bool:

@@ -268,12 +268,13 @@ def _write_questions(release: Release) -> None:
 
 
 def _split_row(patient: str, time: str, side: str, _split: str) -> dict[str, str]:
-    series = f"{time}/0.E.1/{patient}/20050825/1049{patient[-4:]}"
+    number = f"1{time[:2]}9{patient[-4:]}"
+    series = f"{time}/0.E.1/{patient}/20050825/{number}"
     return {
         "patient_id": patient,
         "time": time,
         "study_folder": f"{patient}/20050825",
-        "series_folder": f"1049{patient[-4:]}",
+        "series_folder": number,
         "knee_side": side,
         "image_filepath": f"data/OAI/images/{series}/image.nii.gz",
         "label_filepath": f"segmentation/{patient}_{time}_{side}",

@@ -47,7 +47,7 @@ def test_a_split_never_changes(tmp_path: Path):
         with pytest.raises(InputError, match="'9001' from 'test' to 'train'"):
             record_splits(writer, [split("9000", Split.VAL), split("9001", Split.TRAIN)])
         assert record_splits(writer, [split("9001", Split.TEST)]) == 0
-        with pytest.raises(StoreError, match="has split 'train', its patient has 'test'"):
+        with pytest.raises(StoreError, match="has split 'train', its patient 'test'"):
             writer.put_volume(records.volume("9001").model_copy(update={"split": "train"}))
     with open_store(tmp_path / "s.duckdb", read_only=True) as con:
         assert load_patient_splits(con).keys() == {"9001"}
