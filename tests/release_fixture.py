@@ -73,7 +73,7 @@ _FIELDS = {
     (Feature.PCL, Component.BML_CYST): "Associated with BML/cyst at site of insertion or origin",
     (Feature.PATELLAR_TENDON, Component.SIGNAL_ABNORMALITY): "Signal Abnormality",
 }
-_CARTILAGE_CODES = (
+CARTILAGE_CODES = (
     *("PM", "PL", "FMA", "FMC", "FMP", "FLA", "FLC", "FLP"),
     *("TMA", "TMC", "TMP", "TLA", "TLC", "TLP"),
 )
@@ -303,7 +303,7 @@ def _write_labels(release: Release) -> None:
         visit = VISITS[time]
         volume_id = f"{patient}/{visit}/{side.lower()}/dess"
         row = {"ID": patient, "SIDE": "1" if side == "RIGHT" else "2", "READPRJ": "65"}
-        for number, code in enumerate(_CARTILAGE_CODES, start=16):
+        for number, code in enumerate(CARTILAGE_CODES, start=16):
             size = release.grades.get((volume_id, number, Component.SIZE))
             depth = release.grades.get((volume_id, number, Component.FULL_THICKNESS))
             row[f"{visit}MCM{code}"] = "" if size is None else str(size)

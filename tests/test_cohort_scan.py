@@ -1,8 +1,6 @@
 from pathlib import Path
 
 import pytest
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 from knee.errors import InputError
 from tools.cohort import load_cohort, read_manifest
@@ -14,6 +12,9 @@ DESS = "SAG_3D_DESS_RIGHT"
 
 def write_series(root: Path, path: str, description: str | None = DESS, **tags: str) -> Path:
     """Writes a series of one DICOM file without pixels."""
+    from pydicom.dataset import FileDataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+
     folder = root / path
     folder.mkdir(parents=True)
     meta = FileMetaDataset()

@@ -15,6 +15,7 @@ from store.connection import open_store
 from store.items import box_of
 from tests.demo_run import CommandResult, run_command
 from tests.release_fixture import (
+    CARTILAGE_CODES,
     WITHOUT_ITEMS,
     Release,
     final_answer,
@@ -371,5 +372,4 @@ def _questions_with(release: Release, first: int, second: int) -> tuple[int, int
 
 
 def _code(number: int) -> str:
-    codes = "PM PL FMA FMC FMP FLA FLC FLP TMA TMC TMP TLA TLC TLP".split()
-    return codes[number - 16]
+    return CARTILAGE_CODES[number - 16]

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from knee.errors import HeldOutPatientError, InputError, StoreError
+from knee.grades import ClinicianGrade
 from knee.records import RunKind
 from knee.splits import PatientSplit, Split, SplitSource
 from store.connection import open_store
@@ -17,6 +18,7 @@ from store.patient_splits import (
 )
 from store.writer import StoreWriter
 from tests import store_records as records
+from tests.test_splits import grade
 
 
 def split(patient: str, value: Split, source: SplitSource = SplitSource.HASHED) -> PatientSplit:
@@ -101,17 +103,15 @@ def test_lesions_are_counted_in_the_worst_knee_visit(tmp_path: Path):
     with StoreWriter(tmp_path / "s.duckdb", create=True) as writer:
         writer.put_catalogue()
         grades = [
-            grade
+            size
             for visit, values in (("V00", {16: 2, 17: 3}), ("V01", {16: 2, 17: 1, 18: None}))
             for question, value in values.items()
-            for grade in [_size("9001", visit, question, value)]
+            for size in [_size("9001", visit, question, value)]
         ]
         writer.put_clinician_grades([*grades, _size("9002", "V00", 16, None)])
         with writer.reading() as con:
             assert cartilage_lesions(con, 2) == {"9001": 2}
 
 
-def _size(patient: str, visit: str, question: int, value: int | None):
-    from tests.test_splits import grade
-
+def _size(patient: str, visit: str, question: int, value: int | None) -> ClinicianGrade:
     return grade(question, value, visit).model_copy(update={"patient": patient})

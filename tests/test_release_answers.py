@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from knee.keys import JsonValue
 from knee.moaks import Component, Feature
 from knee.questions import QUESTIONS
 from tests.release_fixture import answer_key, final_answer
@@ -143,7 +144,7 @@ def test_what_is_no_grade_has_a_reason_and_no_grade(value: str, code: str):
         ('{"effusion-synovitis": {"grade": 2, "grade": 3}}', 43, "ambiguous"),
     ],
 )
-def test_answers_that_cannot_be_mapped(answer: Any, number: int, code: str):
+def test_answers_that_cannot_be_mapped(answer: JsonValue, number: int, code: str):
     read = read_answer(answer, number)
     assert read.grades == {}
     assert set(read.unmapped) == set(QUESTIONS[number].components)

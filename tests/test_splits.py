@@ -1,5 +1,6 @@
 """Splits: pure rules first, then the files, then the property tests of the issue."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,9 @@ PATIENTS = st.dictionaries(
 
 
 def assign(
-    patients: dict[str, str | None],
-    known: dict[str, PatientSplit] | None = None,
-    released: dict[str, Split] | None = None,
+    patients: Mapping[str, str | None],
+    known: Mapping[str, PatientSplit] | None = None,
+    released: Mapping[str, Split] | None = None,
     seed: int = 0,
 ) -> dict[str, PatientSplit]:
     return assign_splits(
@@ -208,8 +209,8 @@ def test_the_guard_can_insist_on_a_split():
 
 
 def test_many_test_patients_are_counted():
+    patients = [f"{n}" for n in range(10)]
     with pytest.raises(HeldOutPatientError, match="and 5 more"):
-        patients = [f"{n}" for n in range(10)]
         refuse_test_patients(HeldOutUse.THRESHOLD, patients, dict.fromkeys(patients, "test"))
 
 

@@ -10,7 +10,6 @@ behind it. What cannot be mapped has a reason and no grade; missing is never 0.
 import json
 import math
 import re
-from collections.abc import Iterator
 from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
@@ -20,9 +19,9 @@ from pydantic import BaseModel, ConfigDict
 from knee.keys import JsonValue
 from knee.moaks import Component
 from knee.questions import QUESTIONS, Question
+from tools.quoted_entries import QuotedEntry, quoted_entries, quoted_names
 from tools.release_layout import Answers, load_layout, plain
 
-_KEY = re.compile(r"""(["'])([^"'{}\[\]\n]{1,80})\1\s*:\s*""")
 _GRADE = re.compile(r"(?:grade\s*:?\s*)?(\d{1,4})(?:\.0+)?", re.IGNORECASE)
 _PLACEHOLDER = re.compile(r"\||\bfrom\b|^\(\s*\d+\s*-\s*\d+\s*\)$", re.IGNORECASE)
 _BOX = re.compile(r"\[\s*(-?\d+(?:\.0+)?(?:\s*,\s*-?\d+(?:\.0+)?){5})\s*\]")
@@ -84,16 +83,6 @@ class ReleasedAnswer(BaseModel):
     """Six numbers as released; None when there are none, or several that differ."""
 
 
-class _Entry(NamedTuple):
-    """A quoted key with what stands behind it."""
-
-    name: str
-    raw: str
-    body: str | None
-    is_balanced: bool
-    start: int
-
-
 class _Graded(NamedTuple):
     grade: int | None
     reason: str | None
@@ -140,7 +129,7 @@ def question_in(prompt: str) -> int | None:
     None when it shows none, or several.
     """
     ids = _question_ids()
-    found = {ids[name] for name in _quoted_names(prompt) if name in ids}
+    found = {ids[name] for name in quoted_names(prompt) if name in ids}
     return found.pop() if len(found) == 1 else None
 
 
@@ -154,7 +143,7 @@ def _read(text: str, question: Question, names: Answers) -> ReleasedAnswer:
     if not text.strip():
         return _nothing(question, text, Unmapped.NO_ANSWER, "the answer is empty")
     wanted = plain(names.keys[question.question_id])
-    entries = list(_entries(text))
+    entries = list(quoted_entries(text))
     own = [entry for entry in entries if entry.name == wanted]
     if not own:
         return _without_key(text, question, entries, names)
@@ -175,7 +164,7 @@ def _read(text: str, question: Question, names: Answers) -> ReleasedAnswer:
 
 
 def _grades_of(
-    entry: _Entry, question: Question, names: Answers, notes: list[str]
+    entry: QuotedEntry, question: Question, names: Answers, notes: list[str]
 ) -> dict[Component, _Graded]:
     """Grades behind one occurrence of the key; a component that is not there is not in it."""
     if entry.body is None:
@@ -184,11 +173,11 @@ def _grades_of(
             return {component: _Graded(None, reason) for component in question.components}
         component = question.components[0]
         return {component: _grade(entry.raw, question, component)}
-    return _fields(list(_entries(entry.body)), question, names, notes)
+    return _fields(list(quoted_entries(entry.body)), question, names, notes)
 
 
 def _fields(
-    entries: list[_Entry], question: Question, names: Answers, notes: list[str]
+    entries: list[QuotedEntry], question: Question, names: Answers, notes: list[str]
 ) -> dict[Component, _Graded]:
     known = {
         plain(alias): component
@@ -207,7 +196,7 @@ def _fields(
 
 
 def _without_key(
-    text: str, question: Question, entries: list[_Entry], names: Answers
+    text: str, question: Question, entries: list[QuotedEntry], names: Answers
 ) -> ReleasedAnswer:
     """An answer in which the question's key does not stand."""
     ids = _question_ids()
@@ -288,49 +277,6 @@ def _grade(raw: str, question: Question, component: Component) -> _Graded:
     if grade not in question.scale(component).wording:
         return _Graded(None, f"{Unmapped.OFF_SCALE.value}: {_shown(value)}")
     return _Graded(grade, None)
-
-
-def _entries(text: str) -> Iterator[_Entry]:
-    """Quoted keys of a text with their values, nested ones too, in the order of the text."""
-    for match in _KEY.finditer(text):
-        start = match.end()
-        name = plain(match[2])
-        if text.startswith("{", start):
-            end = _closing_brace(text, start)
-            body = text[start + 1 : end] if end is not None else text[start + 1 :]
-            yield _Entry(name, text[start : end and end + 1], body, end is not None, match.start())
-        else:
-            yield _Entry(name, _scalar(text, start), None, True, match.start())
-
-
-def _quoted_names(text: str) -> Iterator[str]:
-    return (plain(match[2]) for match in _KEY.finditer(text))
-
-
-def _closing_brace(text: str, start: int) -> int | None:
-    """Where the object that starts at `start` ends; None when it never does."""
-    depth = 0
-    for position in range(start, len(text)):
-        if text[position] == "{":
-            depth += 1
-        elif text[position] == "}":
-            depth -= 1
-            if depth == 0:
-                return position
-    return None
-
-
-def _scalar(text: str, start: int) -> str:
-    """The value at `start`: a quoted text without its quotes, else up to the next separator."""
-    quote = text[start : start + 1]
-    if quote in ('"', "'"):
-        end = text.find(quote, start + 1)
-        return text[start + 1 : end] if end >= 0 else text[start + 1 :]
-    if quote == "[":
-        end = text.find("]", start)
-        return text[start : end + 1] if end >= 0 else text[start:]
-    match = re.compile(r"[^,}\]\n]*").match(text, start)
-    return "" if match is None else match[0].strip()
 
 
 def _split_at_mark(text: str, mark: str) -> tuple[str, bool, str]:
