@@ -11,7 +11,6 @@ from knee.errors import InputError
 from knee.keys import JsonValue
 from knee.splits import PatientSplit, Split, SplitSource
 from stages.console import emit_json, say, show_table
-from stages.prepare import load_tables
 from store.connection import open_store
 from store.patient_splits import (
     cartilage_lesions,
@@ -22,9 +21,9 @@ from store.patient_splits import (
 )
 from store.patient_splits import split_leaks as store_split_leaks
 from store.writer import StoreWriter
-from tools.cohort import Cohort, list_problems, read_manifest, split_leaks
+from tools.cohort import list_problems, read_manifest, split_leaks
 from tools.cohort_check import look_alike_patients
-from tools.moaks_table import MoaksTable
+from tools.moaks_table import MoaksTable, find_moaks_tables, read_moaks_tables
 from tools.release_files import read_released_splits
 from tools.split_files import known_splits, read_record, read_split_list, write_splits
 from tools.splits import (
@@ -59,9 +58,11 @@ def assign_cohort(
     patients = sorted({volume.key.patient for volume in manifest.volumes})
     strata: dict[str, str | None] = dict.fromkeys(patients)
     if stratify:
-        table = load_tables(Cohort(root=root, volumes=manifest.volumes), moaks)
-        if table is not None:
-            strata |= _table_strata(table, patients)
+        tables = list(find_moaks_tables(root)) if moaks is None else moaks
+        if tables:
+            strata |= _table_strata(read_moaks_tables(tables), patients)
+        else:
+            say("no MOAKS table: severity is not known, patients are drawn by the hash alone")
     splits = assign_splits(
         strata,
         known=record,

@@ -155,7 +155,8 @@ v_quintuples
     INTEGER, prompt_sha256 VARCHAR, model VARCHAR, judge_model VARCHAR, author VARCHAR, gates
     VARCHAR[], attempt_no SMALLINT, n_attempts SMALLINT, grade_changed BOOLEAN, findings_id
     VARCHAR, image VARCHAR, label_map VARCHAR, scheme VARCHAR, mask_source VARCHAR, segmenter
-    VARCHAR, licence VARCHAR, model_licence VARCHAR, synthetic BOOLEAN
+    VARCHAR, licence VARCHAR, model_licence VARCHAR, synthetic BOOLEAN, image_source VARCHAR,
+    image_licence VARCHAR, restricted BOOLEAN, segmenter_trained_on BOOLEAN
 v_released
     source VARCHAR, licence VARCHAR, author VARCHAR, volume_id VARCHAR, patient VARCHAR, visit
     VARCHAR, side VARCHAR, split VARCHAR, question_id SMALLINT, feature VARCHAR, region

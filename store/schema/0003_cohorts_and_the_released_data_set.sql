@@ -11,6 +11,88 @@ COMMENT ON COLUMN volumes.restricted IS 'True where the data may not leave the m
 ALTER TABLE volumes ADD COLUMN segmenter_trained_on BOOLEAN;
 COMMENT ON COLUMN volumes.segmenter_trained_on IS 'Whether the segmenter was trained on this patient; NULL when not known.';
 
+-- As in migration 1, with the four columns at the end.
+DROP VIEW v_quintuples;
+
+CREATE VIEW v_quintuples AS -- Accepted items, flat: one row is everything a trainer or analyst needs.
+    SELECT
+        z.run_id, -- The run.
+        z.volume_id, -- `<patient>/<visit>/<side>/<sequence>`.
+        v.patient, -- Patient id.
+        v.visit, -- `V00` is baseline.
+        v.side, -- `right` or `left`.
+        v.sequence, -- MRI sequence of the image.
+        v.split, -- train, val or test; NULL when the cohort does not say.
+        z.question_id, -- 1-69.
+        q.feature, -- What is graded.
+        q.site, -- Where.
+        q.region, -- `<feature>:<site>`.
+        q.region_name, -- The region in words.
+        q.compartment, -- `medial`, `lateral` or `midline`.
+        g.box, -- Voxel box in the stored array, half-open; NULL in shuffled controls.
+        g.box_world, -- The same box in RAS mm.
+        g.box_source, -- `mask`, `partition` or `derived`.
+        g.truncated, -- True where the field of view cuts the region off.
+        g.definition_id, -- Definition of the region and its version.
+        a.steps, -- The reasoning steps in the order written.
+        a.grades, -- The grade of each component, NULL where not asked.
+        c.clinician_grades, -- The clinician's grade of each component, NULL unless read.
+        z.components_scored, -- Components that were graded and compared.
+        z.complete, -- True when every component of the question was graded.
+        r.kind, -- `production`, `trial` or `control`.
+        r.control, -- Which negative control, or `none`.
+        r.grounding, -- `blind` or `label_given`.
+        r.wording, -- `guided` or `zero_shot`.
+        a.prompt_id, -- Prompt that was rendered.
+        a.prompt_version, -- Its version.
+        a.prompt_sha256, -- Hash of the template.
+        a.model, -- Drafting model as served.
+        r.judge_model, -- NULL while there is no judge.
+        'model' AS author, -- Who wrote the steps: never a clinician.
+        o.gates, -- Gates it passed through, as `name@version`.
+        z.attempt_no, -- The attempt that was accepted.
+        o.n_attempts, -- Attempts of the item.
+        a.grade_changed, -- True when the revision gave another grade than the attempt before.
+        z.findings_id, -- The findings that were used.
+        v.image, -- Image file, relative to the cohort's root.
+        v.label_map, -- Label map file, relative to the cohort's root.
+        v.scheme, -- Label-map scheme.
+        v.mask_source, -- Where the masks come from.
+        v.segmenter, -- Who or what drew the masks, with version.
+        v.licence, -- Licence of image and masks.
+        r.provenance['model_licence'] AS model_licence, -- Licence of the drafting model's weights.
+        z.synthetic, -- True for phantoms and painted images: never pooled with patients.
+        v.image_source, -- Where the image comes from; NULL when not known.
+        v.image_licence, -- Licence of the image; NULL when not known.
+        v.restricted, -- True where the data may not leave the machine; NULL (not known) counts as true.
+        v.segmenter_trained_on -- Whether the segmenter was trained on this patient; NULL when not known.
+    FROM quintuples z
+    JOIN outcomes o USING (run_id, volume_id, question_id)
+    JOIN attempts a USING (run_id, volume_id, question_id, attempt_no)
+    JOIN runs r USING (run_id)
+    JOIN volumes v USING (volume_id)
+    JOIN questions q USING (question_id)
+    LEFT JOIN (
+        SELECT run_id, volume_id, question_id, struct_pack(
+            "size" := max(clinician_grade) FILTER (component = 'size'),
+            "number" := max(clinician_grade) FILTER (component = 'number'),
+            percent_bml := max(clinician_grade) FILTER (component = 'percent_bml'),
+            full_thickness := max(clinician_grade) FILTER (component = 'full_thickness'),
+            grade := max(clinician_grade) FILTER (component = 'grade'),
+            morphology := max(clinician_grade) FILTER (component = 'morphology'),
+            presence := max(clinician_grade) FILTER (component = 'presence'),
+            tear_location := max(clinician_grade) FILTER (component = 'tear_location'),
+            complete_tear := max(clinician_grade) FILTER (component = 'complete_tear'),
+            bml_cyst := max(clinician_grade) FILTER (component = 'bml_cyst'),
+            repair := max(clinician_grade) FILTER (component = 'repair'),
+            signal_abnormality := max(clinician_grade) FILTER (component = 'signal_abnormality')
+        ) AS clinician_grades
+        FROM outcome_components GROUP BY ALL
+    ) c USING (run_id, volume_id, question_id)
+    LEFT JOIN regions g
+        ON g.volume_id = z.volume_id AND g.findings_id = z.findings_id
+        AND g.question_id = z.question_id;
+
 CREATE TABLE patient_splits ( -- The split of each patient; a row never changes again.
     patient VARCHAR PRIMARY KEY, -- Patient id: both knees, all visits and all sequences go together.
     split VARCHAR NOT NULL, -- train, val or test.
