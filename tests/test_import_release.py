@@ -113,6 +113,29 @@ def test_our_own_tables_hold_nothing_of_the_release(stored: Path):
     assert "no accepted quintuple" in done.err
 
 
+def test_who_names_the_released_rows_gets_them_as_parquet(stored: Path, tmp_path: Path):
+    out = tmp_path / "released.parquet"
+    query = "SELECT * FROM v_released WHERE split = 'test'"
+    done = run_command(
+        "sql", "--store", str(stored), query, "--format", "parquet", "--out", str(out)
+    )
+    assert done.code == 0, done.err
+    assert duckdb.sql(f"SELECT DISTINCT source, patient FROM '{out}'").fetchall() == [
+        ("3dreasonknee", "9000003")
+    ]
+
+
+def test_a_cohorts_patients_keep_the_splits_of_a_release_folder(sound: Release, tmp_path: Path):
+    wanted = {"9000001": "train", "9000002": "val", "9000003": "test"}
+    rows = [f"{patient},V00,right,{patient}.nii,oai-zib" for patient in wanted]
+    text = "\n".join(("patient,visit,side,label_map,scheme", *rows)) + "\n"
+    (tmp_path / "cohort.csv").write_text(text)
+    done = run_command("splits", "assign", str(tmp_path), "--released", str(sound.root))
+    assert done.code == 0, done.err
+    lines = (tmp_path / "cohort.csv").read_text().splitlines()[1:]
+    assert [line.rpartition(",")[2] for line in lines] == list(wanted.values())
+
+
 def test_volumes_that_the_json_leaves_out_are_counted(stored: Path):
     query = "SELECT volume_id, n_items FROM released_volumes ORDER BY n_items, volume_id"
     rows = rows_of(stored, query)
