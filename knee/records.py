@@ -107,7 +107,7 @@ class VolumeRecord(Record):
     segmenter: str | None
     """Who or what drew the masks, with version; None when not known."""
     licence: str | None
-    """Licence of the image and masks; None when not known."""
+    """Licence of the masks, and of the image when it has none of its own; None when not known."""
     synthetic: bool
     """True for phantoms and painted images."""
     split: str | None
@@ -116,6 +116,14 @@ class VolumeRecord(Record):
     """`ready`, or `failed` when the volume could not be described."""
     reason: str | None = None
     """Why it failed."""
+    image_source: str | None = None
+    """Where the image comes from; None when not known."""
+    image_licence: str | None = None
+    """Licence of the image; None when not known."""
+    restricted: bool | None = None
+    """True where the data may not leave the machine (RULES 25); None when not known."""
+    segmenter_trained_on: bool | None = None
+    """Whether the segmenter was trained on this patient (RULES 19); None when not known."""
 
 
 class CheckSeverity(StrEnum):

@@ -37,6 +37,7 @@ from stages.console import emit_json, say
 from stages.keeping import OutcomeKeeper
 from stages.report import write_report
 from stages.serve import WaitingLine, default_log, serve_settings
+from stages.split_guard import refuse_fit_on_test_store
 from stages.summary import load_summary, show_states, show_summary
 from store.items import Selection, select_volumes
 from store.journal import Journal
@@ -159,6 +160,7 @@ def _plan(options: GenerateOptions, config: RunConfig, writer: StoreWriter) -> _
         limit=options.limit,
     )
     with writer.reading() as con:
+        refuse_fit_on_test_store(calibration, con)
         if not select_volumes(con, selection):
             raise InputError(
                 f"no volume of store {str(options.store)!r} matches"

@@ -24,10 +24,14 @@ from knee.moaks import Feature
 from knee.questions import N_WITH_REGION, QUESTIONS
 from knee.records import VolumeRecord
 from stages.console import emit_json, say, show_table
+from stages.split_guard import agree_with_store, refuse_fit_on_test_cohort
 from store.connection import open_store
+from store.patient_splits import record_splits
 from store.writer import WRITE_WAIT_S, StoreWriter
-from tools.cohort import Cohort, CohortVolume, load_cohort
+from tools.cohort import Cohort, load_cohort
+from tools.cohort_volume import CohortVolume
 from tools.moaks_table import TABLE_PATTERN, MoaksTable, read_moaks_tables
+from tools.segmenters import TrainingPatients, load_training_patients, trained_on
 
 _MAX_REASONS = 20
 EvidenceCounts = dict[Feature, dict[EvidenceLevel, int]]
@@ -144,7 +148,12 @@ def _result(future: Future[VolumeFindings], volume: CohortVolume) -> VolumeFindi
     return error if isinstance(error, KneeError) else future.result()
 
 
-def volume_record(cohort: Cohort, volume: CohortVolume, reason: str | None = None) -> VolumeRecord:
+def volume_record(
+    cohort: Cohort,
+    volume: CohortVolume,
+    training: TrainingPatients,
+    reason: str | None = None,
+) -> VolumeRecord:
     """Returns the store's record of a volume; with a reason it is a failed one."""
     return VolumeRecord(
         volume_id=volume.volume_id,
@@ -159,7 +168,11 @@ def volume_record(cohort: Cohort, volume: CohortVolume, reason: str | None = Non
         mask_source=volume.mask_source,
         segmenter=volume.segmenter,
         licence=volume.licence,
+        image_source=volume.image_source,
+        image_licence=volume.image_licence,
         synthetic=volume.synthetic,
+        restricted=volume.restricted,
+        segmenter_trained_on=trained_on(volume, training),
         split=volume.split.value if volume.split else None,
         status="ready" if reason is None else "failed",
         reason=reason,
@@ -211,6 +224,7 @@ class _Prepared:
         self.cohort = cohort
         self.table = table
         self.store = store
+        self.training = load_training_patients(cohort.root)
         self.n_ready = 0
         self.failed: list[tuple[CohortVolume, KneeError]] = []
         self.evidence: EvidenceCounts = {f: {} for f in Feature if f is not Feature.PERIARTICULAR}
@@ -219,7 +233,7 @@ class _Prepared:
 
     def add(self, writer: StoreWriter, volume: CohortVolume, findings: VolumeFindings) -> None:
         """Writes one described volume and counts its evidence and grades."""
-        writer.put_volume(volume_record(self.cohort, volume))
+        writer.put_volume(volume_record(self.cohort, volume, self.training))
         writer.put_findings(findings)
         writer.put_clinician_grades(self._new_grades(volume))
         self.n_ready += 1
@@ -297,13 +311,17 @@ def prepare(
             neighbour; without it such a volume fails. Images are never resampled.
 
     Raises:
-        InputError: the manifest, a table or the calibration is wrong, or no volume is usable.
+        InputError: the manifest, a table or the calibration is wrong, a patient has another split
+            in the store, or no volume is usable.
+        HeldOutPatientError: the calibration was fitted on test patients.
     """
     started = time.monotonic()
     cohort = load_cohort(cohort_root)
     table = load_tables(cohort, moaks)
     fitted = None if calibration is None else load_calibration(calibration)
     _check_store(store)
+    refuse_fit_on_test_cohort(fitted, cohort)
+    splits = agree_with_store(cohort, store)
     prepared = _Prepared(cohort, table, store)
     n_volumes = len(cohort.volumes)
     say(f"describing {n_volumes} volume(s) with {workers} worker(s)")
@@ -319,6 +337,7 @@ def prepare(
                 # Only now: a cohort of which nothing can be described leaves no store behind.
                 writer = stack.enter_context(StoreWriter(store, create=True))
                 writer.put_catalogue()
+                record_splits(writer, splits)
             with writer.transaction():
                 prepared.add(writer, volume, result)
             say(f"  {number}/{n_volumes} {volume.volume_id}")
@@ -329,7 +348,7 @@ def prepare(
                 "nothing was written; mend the files or the manifest",
             )
         for volume, error in prepared.failed:
-            writer.put_volume(volume_record(cohort, volume, str(error)))
+            writer.put_volume(volume_record(cohort, volume, prepared.training, str(error)))
     if as_json:
         emit_json(prepared.as_json())
     else:

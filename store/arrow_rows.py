@@ -42,8 +42,8 @@ _INTEGERS = ("max_tokens", "seed")
 
 VOLUMES = pa.schema(
     {
-        **{name: TEXT for name in VolumeRecord.model_fields if name != "synthetic"},
-        "synthetic": pa.bool_(),
+        **dict.fromkeys(VolumeRecord.model_fields, TEXT),
+        **{name: pa.bool_() for name in ("synthetic", "restricted", "segmenter_trained_on")},
         "added_at": pa.timestamp("us"),
         "updated_at": pa.timestamp("us"),
     }
