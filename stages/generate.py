@@ -26,7 +26,7 @@ from agents.progress import BatchProgress, progress_shown
 from agents.vllm_server import CHECKOUT, RunningServer, running_server
 from knee.calibration import Calibration, load_calibration
 from knee.errors import InputError
-from knee.findings import EvidenceLevel
+from knee.findings import TEXT_EVIDENCE
 from knee.keys import parse_volume_id
 from knee.questions import parse_question_ids
 from knee.records import Control, Item, Run, RunKind
@@ -266,7 +266,7 @@ def _other_patients_volume(volume_id: str, volumes: list[str]) -> str:
 def _can_stand_in(other: Item, item: Item) -> bool:
     finding = other.finding
     return finding.box is not None and all(
-        finding.evidence_for(component).level is not EvidenceLevel.NONE for component in item.asked
+        finding.evidence_for(component).level in TEXT_EVIDENCE for component in item.asked
     )
 
 

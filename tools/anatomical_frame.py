@@ -171,6 +171,15 @@ class Knee:
         """Returns whether a structure has voxels."""
         return self._box(structure) is not None
 
+    def within(self, structure: Structure) -> tuple[Box, BoolArray] | None:
+        """Returns the bounding slices of a structure and its mask inside them.
+
+        None without a voxel. For structures that are small in the crop: nothing of the crop's
+        size is made.
+        """
+        box = self._box(structure)
+        return None if box is None else (box, self.codes[box] == _CODES[structure])
+
     def _box(self, structure: Structure) -> Box | None:
         if not self._boxes:
             found = ndimage.find_objects(self.codes, max_label=len(_CODES))
