@@ -56,8 +56,8 @@ class GenerateOptions:
     """The DuckDB file."""
     config: Path
     """Settings file."""
-    questions: str = "1-69"
-    """Ids and ranges."""
+    questions: str | None = None
+    """Ids and ranges; None takes the settings file's."""
     visit: str | None = None
     """Only this visit."""
     limit: int | None = None
@@ -138,7 +138,9 @@ def _plan(options: GenerateOptions, config: RunConfig, writer: StoreWriter) -> _
     )
     control = Control.NONE if options.control is None else Control(options.control)
     selection = Selection(
-        question_ids=parse_question_ids(options.questions),
+        question_ids=parse_question_ids(
+            config.questions if options.questions is None else options.questions
+        ),
         visit=options.visit,
         limit=options.limit,
     )

@@ -8,7 +8,7 @@ from knee.calibration import CalibratedRule, Calibration
 from knee.findings import EvidenceLevel, MeasurementName, Unit, VolumeFindings
 from knee.moaks import Component, Feature, RuleBasis
 from knee.questions import QUESTIONS
-from tests.phantom_maps import phantom_map
+from tests.phantom_maps import phantom_image, phantom_map
 from tests.plateau_knee import Plateau, ball
 from tools.describe import describe_volume
 from tools.evidence import is_suitable_for_bml
@@ -110,6 +110,8 @@ def test_lesions_without_a_suitable_sequence_are_weak_and_without_labels_none():
         ("T2 FS", True),
         ("cor PD SPAIR", True),
         ("STIR", True),
+        ("sag_iw_tse_fs", True),
+        ("cor_t1", False),
         ("SAG 3D DESS", False),
         ("SAG 3D DESS WE", False),
         ("T1", False),
@@ -133,14 +135,73 @@ def test_a_horn_that_is_gone_is_weak_evidence_and_one_that_is_there_is_none():
 
 
 def test_an_absent_ligament_is_a_finding_and_a_missing_label_is_not():
-    findings = describe_volume(None, Plateau().label_map(), "P/V00/right").findings
-    tear = findings[59].evidence_for(Component.COMPLETE_TEAR)
+    label_map = phantom_map(71, Side.RIGHT, 0.6)
+    array = label_map.volume.array.copy()
+    array[label_map.mask(Structure.ACL)] = 0
+    gone = label_map_from_volume(
+        replace(label_map.volume, array=array), label_map.scheme, Side.RIGHT
+    )
+    finding = describe_volume(None, gone, "P/V00/right").findings[59]
+    tear = finding.evidence_for(Component.COMPLETE_TEAR)
     assert (tear.level, tear.reason.split(":")[0]) == (EvidenceLevel.WEAK, "absent")
-    assert findings[59].measurement(MeasurementName.STRUCTURE_VOLUME) is not None
-    bare = _without_labels(Plateau().label_map(), Structure.ACL)
+    assert tear.measurement is MeasurementName.STRUCTURE_GAP
+    gap = finding.measurement(MeasurementName.STRUCTURE_GAP)
+    assert gap is not None
+    assert gap.value > 12
+    bare = _without_labels(label_map, Structure.ACL)
     other = describe_volume(None, bare, "P/V00/right").findings[59]
     assert other.evidence_for(Component.COMPLETE_TEAR).reason.startswith("not_in_scheme")
     assert other.measurements == ()
+
+
+def _levels(findings: VolumeFindings, feature: Feature) -> set[EvidenceLevel]:
+    return {
+        e.level
+        for f in findings.findings
+        if QUESTIONS[f.question_id].feature is feature
+        for e in f.evidence
+    }
+
+
+def _with_image(sequence: str, *gone: Structure) -> VolumeFindings:
+    label_map = _without_labels(phantom_map(71, Side.RIGHT, 0.6), *gone)
+    volume_id = f"P/V00/right/{sequence}"
+    return describe_volume(phantom_image(71, Side.RIGHT, 0.6), label_map, volume_id)
+
+
+def test_with_an_image_what_no_mask_shows_is_image_evidence_and_never_weak():
+    found = _with_image("dess")
+    for feature in (
+        Feature.MENISCAL_CYST,
+        Feature.HYPERTROPHY,
+        Feature.ROOT_TEAR,
+        Feature.PATELLAR_TENDON,
+    ):
+        assert _levels(found, feature) == {EvidenceLevel.IMAGE}, feature
+    horns = [f for f in found.findings if QUESTIONS[f.question_id].feature is Feature.MORPHOLOGY]
+    assert EvidenceLevel.IMAGE in {f.evidence[0].level for f in horns}
+    assert all("dess image" in e.reason for f in horns for e in f.evidence if e.level == "image")
+
+
+def test_dess_is_no_evidence_of_marrow_lesions_and_a_suitable_sequence_is():
+    lesions = (Structure.FEMORAL_BML, Structure.TIBIAL_BML, Structure.PATELLAR_BML)
+    assert _levels(_with_image("dess", *lesions), Feature.BML) == {EvidenceLevel.NONE}
+    assert _levels(_with_image("sag_iw_tse_fs", *lesions), Feature.BML) == {EvidenceLevel.IMAGE}
+
+
+def test_the_fat_pads_signal_is_weak_and_says_what_readers_grade_on():
+    evidence = _with_image("dess").findings[41].evidence[0]
+    assert evidence.level is EvidenceLevel.WEAK
+    assert evidence.measurement is MeasurementName.HOFFA_SIGNAL_SHARE
+    assert "fat-suppressed" in evidence.reason
+    bare = _with_image("dess", Structure.HOFFA_FAT_PAD).findings[41].evidence[0]
+    assert bare.level is EvidenceLevel.IMAGE
+
+
+def test_a_region_without_a_box_has_no_evidence():
+    finding = describe_volume(None, Plateau().label_map(), "P/V00/right").findings[59]
+    assert finding.box is None
+    assert {e.level for e in finding.evidence} == {EvidenceLevel.NONE}
 
 
 def test_near_a_threshold_a_grade_is_borderline():

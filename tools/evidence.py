@@ -146,9 +146,11 @@ def is_suitable_for_bml(sequence: str | None) -> bool:
     """
     if sequence is None:
         return False
-    if _STIR.search(sequence):
+    # A volume's id has no spaces: sag_iw_tse_fs.
+    words = sequence.replace("_", " ")
+    if _STIR.search(words):
         return True
-    return bool(_FLUID_SENSITIVE.search(sequence) and _FAT_SUPPRESSED.search(sequence))
+    return bool(_FLUID_SENSITIVE.search(words) and _FAT_SUPPRESSED.search(words))
 
 
 def _basis(component: Component, feature: Feature, rule: GradeRule) -> RuleBasis:
