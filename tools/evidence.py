@@ -53,7 +53,7 @@ _IN_THE_IMAGE: dict[tuple[Feature, Component], str] = {
     (Feature.HYPERTROPHY, Component.PRESENCE): "no normal size of a meniscus is agreed on that "
     "its volume could be held against",
     (Feature.ROOT_TEAR, Component.PRESENCE): "a root tear is a gap of a few millimetres that "
-    "segmentations bridge; it is read from the image",
+    "segmentations bridge",
     (Feature.ACL, Component.BML_CYST): "lesions at the footprints are not told apart from "
     "others by a label",
     (Feature.ACL, Component.REPAIR): "tunnels and graft are not labelled",
@@ -93,10 +93,10 @@ def component_evidence(
     carrier = _carrier(question.feature, component, measurements)
     if level in (EvidenceLevel.MEASURED, EvidenceLevel.WEAK) and carrier is None:
         level, reason = EvidenceLevel.IMAGE, "the measurement could not be made here"
+    if not has_box and level is not EvidenceLevel.NONE:
+        level, reason = EvidenceLevel.NONE, f"no box, where to look is not known: {reason}"
     if level is EvidenceLevel.IMAGE:
         level, reason = _with_image(tissue, question.feature, reason)
-    if not has_box and level is not EvidenceLevel.NONE:
-        level, reason = EvidenceLevel.NONE, f"no box: where to look is not known ({reason})"
     if level not in (EvidenceLevel.MEASURED, EvidenceLevel.WEAK) or carrier is None:
         return ComponentEvidence(component=component, level=level, reason=reason)
     rule = rule_for(question.feature, component, calibration)
