@@ -100,6 +100,9 @@ def _measured_lines(feature: str, name: MeasurementName, findings: list[Finding]
     measure = spoken(name.value)
     heading = f"# {measure.capitalize()}"
     heading += "" if feature.split()[0] in measure else f" ({feature})"
+    if len(made) == 1:
+        (site, measured), *_ = made
+        return [heading, f"{measured.shown} {measured.unit.value}  {site}"]
     made.sort(key=lambda pair: -pair[1].value)
     above = [(site, measured) for site, measured in made if measured.value > 0]
     lines = [

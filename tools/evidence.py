@@ -204,11 +204,11 @@ def _bml_level(parts: KneeParts, bone: Bone) -> _Judged:
     sequence = parts.knee.lesion_sequence
     if is_suitable_for_bml(sequence):
         return EvidenceLevel.MEASURED, f"lesion labels drawn on {sequence}"
-    shown = "an unknown sequence" if sequence is None else sequence
-    return (
-        EvidenceLevel.WEAK,
-        f"lesion labels drawn on {shown}, which shows about half of the lesions",
-    )
+    if sequence is None:
+        reason = "lesion labels drawn on an unknown sequence: DESS shows about half of the lesions"
+    else:
+        reason = f"lesion labels drawn on {sequence}, which shows about half of the lesions"
+    return EvidenceLevel.WEAK, reason
 
 
 def _cartilage_level(parts: KneeParts, subregion: Subregion) -> _Judged:

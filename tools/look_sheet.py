@@ -9,12 +9,13 @@ import io
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from knee.anatomy import Bone, Compartment, Structure
+from knee.anatomy import Bone, Compartment, Structure, Subregion
 from knee.geometry import Box3D
 from tools.articular_surface import CARTILAGES
 from tools.derived_regions import bounds_mm
@@ -35,6 +36,8 @@ _CARTILAGE_ALPHA, _BONE_ALPHA = 0.75, 0.30
 _TEXT_WIDTH = 460
 _LINE = 16
 _GAP = 6
+_COLUMNS = 6
+"""Of the legend."""
 _INK, _DIM, _PAPER = (235, 235, 235), (170, 170, 175), (16, 16, 18)
 _PLAIN = str.maketrans("²³", "23")
 _FILLED = {structure for structures in CARTILAGES.values() for structure in structures}
@@ -92,8 +95,21 @@ def look_png(
         ]
         for centre in centres
     ]
-    legend = [(s.value.replace("_", " "), SUBREGION_COLOURS[s]) for s in overlay.present()]
+    legend = [_Key(_spoken(s), SUBREGION_COLOURS[s], is_filled=True) for s in overlay.present()]
+    legend += [_Key(_spoken(s), colour, is_filled=False) for s, colour in style.outlines.items()]
     return _join(rows, words, legend)
+
+
+class _Key(NamedTuple):
+    """One entry of the legend."""
+
+    name: str
+    colour: Colour
+    is_filled: bool
+
+
+def _spoken(name: Subregion | Structure) -> str:
+    return name.value.replace("_", " ")
 
 
 def _outlined(labels: LabelMap) -> dict[Structure, Colour]:
@@ -160,14 +176,12 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
-def _join(
-    rows: Sequence[Sequence[Image.Image]], words: Words, legend: Sequence[tuple[str, Colour]]
-) -> bytes:
+def _join(rows: Sequence[Sequence[Image.Image]], words: Words, legend: Sequence[_Key]) -> bytes:
     panel = rows[0][0].width
     width = 3 * panel + 2 * _GAP
     lines = _wrapped(words, _TEXT_WIDTH - 20)
     text_height = _LINE * len(lines) + 12
-    legend_rows = -(-len(legend) // 5)
+    legend_rows = -(-len(legend) // _COLUMNS)
     panels_height = len(rows) * (panel + _GAP) + legend_rows * _LINE + 8
     head = 28
     sheet = Image.new("RGB", (width + _TEXT_WIDTH, head + max(panels_height, text_height)), _PAPER)
@@ -177,10 +191,11 @@ def _join(
         for column, picture in enumerate(row):
             sheet.paste(picture, (column * (panel + _GAP), head + number * (panel + _GAP)))
     top = head + len(rows) * (panel + _GAP) + 2
-    for number, (name, colour) in enumerate(legend):
-        x, y = 8 + (number % 5) * (width // 5), top + (number // 5) * _LINE
-        draw.rectangle((x, y + 3, x + 10, y + 12), fill=colour)
-        draw.text((x + 16, y), name, fill=_INK, font=_font(12))
+    for number, key in enumerate(legend):
+        x, y = 8 + (number % _COLUMNS) * (width // _COLUMNS), top + (number // _COLUMNS) * _LINE
+        fill = key.colour if key.is_filled else None
+        draw.rectangle((x, y + 3, x + 10, y + 12), fill=fill, outline=key.colour)
+        draw.text((x + 16, y), key.name, fill=_INK, font=_font(12))
     for number, (text, is_heading) in enumerate(lines):
         place = (width + 14, head + 2 + number * _LINE)
         draw.text(
