@@ -28,8 +28,7 @@ def effusion_ml(knee: Knee) -> float | None:
     """Returns the labelled joint fluid in mL; None when the scheme has no label for it."""
     if Structure.JOINT_FLUID not in knee.schemed:
         return None
-    found = knee.within(Structure.JOINT_FLUID)
-    return 0.0 if found is None else float(found[1].sum()) * knee.voxel_mm3 / 1000
+    return knee.n_voxels(Structure.JOINT_FLUID) * knee.voxel_mm3 / 1000
 
 
 def effusion_depth_mm(parts: KneeParts) -> float | None:
