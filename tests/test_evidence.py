@@ -6,10 +6,13 @@ import pytest
 from knee.anatomy import Side, Structure
 from knee.calibration import CalibratedRule, Calibration
 from knee.findings import EvidenceLevel, MeasurementName, Unit, VolumeFindings
+from knee.grades import ClinicianGrade, GradeStatus
 from knee.moaks import Component, Feature, RuleBasis
 from knee.questions import QUESTIONS
+from knee.records import ComponentStatus
 from tests.phantom_maps import phantom_image, phantom_map
 from tests.plateau_knee import Plateau, ball
+from tests.sample_items import sample_item
 from tools.describe import describe_volume
 from tools.evidence import is_suitable_for_bml
 from tools.segmentation import LabelMap, Scheme, label_map_from_volume
@@ -214,3 +217,82 @@ def test_near_a_threshold_a_grade_is_borderline():
             measured = finding.measurement(e.measurement)
             assert measured is not None
             assert e.borderline == (measured.sd is not None and e.margin <= measured.sd)
+
+
+def _rule(
+    feature: Feature, component: Component, name: MeasurementName, unit: Unit, *edges: float
+) -> CalibratedRule:
+    return CalibratedRule(
+        feature=feature,
+        component=component,
+        measurement=name,
+        unit=unit,
+        edges=edges,
+        source="test",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "edges"),
+    [
+        (MeasurementName.EFFUSION_VOLUME, Unit.ML, (3.0, 7.0, 13.0)),
+        (MeasurementName.EFFUSION_DEPTH, Unit.MM, (2.0, 6.0, 10.0)),
+    ],
+)
+def test_the_measurement_that_a_calibration_reads_carries_the_grade(
+    name: MeasurementName, unit: Unit, edges: tuple[float, ...]
+):
+    rule = _rule(Feature.EFFUSION_SYNOVITIS, Component.GRADE, name, unit, *edges)
+    calibration = Calibration(name="test", rules=(rule,))
+    label_map = phantom_map(71, Side.RIGHT, 0.6)
+    finding = describe_volume(None, label_map, "P/V00/right", calibration=calibration).findings[42]
+    evidence, measured = finding.evidence[0], finding.measurement(name)
+    assert measured is not None
+    assert evidence.measurement is name
+    assert evidence.rule_grade == rule.grade_rule().grade(measured.value)
+    assert evidence.rule_basis is RuleBasis.CALIBRATED
+
+
+def test_a_calibrated_gap_grades_a_torn_ligament():
+    rule = _rule(Feature.ACL, Component.COMPLETE_TEAR, MeasurementName.STRUCTURE_GAP, Unit.MM, 5.0)
+    calibration = Calibration(name="test", rules=(rule,))
+    label_map = phantom_map(71, Side.RIGHT, 0.6)
+    whole = describe_volume(None, label_map, "P/V00/right", calibration=calibration)
+    array = label_map.volume.array.copy()
+    array[label_map.mask(Structure.ACL)] = 0
+    gone = label_map_from_volume(
+        replace(label_map.volume, array=array), label_map.scheme, Side.RIGHT
+    )
+    torn = describe_volume(None, gone, "P/V00/right", calibration=calibration)
+    grades = [
+        f.findings[59].evidence_for(Component.COMPLETE_TEAR).rule_grade for f in (whole, torn)
+    ]
+    assert grades == [0, 1]
+    assert whole.findings[59].evidence_for(Component.REPAIR).rule_grade is None
+
+
+def test_what_only_an_image_shows_is_not_asked_of_a_text_drafter():
+    finding = _with_image("dess").findings[59]
+    read = tuple(
+        ClinicianGrade(
+            question_id=60,
+            component=component,
+            status=GradeStatus.READ,
+            grade=0,
+            patient="P",
+            visit="V00",
+            side=Side.RIGHT,
+            raw=("0",),
+            variable="V",
+            file="f",
+            lines=(1,),
+            readprj=("1",),
+            version=("1",),
+        )
+        for component in QUESTIONS[60].components
+    )
+    item = sample_item().model_copy(
+        update={"question_id": 60, "finding": finding, "clinician": read}
+    )
+    assert item.asked == (Component.COMPLETE_TEAR,)
+    assert item.status_of(Component.REPAIR) is ComponentStatus.NO_EVIDENCE

@@ -35,14 +35,17 @@ _CARRIERS: dict[tuple[Feature, Component], tuple[MeasurementName, ...]] = {
     (Feature.CARTILAGE, Component.FULL_THICKNESS): (MeasurementName.FULL_THICKNESS_SHARE,),
     (Feature.OSTEOPHYTE, Component.GRADE): (MeasurementName.OSTEOPHYTE_PROTRUSION,),
     (Feature.HOFFA_SYNOVITIS, Component.GRADE): (MeasurementName.HOFFA_SIGNAL_SHARE,),
-    (Feature.EFFUSION_SYNOVITIS, Component.GRADE): (MeasurementName.EFFUSION_VOLUME,),
+    (Feature.EFFUSION_SYNOVITIS, Component.GRADE): (
+        MeasurementName.EFFUSION_VOLUME,
+        MeasurementName.EFFUSION_DEPTH,
+    ),
     (Feature.EXTRUSION, Component.GRADE): (MeasurementName.EXTRUSION,),
     (Feature.ACL, Component.COMPLETE_TEAR): _TEAR,
     (Feature.PCL, Component.COMPLETE_TEAR): _TEAR,
     (Feature.MORPHOLOGY, Component.MORPHOLOGY): (MeasurementName.MENISCUS_PART_VOLUME,),
 }
-"""The measurement that carries each component's grade, the first that was made; other components
-have none."""
+"""The measurements that can carry each component's grade: the one that its rule reads, else the
+first that was made. Other components have none."""
 _FLUID_SENSITIVE = re.compile(r"\b(IW|T2W?|PD|PDW|INT)\b", re.IGNORECASE)
 _FAT_SUPPRESSED = re.compile(r"\b(FS|FATSAT|FAT-SAT|SPAIR|SPIR)\b", re.IGNORECASE)
 _STIR = re.compile(r"\bSTIR\b", re.IGNORECASE)
@@ -90,7 +93,8 @@ def component_evidence(
         has_box: whether the question's region has a box; without one it cannot be asked about.
     """
     level, reason = _level(parts, tissue, question, component)
-    carrier = _carrier(question.feature, component, measurements)
+    rule = rule_for(question.feature, component, calibration)
+    carrier = _carrier(question.feature, component, measurements, rule)
     if level in (EvidenceLevel.MEASURED, EvidenceLevel.WEAK) and carrier is None:
         level, reason = EvidenceLevel.IMAGE, "the measurement could not be made here"
     if not has_box and level is not EvidenceLevel.NONE:
@@ -99,7 +103,6 @@ def component_evidence(
         level, reason = _with_image(tissue, question.feature, reason)
     if level not in (EvidenceLevel.MEASURED, EvidenceLevel.WEAK) or carrier is None:
         return ComponentEvidence(component=component, level=level, reason=reason)
-    rule = rule_for(question.feature, component, calibration)
     if rule is None or rule.measurement != carrier.name.value:
         return ComponentEvidence(
             component=component, level=level, reason=reason, measurement=carrier.name
@@ -118,10 +121,15 @@ def component_evidence(
 
 
 def _carrier(
-    feature: Feature, component: Component, measurements: Sequence[Measurement]
+    feature: Feature,
+    component: Component,
+    measurements: Sequence[Measurement],
+    rule: GradeRule | None,
 ) -> Measurement | None:
     made = {m.name: m for m in measurements}
-    names = _CARRIERS.get((feature, component), ())
+    known = _CARRIERS.get((feature, component), ())
+    read = "" if rule is None else rule.measurement
+    names = sorted(known, key=lambda name: name.value != read)
     return next((made[name] for name in names if name in made), None)
 
 
