@@ -12,11 +12,9 @@ _TELLING: dict[Feature, tuple[MeasurementName, ...]] = {
     Feature.EFFUSION_SYNOVITIS: (MeasurementName.EFFUSION_VOLUME, MeasurementName.EFFUSION_DEPTH),
     Feature.EXTRUSION: (MeasurementName.EXTRUSION,),
     Feature.MORPHOLOGY: (MeasurementName.MENISCUS_PART_VOLUME, MeasurementName.SIGNAL_RATIO),
-    Feature.ACL: (MeasurementName.STRUCTURE_GAP, MeasurementName.STRUCTURE_VOLUME),
-    Feature.PCL: (MeasurementName.STRUCTURE_GAP, MeasurementName.STRUCTURE_VOLUME),
-    Feature.PATELLAR_TENDON: (MeasurementName.STRUCTURE_GAP, MeasurementName.STRUCTURE_VOLUME),
 }
 """What a sheet of a whole volume says of each feature."""
+_LIGAMENTS = (Feature.ACL, Feature.PCL, Feature.PATELLAR_TENDON)
 _MOST_SITES = 5
 """Sites of a feature that are named on the sheet of a volume, the largest values first."""
 
@@ -70,6 +68,7 @@ def volume_lines(found: VolumeFindings) -> tuple[str, ...]:
         f"scheme {found.scheme}, side {found.side_check.value}, stored {found.orientation}, "
         f"{' x '.join(str(n) for n in found.shape)} voxels",
     ]
+    ligaments: list[str] = []
     unseen: list[str] = []
     for feature in dict.fromkeys(QUESTIONS[f.question_id].feature for f in found.findings):
         mine = [f for f in found.findings if QUESTIONS[f.question_id].feature is feature]
@@ -79,10 +78,14 @@ def volume_lines(found: VolumeFindings) -> tuple[str, ...]:
             for line in _measured_lines(spoken(feature.value), name, mine)
         ]
         lines += told
-        if not told:
+        if feature in _LIGAMENTS and (line := _ligament_line(mine[0])):
+            ligaments.append(line)
+        elif not told:
             levels = {entry.level for finding in mine for entry in finding.evidence}
             best = next(level for level in EvidenceLevel if level in levels)
             unseen.append(f"{spoken(feature.value)}: {best.value}")
+    if ligaments:
+        lines += ["# Ligaments and tendon", *ligaments]
     if unseen:
         lines += ["# Not measured (best evidence)", "; ".join(unseen)]
     return tuple(lines)
@@ -114,3 +117,15 @@ def _measured_lines(feature: str, name: MeasurementName, findings: list[Finding]
     if len(above) < len(made):
         lines.append(f"0 at {len(made) - len(above)} of {len(made)} sites")
     return [heading, *lines]
+
+
+def _ligament_line(finding: Finding) -> str:
+    """Gap and volume of a ligament's label; empty where neither was measured."""
+    made = [
+        f"{spoken(measured.name.value).removeprefix('structure ')} {measured.shown} "
+        f"{measured.unit.value}"
+        for name in (MeasurementName.STRUCTURE_GAP, MeasurementName.STRUCTURE_VOLUME)
+        if (measured := finding.measurement(name)) is not None
+    ]
+    site = QUESTIONS[finding.question_id].region_name
+    return f"{site}: {', '.join(made)}" if made else ""
