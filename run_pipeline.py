@@ -9,7 +9,7 @@ import select
 import sys
 
 from knee.errors import KneeError
-from stages.cli import cohorts, drafting, making, reading
+from stages.cli import cohorts, drafting, looking, making, reading
 from stages.cli.options import Command
 
 STOPPED_EARLY = 3
@@ -17,6 +17,7 @@ EPILOG = """\
 Start here:
   run_pipeline.py demo --out demo                        the whole pipeline on phantoms
   run_pipeline.py prepare COHORT --store knees.duckdb    boxes and findings of your volumes
+  run_pipeline.py look COHORT VOLUME                     one knee on a sheet
   run_pipeline.py generate --store knees.duckdb --config configs/gpu.toml
   run_pipeline.py sql --store knees.duckdb "SELECT * FROM v_quintuples LIMIT 5"
 """
@@ -31,7 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for family in (making, cohorts, drafting, reading):
+    for family in (making, cohorts, drafting, reading, looking):
         family.add_commands(commands)
     return parser
 

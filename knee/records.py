@@ -9,7 +9,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from knee.answers import Draft
-from knee.findings import EvidenceLevel, Finding
+from knee.findings import TEXT_EVIDENCE, EvidenceLevel, Finding
 from knee.grades import ClinicianGrade, GradeStatus
 from knee.moaks import Component
 from knee.questions import QUESTIONS, Question
@@ -261,11 +261,11 @@ class Item(Record):
         return next((g for g in self.clinician if g.component is component), None)
 
     def status_of(self, component: Component) -> ComponentStatus:
-        """Returns whether a component is asked: read by a clinician, and with evidence."""
+        """Returns whether a component is asked: read by a clinician, and with evidence in text."""
         grade = self.clinician_grade(component)
         if grade is None or grade.status is not GradeStatus.READ:
             return ComponentStatus.UNLABELLED
-        if self.finding.evidence_for(component).level is EvidenceLevel.NONE:
+        if self.finding.evidence_for(component).level not in TEXT_EVIDENCE:
             return ComponentStatus.NO_EVIDENCE
         return ComponentStatus.GRADED
 

@@ -10,9 +10,17 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from knee.errors import InputError
+from knee.questions import parse_question_ids
 from knee.records import Grounding, Wording
 
 
@@ -141,6 +149,8 @@ class RunConfig(_Settings):
     """LangGraph's tracing stays off, whatever the environment says, unless this is true."""
     calibration: str | None = None
     """TOML file with fitted cut-offs, relative to the settings file."""
+    questions: str = "1-69"
+    """Ids and ranges that are drafted unless `--questions` says otherwise; not identity."""
     drafter: ModelEndpoint
     """The model that drafts."""
     checks: CheckSettings = CheckSettings()
@@ -149,6 +159,16 @@ class RunConfig(_Settings):
     """How the batch runs."""
     serve: ServeSettings | None = None
     """How `serve` starts the server; None when somebody else does."""
+
+    @field_validator("questions")
+    @classmethod
+    def validate_questions(cls, value: str) -> str:
+        """Refuses what names no question."""
+        try:
+            parse_question_ids(value)
+        except InputError as error:
+            raise ValueError(error.message) from error
+        return value
 
     @model_validator(mode="after")
     def validate_locality(self) -> Self:

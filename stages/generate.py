@@ -26,7 +26,7 @@ from agents.progress import BatchProgress, progress_shown
 from agents.vllm_server import CHECKOUT, RunningServer, running_server
 from knee.calibration import Calibration, load_calibration
 from knee.errors import InputError
-from knee.findings import EvidenceLevel
+from knee.findings import TEXT_EVIDENCE
 from knee.keys import JsonValue, parse_volume_id
 from knee.questions import parse_question_ids
 from knee.records import Control, Grounding, Item, Run, RunKind
@@ -57,8 +57,8 @@ class GenerateOptions:
     """The DuckDB file."""
     config: Path
     """Settings file."""
-    questions: str = "1-69"
-    """Ids and ranges."""
+    questions: str | None = None
+    """Ids and ranges; None takes the settings file's."""
     visit: str | None = None
     """Only this visit."""
     limit: int | None = None
@@ -155,7 +155,9 @@ def _plan(options: GenerateOptions, config: RunConfig, writer: StoreWriter) -> _
     )
     control = Control.NONE if options.control is None else Control(options.control)
     selection = Selection(
-        question_ids=parse_question_ids(options.questions),
+        question_ids=parse_question_ids(
+            config.questions if options.questions is None else options.questions
+        ),
         visit=options.visit,
         limit=options.limit,
     )
@@ -284,7 +286,7 @@ def _other_patients_volume(volume_id: str, volumes: list[str]) -> str:
 def _can_stand_in(other: Item, item: Item) -> bool:
     finding = other.finding
     return finding.box is not None and all(
-        finding.evidence_for(component).level is not EvidenceLevel.NONE for component in item.asked
+        finding.evidence_for(component).level in TEXT_EVIDENCE for component in item.asked
     )
 
 

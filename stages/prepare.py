@@ -20,11 +20,11 @@ from knee.errors import InputError, KneeError
 from knee.findings import EvidenceLevel, VolumeFindings
 from knee.grades import ClinicianGrade, GradeStatus
 from knee.keys import JsonValue
-from knee.moaks import Feature
-from knee.questions import N_WITH_REGION, QUESTIONS
 from knee.records import VolumeRecord
 from stages.console import emit_json, say, show_table
+from stages.coverage import FEATURES, Coverage, show_coverage
 from stages.split_guard import agree_with_store, refuse_fit_on_test_cohort
+from stages.steady_progress import progress_of
 from store.connection import open_store
 from store.patient_splits import record_splits
 from store.writer import WRITE_WAIT_S, StoreWriter
@@ -34,7 +34,6 @@ from tools.moaks_table import TABLE_PATTERN, MoaksTable, read_moaks_tables
 from tools.segmenters import TrainingPatients, load_training_patients, trained_on
 
 _MAX_REASONS = 20
-EvidenceCounts = dict[Feature, dict[EvidenceLevel, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +226,7 @@ class _Prepared:
         self.training = load_training_patients(cohort.root)
         self.n_ready = 0
         self.failed: list[tuple[CohortVolume, KneeError]] = []
-        self.evidence: EvidenceCounts = {f: {} for f in Feature if f is not Feature.PERIARTICULAR}
+        self.coverage = Coverage()
         self.grades: dict[GradeStatus, int] = {}
         self._knee_visits: set[tuple[str, str, Side]] = set()
 
@@ -237,10 +236,7 @@ class _Prepared:
         writer.put_findings(findings)
         writer.put_clinician_grades(self._new_grades(volume))
         self.n_ready += 1
-        for finding in findings.findings:
-            counts = self.evidence[QUESTIONS[finding.question_id].feature]
-            for entry in finding.evidence:
-                counts[entry.level] = counts.get(entry.level, 0) + 1
+        self.coverage.add(findings)
 
     def _new_grades(self, volume: CohortVolume) -> tuple[ClinicianGrade, ...]:
         """Returns the grades of the volume's knee-visit, once even with several sequences."""
@@ -260,27 +256,20 @@ class _Prepared:
             "volumes": {"ready": self.n_ready, "failed": len(self.failed)},
             "failed": {volume.volume_id: str(error) for volume, error in self.failed},
             "evidence": {
-                feature.value: {level.value: n for level, n in counts.items()}
-                for feature, counts in self.evidence.items()
+                feature.value: {
+                    level.value: self.coverage.components[feature, level]
+                    for level in EvidenceLevel
+                    if self.coverage.components[feature, level]
+                }
+                for feature in FEATURES
             },
+            "coverage": self.coverage.as_json(),
             "clinician_grades": {status.value: n for status, n in self.grades.items()},
         }
 
 
 def _show(prepared: _Prepared) -> None:
-    levels = list(EvidenceLevel)
-    n_questions = {
-        f: sum(q.feature is f for q in QUESTIONS.values() if q.question_id <= N_WITH_REGION)
-        for f in prepared.evidence
-    }
-    show_table(
-        "evidence by feature (components of all volumes)",
-        ["feature", "questions", *(level.value for level in levels)],
-        [
-            [feature.value, n_questions[feature], *(counts.get(level, 0) for level in levels)]
-            for feature, counts in prepared.evidence.items()
-        ],
-    )
+    show_coverage(prepared.coverage)
     show_table(
         "clinicians' grades (components of all knee-visits)",
         ["status", "components"],
@@ -327,11 +316,11 @@ def prepare(
     say(f"describing {n_volumes} volume(s) with {workers} worker(s)")
     with ExitStack() as stack:
         writer: StoreWriter | None = None
-        described = describe_all(cohort, DescribeSettings(fitted, resample), workers)
-        for number, (volume, result) in enumerate(described, start=1):
+        progress = stack.enter_context(progress_of(n_volumes, "describing"))
+        for volume, result in describe_all(cohort, DescribeSettings(fitted, resample), workers):
             if isinstance(result, KneeError):
                 prepared.failed.append((volume, result))
-                say(f"  {number}/{n_volumes} {volume.volume_id} FAILED: {result}")
+                progress.done(volume.volume_id, str(result))
                 continue
             if writer is None:
                 # Only now: a cohort of which nothing can be described leaves no store behind.
@@ -340,7 +329,7 @@ def prepare(
                 record_splits(writer, splits)
             with writer.transaction():
                 prepared.add(writer, volume, result)
-            say(f"  {number}/{n_volumes} {volume.volume_id}")
+            progress.done(volume.volume_id)
         if writer is None:
             reasons = "\n".join(f"{v.volume_id}: {e}" for v, e in prepared.failed[:_MAX_REASONS])
             raise InputError(

@@ -44,7 +44,7 @@ SELECT
     v.volume_id, q.question_id, v.findings_id,
     CASE
         WHEN any_value(b.region) IS NULL THEN 'no_region'
-        WHEN bool_or(g.status = 'read' AND e.level <> 'none') THEN 'pending'
+        WHEN bool_or(g.status = 'read' AND e.level IN ('measured', 'weak')) THEN 'pending'
         WHEN bool_or(g.status = 'read') THEN 'no_evidence'
         ELSE 'unlabelled'
     END AS starting_state

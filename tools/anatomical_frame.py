@@ -15,7 +15,6 @@ Coordinates inside are voxel indices of that cropped array, or millimetres = ind
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +23,7 @@ from scipy import ndimage
 from knee.anatomy import Bone, Side, Structure, medial_sign
 from knee.errors import InputError
 from knee.geometry import Box3D, voxel_box
+from tools.bounds import Box, label_boxes
 from tools.label_scheme import UNSIDED
 from tools.segmentation import LabelMap
 from tools.side_split import knee_midline, split_sides
@@ -35,8 +35,6 @@ FloatArray = NDArray[np.float32]
 """Lengths in mm or shares, float32 to spare memory."""
 IntArray = NDArray[np.intp]
 """Indices."""
-Box = tuple[slice, ...]
-"""Slices of the cropped array, one for each axis."""
 
 _CROP_MARGIN_MM = 12.0
 """Kept around the labelled structures; at least the 8 mm that a box may reach beyond them."""
@@ -166,9 +164,23 @@ class Knee:
         """Returns whether a structure has voxels."""
         return self._box(structure) is not None
 
+    def within(self, structure: Structure) -> tuple[Box, BoolArray] | None:
+        """Returns the bounding slices of a structure and its mask inside them.
+
+        None without a voxel. For structures that are small in the crop: nothing of the crop's
+        size is made.
+        """
+        box = self._box(structure)
+        return None if box is None else (box, self.codes[box] == _CODES[structure])
+
+    def n_voxels(self, structure: Structure) -> int:
+        """Returns how many voxels a structure has."""
+        found = self.within(structure)
+        return 0 if found is None else int(np.count_nonzero(found[1]))
+
     def _box(self, structure: Structure) -> Box | None:
         if not self._boxes:
-            found = ndimage.find_objects(self.codes, max_label=len(_CODES))
+            found = label_boxes(self.codes, len(_CODES))
             self._boxes.update(dict(zip(Structure, found, strict=True)))
         return self._boxes[structure]
 
@@ -253,9 +265,7 @@ def _structure_codes(label_map: LabelMap) -> tuple[NDArray[np.uint8], tuple[floa
 def _crop_bounds(
     codes: NDArray[np.uint8], spacing: tuple[float, float, float], shown: str
 ) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
-    # A number that does not occur has None in its place, which the stubs leave out.
-    objects = cast("list[tuple[slice, ...] | None]", ndimage.find_objects(codes))
-    found = [box for box in objects if box is not None]
+    found = [box for box in label_boxes(codes, len(_CODES)) if box is not None]
     if not found:
         raise InputError(
             f"label map {shown!r} holds none of the structures that the questions are about",

@@ -11,10 +11,15 @@ from tools import (
     bone_cartilage_interface,
     cartilage,
     effusion,
+    hoffa,
     lesions,
+    ligaments,
+    meniscal_parts,
     menisci,
     osteophytes,
+    signal,
     subregions,
+    thickness,
 )
 
 _REGIONS: dict[Feature, str] = {
@@ -66,7 +71,14 @@ DEFINITIONS: dict[str, str] = {
         menisci.CORONAL_DEFINITION,
         menisci.SAGITTAL_DEFINITION,
     ),
-    **_documented(effusion, effusion.EFFUSION_DEFINITION),
+    **_documented(effusion, effusion.EFFUSION_DEFINITION, effusion.DEPTH_DEFINITION),
+    **_documented(thickness, thickness.PERCENTILES_DEFINITION),
+    **_documented(
+        meniscal_parts, meniscal_parts.HEIGHT_DEFINITION, meniscal_parts.SIGNAL_DEFINITION
+    ),
+    **_documented(signal, signal.MARROW_DEFINITION, signal.CARTILAGE_SIGNAL_DEFINITION),
+    **_documented(hoffa, hoffa.HOFFA_DEFINITION),
+    **_documented(ligaments, ligaments.GAP_DEFINITION),
     "structure.volume@1": "Voxels of a label times the volume of one voxel.",
 }
 """Definition id to its text."""

@@ -69,6 +69,17 @@ def part_mask(knee: Knee, marks: TibiaMarks, site: MeniscusPart) -> BoolArray:
     return mask
 
 
+def part_voxels(knee: Knee, marks: TibiaMarks, site: MeniscusPart) -> int:
+    """Returns how many voxels one part has."""
+    found = knee.within(MENISCI[part_of(site)[0]])
+    if found is None:
+        return 0
+    box, mask = found
+    rows = part_rows(knee, marks, site)
+    low, high = max(rows.start - box[1].start, 0), max(rows.stop - box[1].start, 0)
+    return int(np.count_nonzero(mask[:, low:high]))
+
+
 def measure_extrusion(knee: Knee, marks: TibiaMarks, site: ExtrusionSite) -> Extrusion:
     """Returns the extrusion at one site; `value_mm` is None when the meniscus is not there."""
     side = Compartment(site.value.split("_")[0])

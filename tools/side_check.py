@@ -12,11 +12,11 @@ means another structure in a left knee) may contradict it, but cannot confirm it
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 from knee.anatomy import Side, Structure, medial_sign
 from knee.errors import InputError
 from knee.findings import SideCheck
+from tools.bounds import label_boxes
 from tools.segmentation import LabelMap
 
 _PAIRS = (
@@ -95,7 +95,7 @@ def _centres_x(label_map: LabelMap) -> dict[Structure, float]:
     """World x of the centre of every structure of the pairs that has enough voxels."""
     array, affine = label_map.volume.array, label_map.volume.affine
     wanted = {structure for pair in _PAIRS for structure in pair}
-    boxes = ndimage.find_objects(array)
+    boxes = label_boxes(array, max(label_map.counts, default=0))
     centres: dict[Structure, float] = {}
     for structure in wanted:
         n_voxels = label_map.n_voxels(structure)
@@ -108,7 +108,7 @@ def _centres_x(label_map: LabelMap) -> dict[Structure, float]:
                 continue
             inside = array[box] == number
             for axis in range(3):
-                along = inside.sum(axis=tuple(a for a in range(3) if a != axis))
+                along = np.count_nonzero(inside, axis=tuple(a for a in range(3) if a != axis))
                 total[axis] += float(along @ (np.arange(along.size) + box[axis].start))
         centres[structure] = float(affine[0, :3] @ (total / n_voxels) + affine[0, 3])
     return centres
