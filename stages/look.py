@@ -24,7 +24,8 @@ from tools.cohort import load_cohort
 from tools.describe import describe_volume
 from tools.knee_parts import measure_parts
 from tools.look_sheet import Words, look_png
-from tools.segmentation import LabelMap, check_same_grid, load_label_map, load_scheme
+from tools.segmentation import LabelMap, load_label_map, load_scheme, on_image_grid
+from tools.segmenters import load_training_patients
 from tools.volumes import Volume, load_volume
 
 _MOST_NAMED = 10
@@ -103,7 +104,8 @@ def _find(options: LookOptions) -> tuple[VolumeRecord, Path, VolumeFindings | No
         cohort = load_cohort(options.source)
         known = {volume.volume_id: volume for volume in cohort.volumes}
         volume = known[_chosen(options.volume, list(known))]
-        return volume_record(cohort, volume), cohort.root, None
+        training = load_training_patients(cohort.root)
+        return volume_record(cohort, volume, training), cohort.root, None
     with open_store(options.source, read_only=True) as con:
         rows = con.execute("SELECT volume_id, findings_id FROM volumes ORDER BY ALL").fetchall()
         current: dict[str, str | None] = {str(volume): findings for volume, findings in rows}
@@ -137,7 +139,10 @@ def _load(record: VolumeRecord, root: Path) -> tuple[Volume | None, LabelMap]:
         say("no image: the labels are shown in grey")
         return None, label_map
     image = load_volume(root / record.image)
-    check_same_grid(image, label_map.volume)
+    # What `prepare` let through on another grid was resampled there; here as well, and it is said.
+    label_map = on_image_grid(image, label_map, resample=True)
+    for note in label_map.notes:
+        say(note)
     return image, label_map
 
 

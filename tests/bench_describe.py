@@ -91,12 +91,12 @@ def describe_rounds(image: str, label_map: str, scheme: str, rounds: int) -> dic
 
 def describe_cohort(folder: str, workers: int) -> dict[str, float]:
     """Runs in a fresh process: `prepare`'s pool over the cohort; wall seconds."""
-    from stages.prepare import describe_all
+    from stages.prepare import DescribeSettings, describe_all
     from tools.cohort import load_cohort
 
     cohort = load_cohort(Path(folder))
     started = time.perf_counter()
-    n_done = sum(1 for _ in describe_all(cohort, None, workers))
+    n_done = sum(1 for _ in describe_all(cohort, DescribeSettings(), workers))
     return {"wall": time.perf_counter() - started, "volumes": float(n_done)}
 
 
