@@ -120,9 +120,9 @@ def test_who_names_the_released_rows_gets_them_as_parquet(stored: Path, tmp_path
         "sql", "--store", str(stored), query, "--format", "parquet", "--out", str(out)
     )
     assert done.code == 0, done.err
-    assert duckdb.sql(f"SELECT DISTINCT source, patient FROM '{out}'").fetchall() == [
-        ("3dreasonknee", "9000003")
-    ]
+    with duckdb.connect() as con:
+        rows = con.execute(f"SELECT DISTINCT source, patient FROM '{out}'").fetchall()
+    assert rows == [("3dreasonknee", "9000003")]
 
 
 def test_a_cohorts_patients_keep_the_splits_of_a_release_folder(sound: Release, tmp_path: Path):
