@@ -11,7 +11,8 @@ from tools.phantom.defects import paint_defect
 from tools.phantom.grid import DEMO_GRID, Grid
 from tools.phantom.hoffa import build_synovitis
 from tools.phantom.marrow import paint_marrow
-from tools.phantom.menisci import Menisci, MeniscusState, build_menisci
+from tools.phantom.menisci import Menisci, build_menisci
+from tools.phantom.meniscus_course import MeniscusState
 from tools.phantom.model import KneeModel, build_model
 from tools.phantom.pathology import Pathology, Severity, draw_pathology
 from tools.phantom.plate import SUBREGIONS, Plate

@@ -52,10 +52,10 @@ class HoffaSynovitis(NamedTuple):
         return total
 
 
-def _lattice(
+def fat_pad_points(
     model: KneeModel, tissue: SoftTissue, step: float
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Lattice points in the fat pad, outside femur and tibia."""
+    """Returns x, y and z of lattice points in the fat pad, outside femur and tibia."""
     x, y, z = (
         a.astype(np.float32).ravel()
         for a in np.meshgrid(
@@ -94,7 +94,7 @@ def build_synovitis(
     waves = 2.0 * np.pi * directions / np.linalg.norm(directions, axis=1, keepdims=True) / lengths
     phases = rng.uniform(0.0, 2.0 * np.pi, 6)
     pattern = HoffaSynovitis(waves.astype(np.float32), phases.astype(np.float32), 0.0, 0.0)
-    level = float(np.quantile(pattern.field(*_lattice(model, tissue, 1.0)), share))
+    level = float(np.quantile(pattern.field(*fat_pad_points(model, tissue, 1.0)), share))
     drawn = pattern._replace(level=level)
-    percent = 100.0 * float(drawn.bright(*_lattice(model, tissue, 0.7)).mean())
+    percent = 100.0 * float(drawn.bright(*fat_pad_points(model, tissue, 0.7)).mean())
     return drawn._replace(percent=percent)

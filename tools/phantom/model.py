@@ -11,6 +11,7 @@ from tools.phantom.patella import Patella, build_patella, fit_patella
 from tools.phantom.plate import Plate, sample
 from tools.phantom.shape import FloatArray, KneeShape, Pose, draw_pose, draw_shape
 from tools.phantom.tibia import build_tibia, fit_tibia
+from tools.phantom.tibial_parts import with_subregions
 
 NO_FEMUR = 60.0
 """Height of the femoral floor where no femur lies above."""
@@ -60,7 +61,7 @@ def build_model(seed: int, side: Side) -> KneeModel:
     femur = build_femur(shape, pose.scale)
     loose = build_tibia(shape, pose.scale)
     floor = find_femoral_floor(femur, loose.u, loose.v)
-    tibia = fit_tibia(shape, loose, floor)
+    tibia = with_subregions(shape, fit_tibia(shape, loose, floor))
     patella = fit_patella(build_patella(shape, pose.scale), femur)
     return KneeModel(side, shape, pose, femur, tibia, patella, floor)
 
