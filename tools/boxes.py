@@ -36,6 +36,8 @@ _CYST_MARGIN_MM = 10.0
 """Reach around a meniscus in which its cysts lie."""
 _FOOTPRINT_MM = 3.0
 """Reach around a labelled ligament, so that the bone of its footprints is inside."""
+_ROUND_OFF = 1e-3
+"""Voxels: a centre so near to a box's side lies within, whichever way its mm were rounded."""
 _LEAST_VOLUME_MM3 = 30.0
 """A structure with less than this is a remnant: its box is derived, as if it had none."""
 
@@ -262,7 +264,10 @@ def _from_mm(knee: Knee, box: derived.MmBox, reason: str | None) -> RegionBox | 
 
 
 def _to_voxels(knee: Knee, box: derived.MmBox) -> tuple[IntArray, IntArray]:
+    """The voxels whose centre lies within; one voxel on an axis along which none does."""
     spacing = np.asarray(knee.spacing)
-    lower = np.floor(box[0] / spacing + 0.5).astype(np.intp)
-    upper = np.floor(box[1] / spacing + 0.5).astype(np.intp) + 1
-    return lower, upper
+    lower = np.ceil(box[0] / spacing - _ROUND_OFF).astype(np.intp)
+    upper = np.floor(box[1] / spacing + _ROUND_OFF).astype(np.intp) + 1
+    thin = lower >= upper
+    middle = np.rint((box[0] + box[1]) / 2 / spacing).astype(np.intp)
+    return np.where(thin, middle, lower), np.where(thin, middle + 1, upper)

@@ -11,7 +11,7 @@ from scipy import ndimage
 from knee.anatomy import Bone, Compartment
 from tools.anatomical_frame import BoolArray, FloatArray, Knee
 from tools.articular_surface import Chart, condyle_centre, femoral_angles_deg
-from tools.landmarks import MENISCI, SIDES, STRAY_PERCENT, is_whole
+from tools.landmarks import MENISCI, SIDES, STRAY_PERCENT, is_whole, meniscal_limits
 from tools.tibial_landmarks import TibiaMarks
 
 _NOTCH_ANGLES = (-70.0, -20.0)
@@ -25,12 +25,11 @@ _LEAST_CONDYLES_MM = ((45.0, 50.0), (45.0, 15.0))
 the field of view cuts the femur off."""
 _WALL_ANGLES = (-15.0, 20.0)
 """Degrees from straight down: the front of the notch, where its walls are steep."""
-_WALL_DROP_MM = 4.0
-"""The condyle ends where its surface is this far below its crest."""
+_WALL_DROP_MM = 6.0
+"""The condyle ends where its surface is this far below its crest: on its steep wall, 1 to 3 mm from
+the steepest place on pymskt's and the SPL knee; at 4 mm it is still the condyle's slope."""
 _STEEPEST_DEG = -65.0
 """The posterior border of the femur lies at most this far behind straight down."""
-_HORN_MM = 3.0
-"""A meniscus in place reaches at most this far in front of and behind its tibial plate."""
 _LOST_HORN = 0.2
 """A meniscus that ends more than this share of the plateau's depth early has lost a horn."""
 _CENTRAL_SHARE = 0.6
@@ -200,8 +199,7 @@ def _meniscal_margins(
     back, front = (float(low) - 0.5) * step, (float(high) + 0.5) * step
     if tibia is None:
         return back, front
-    bone, plate = tibia.ends_a[side], tibia.plate_a[side]
-    ends = (max(bone[0], plate[0] - _HORN_MM), min(bone[1], plate[1] + _HORN_MM))
+    ends = meniscal_limits(tibia.ends_a[side], tibia.plate_a[side])
     lost = _LOST_HORN * (ends[1] - ends[0])
     return (
         None if back > ends[0] + lost else max(back, ends[0]),

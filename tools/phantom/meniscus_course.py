@@ -21,6 +21,10 @@ _HORN_ENDS = {"medial": 138.0, "lateral": 150.0}
 """Degrees from the outward direction at which the horns end."""
 
 
+OVERHANG = 3.0
+"""Knee-frame mm beyond the plate's ends up to which a horn parts the plate where it lies."""
+
+
 @dataclass(frozen=True)
 class MeniscusState:
     """What pathology does to the menisci."""
@@ -90,14 +94,16 @@ def horn_end_degrees(side: str) -> float:
 def horn_borders(shape: KneeShape, tibia: Plate, side: str) -> tuple[float, float]:
     """Returns knee-frame y of the frontal planes behind and in front of a meniscal body.
 
-    They run through the free edges of the healthy horns over the compartment's centre. What a horn
-    reaches beyond the plate is taken back: a border lies as far inside the plate's end as the horn
-    is wide, or further in where the horn's outer edge is.
+    They run through the free edges of the healthy horns over the compartment's centre. A horn's
+    outer edge counts no further out than `OVERHANG` beyond the plate, and not beyond the bone.
     """
     sign = -1.0 if side == "medial" else 1.0
     row = int(np.abs(tibia.u - sign * COMPARTMENT_X).argmin())
     covered = tibia.v[tibia.cartilage[row] > 0.0]
-    outer, width = edges(shape, side, MeniscusState(), np.asarray([-90.0, 90.0]))
-    back = max(SPINE_Y - float(outer[0]), float(covered.min())) + float(width[0])
-    front = min(SPINE_Y + float(outer[1]), float(covered.max())) - float(width[1])
-    return back, front
+    directions = np.asarray([-90.0, 90.0])
+    outer, width = edges(shape, side, MeniscusState(), directions)
+    bone = margin_distance(shape, side, directions)
+    reach = np.minimum(outer, bone)
+    back = max(SPINE_Y - float(reach[0]), float(covered.min()) - OVERHANG)
+    front = min(SPINE_Y + float(reach[1]), float(covered.max()) + OVERHANG)
+    return back + float(width[0]), front - float(width[1])
