@@ -4,7 +4,8 @@
 
 Every phantom is described twice: from its whole label map, and from one without ligaments, tendons,
 fat pad, fluid and menisci, so that boxes that are otherwise taken from a mask must be derived from
-the bones. The truth comes from `tools.phantom.regions`, which knows shapes and no voxel. Seeds from
+the bones; their subregions then follow the rules for maps without menisci (60 % rule, equal
+thirds), and so does the truth that they are held against. The truth comes from `tools.phantom.regions`, which knows shapes and no voxel. Seeds from
 9000 are held out; 1000 to 1999 are for tuning.
 """
 
@@ -23,13 +24,16 @@ from knee.findings import BoxSource
 from knee.geometry import intersection_over_union
 from knee.moaks import Feature
 from knee.questions import QUESTIONS
-from tools.boxes import NoBox, region_box
+from tools.boxes import NoBox, place_box, region_box
 from tools.knee_parts import measure_parts
 from tools.phantom import regions as truth
+from tools.phantom.bone_rules import without_menisci
 from tools.phantom.build import build_knee
 from tools.phantom.grid import DEMO_GRID, DESS_GRID, Grid
+from tools.phantom.model import KneeModel
 from tools.phantom.pathology import draw_pathology
 from tools.phantom.raster import rasterise
+from tools.phantom.sick_knee import SickKnee
 from tools.phantom.tissues import label_lookup
 from tools.segmentation import LabelMap, Scheme, label_map_from_volume, load_scheme
 from tools.volumes import make_volume, stored_box_to_canonical
@@ -95,28 +99,32 @@ def score_knee(seed: int, side: Side, grid: Grid = DEMO_GRID) -> list[BoxScore]:
             named = Scheme.model_validate({**scheme.model_dump(), "labels": kept})
         volume = make_volume(shown, grid.affine, Path("phantom.nii.gz"), f"sha256:{seed}")
         label_map = label_map_from_volume(volume, named, side)
-        scores += _score_map(label_map, variant, seed, knee.model, grid)
+        model = knee.model if variant == "whole map" else without_menisci(knee.model)
+        scores += _score_map(label_map, variant, seed, knee, model, grid)
     return scores
 
 
 def _score_map(
-    label_map: LabelMap, variant: Variant, seed: int, model: truth.KneeModel, grid: Grid
+    label_map: LabelMap,
+    variant: Variant,
+    seed: int,
+    knee: SickKnee,
+    model: KneeModel,
+    grid: Grid,
 ) -> list[BoxScore]:
     parts = measure_parts(label_map)
     scores: list[BoxScore] = []
     for question in QUESTIONS.values():
         if not question.has_region:
             continue
-        expected = truth.region_box(model, grid, truth.find_region(model, question))
+        expected = truth.region_box(
+            model, grid, truth.find_region(model, question, knee.meniscus_state.extrusion)
+        )
         if expected is None:
             continue
         wanted = stored_box_to_canonical(expected[0], label_map.volume)
         found = region_box(parts, question)
-        placed = (
-            None
-            if isinstance(found, NoBox)
-            else parts.knee.frame.to_canonical_box(found.lower, found.upper)
-        )
+        placed = None if isinstance(found, NoBox) else place_box(parts, found)
         number = question.question_id
         if placed is None or isinstance(found, NoBox):
             scores.append(BoxScore(seed, variant, number, None, 0.0, (False, expected[1])))

@@ -14,6 +14,9 @@ from tools.articular_surface import Chart, condyle_centre, femoral_angles_deg
 from tools.landmarks import MENISCI, SIDES, STRAY_PERCENT, is_whole, meniscal_limits
 from tools.tibial_landmarks import TibiaMarks
 
+MENISCAL_MARGINS, SIXTY_PERCENT = "meniscal margins", "60 % rule"
+"""The two rules that divide the femur, the second where the first has no meniscus to go by."""
+_BETWEEN = " / "
 _NOTCH_ANGLES = (-70.0, -20.0)
 """Degrees behind straight down: between them the condyles stand apart."""
 _CONDYLE_ANGLES = (-90.0, 60.0)
@@ -25,7 +28,7 @@ _LEAST_CONDYLES_MM = ((45.0, 50.0), (45.0, 15.0))
 the field of view cuts the femur off."""
 _WALL_ANGLES = (-15.0, 20.0)
 """Degrees from straight down: the front of the notch, where its walls are steep."""
-_WALL_DROP_MM = 6.0
+_WALL_DROP_MM = 7.0
 """The condyle ends where its surface is this far below its crest: on its steep wall, 1 to 3 mm from
 the steepest place on pymskt's and the SPL knee; at 4 mm it is still the condyle's slope."""
 _STEEPEST_DEG = -65.0
@@ -48,7 +51,7 @@ class FemurMarks:
         front_a: per compartment, trochlea in front of it, central behind it.
         back_deg: per compartment, angle (0 down, positive forward) where posterior begins.
         edge_m: per compartment, outer edge of the bone, without osteophytes.
-        definition: which rule gave `front_a` and `back_deg`.
+        definition: which rule gave `front_a` and `back_deg`, medial / lateral where they differ.
     """
 
     centre: tuple[float, float]
@@ -58,6 +61,11 @@ class FemurMarks:
     back_deg: dict[Compartment, float]
     edge_m: dict[Compartment, float]
     definition: str
+
+    def definition_of(self, side: Compartment) -> str:
+        """Returns the rule of one compartment."""
+        rules = self.definition.split(_BETWEEN)
+        return rules[0] if side is Compartment.MEDIAL else rules[-1]
 
 
 def femur_marks(knee: Knee, chart: Chart, tibia: TibiaMarks | None) -> FemurMarks | None:
@@ -88,11 +96,11 @@ def femur_marks(knee: Knee, chart: Chart, tibia: TibiaMarks | None) -> FemurMark
         mine = (across >= 0) if side is Compartment.MEDIAL else (across < 0)
         edges[side] = _outer_edge(chart, mine, side)
         own = margins.get(side)
-        sources.append("60 % rule" if own is None else "meniscal margins")
+        sources.append(SIXTY_PERCENT if own is None else MENISCAL_MARGINS)
         ends = _sixty_percent(chart, radius, notch, mine) if own is None else own
         front[side] = ends[1]
         back[side] = _crossing_angle(radius[mine].max(axis=0), centre[0], ends[0])
-    definition = sources[0] if len(set(sources)) == 1 else " / ".join(sources)
+    definition = sources[0] if len(set(sources)) == 1 else _BETWEEN.join(sources)
     border = _lateral_wall(radius, chart, notch)
     return FemurMarks(centre, notch, border, front, back, edges, definition)
 

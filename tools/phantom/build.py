@@ -61,7 +61,9 @@ def _menisci(model: KneeModel, pathology: Pathology) -> tuple[MeniscusState, Men
     extrusion = {site: mm / scale for site, mm in pathology.extrusion_mm.items()}
     kept = {part: 0.0 if code == 8 else 0.5 for part, code in pathology.morphology.items()}
     state = MeniscusState(extrusion, kept)
-    return state, build_menisci(model.shape, model.tibia, model.femoral_floor, state)
+    return state, build_menisci(
+        model.shape, model.tibia, model.femoral_floor, model.plate_borders, state
+    )
 
 
 def build_knee(seed: int, side: Side, pathology: Pathology) -> SickKnee:

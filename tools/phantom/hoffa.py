@@ -12,6 +12,9 @@ from tools.phantom.shape import FloatArray
 from tools.phantom.soft_tissue import SoftTissue
 from tools.phantom.tibia import outline_depth
 
+_NOTCH_Y = 8.0
+"""How far back the intercondylar part reaches; on the SPL knee to a third of the plateau's depth."""
+
 
 def fat_pad(
     model: KneeModel, tissue: SoftTissue, x: FloatArray, y: FloatArray, z: FloatArray
@@ -22,10 +25,13 @@ def fat_pad(
     low, high = -22.0, model.shape.patella_z - 10.0
     # Rounded above and below, rounded to the sides.
     height = np.clip((z - low) / 10.0, 0.0, 1.0) * np.clip((high + 3.0 - z) / 6.0, 0.0, 1.0)
-    width = (22.0 - 6.0 * t) * np.sqrt(height)
+    width = (28.0 - 7.0 * t) * np.sqrt(height)
     across = np.clip(1.0 - (x / np.maximum(width, 1.0)) ** 2, 0.0, 1.0)
     front = top[1] + t * (bottom[1] - top[1])
     inner = 21.0 - 7.0 * smoothstep(z, 4.0, 9.0)
+    # Between the condyles it reaches back to the anterior cruciate ligament.
+    notch = (np.abs(x) < model.shape.notch_half_width) & (z > 0.0) & (z < 14.0)
+    inner = np.where(notch, _NOTCH_Y, inner)
     reach = inner + (front - inner) * np.sqrt(across)
     return (across > 0.0) & (z > low) & (z < high + 3.0) & (y > inner) & (y < reach)
 
@@ -59,8 +65,8 @@ def fat_pad_points(
     x, y, z = (
         a.astype(np.float32).ravel()
         for a in np.meshgrid(
-            np.arange(-24.0, 24.1, step),
-            np.arange(12.0, 66.1, step),
+            np.arange(-30.0, 30.1, step),
+            np.arange(7.0, 66.1, step),
             np.arange(-24.0, 32.1, step),
             indexing="ij",
         )

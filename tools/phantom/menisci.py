@@ -15,14 +15,14 @@ from knee.anatomy import ExtrusionSite, MeniscusPart
 from tools.phantom.meniscus_course import (
     MeniscusState,
     edges,
-    horn_borders,
-    horn_end_degrees,
     margin_distance,
     sites_of,
+    taper,
 )
 from tools.phantom.plate import Plate
 from tools.phantom.shape import FloatArray, KneeShape
 from tools.phantom.tibia import COMPARTMENT_X, SPINE_Y
+from tools.phantom.tibial_parts import PlateBorders, meniscus_part_names
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,14 +35,6 @@ class Menisci:
     lateral: NDArray[np.bool_]
 
 
-def part_names(
-    shape: KneeShape, tibia: Plate, side: str, y: NDArray[np.floating]
-) -> NDArray[np.str_]:
-    """Returns `anterior`, `body` or `posterior` for knee-frame y of a meniscus's points."""
-    back, front = horn_borders(shape, tibia, side)
-    return np.where(y >= front, "anterior", np.where(y < back, "posterior", "body"))
-
-
 def _kept_share(
     side: str,
     state: MeniscusState,
@@ -53,12 +45,15 @@ def _kept_share(
     kept = np.ones(degrees.shape)
     for name in ("anterior", "body", "posterior"):
         kept[names == name] = state.kept.get(MeniscusPart(f"{side}_meniscus_{name}"), 1.0)
-    reach = np.clip((horn_end_degrees(side) - np.abs(degrees)) / 14.0, 0.0, 1.0)
-    return kept * np.sqrt(reach)
+    return kept * taper(side, degrees)
 
 
 def build_menisci(
-    shape: KneeShape, tibia: Plate, femoral_floor: FloatArray, state: MeniscusState
+    shape: KneeShape,
+    tibia: Plate,
+    femoral_floor: FloatArray,
+    borders: PlateBorders,
+    state: MeniscusState,
 ) -> Menisci:
     """Returns both menisci between a fitted tibia and the femoral cartilage.
 
@@ -66,6 +61,7 @@ def build_menisci(
         shape: proportions of the knee.
         tibia: fitted plate; the tables of the result lie over its (x, y) table.
         femoral_floor: lowest height of the healthy femoral cartilage over the same table.
+        borders: where the menisci are parted into horns and body.
         state: extrusion and maceration.
     """
     x, y = tibia.points[..., 0], tibia.points[..., 1] - SPINE_Y
@@ -77,7 +73,7 @@ def build_menisci(
         ahead = y.ravel()[here]
         degrees = np.rad2deg(np.arctan2(ahead, across))
         outer, width = edges(shape, side, state, degrees)
-        names = part_names(shape, tibia, side, ahead + SPINE_Y)
+        names = meniscus_part_names(borders[side], across, ahead + SPINE_Y)
         kept = _kept_share(side, state, names, degrees)
         inner = np.maximum(outer - width * kept, 3.5)
         share = (np.hypot(across, ahead) - inner) / np.maximum(outer - inner, 0.1)

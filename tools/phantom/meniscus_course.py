@@ -86,6 +86,12 @@ def edges(
     return outer, width
 
 
+def taper(side: str, degrees: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Returns the share of its width that a meniscus has: 1, less towards its ends, 0 beyond."""
+    reach = np.clip((horn_end_degrees(side) - np.abs(degrees)) / 14.0, 0.0, 1.0)
+    return np.sqrt(reach)
+
+
 def horn_end_degrees(side: str) -> float:
     """Returns the direction in which the posterior horn ends, as an angle behind outwards."""
     return _HORN_ENDS[side]

@@ -1,9 +1,11 @@
 """The phantom's own regions: where each of the questions 1-62 asks, from the healthy shapes.
 
 A region is a set of knee-frame points whose bounding box is that of the region, with a margin in
-real mm. It follows RULES 12 and is computed on the healthy knee of the seed, so that pathology
-never moves it: the ACL that is torn, the meniscus that is macerated and the cartilage that is gone
-have the region that they would have. Nothing here knows how regions are found in a label map.
+real mm. It is computed on the healthy knee of the seed, so that pathology never moves it: the ACL
+that is torn, the meniscus that is macerated and the cartilage that is gone have the region that
+they would have. Only an extruded meniscus is where it is. Nothing here knows how regions are found
+in a label map. A knee parted by `bone_rules.without_menisci` has the regions of a map without
+menisci.
 """
 
 from collections.abc import Callable
@@ -20,12 +22,13 @@ from knee.questions import Question
 from tools.phantom.grid import Grid
 from tools.phantom.hoffa import fat_pad_points
 from tools.phantom.marrow import points_below
-from tools.phantom.menisci import build_menisci, part_names
+from tools.phantom.menisci import build_menisci
 from tools.phantom.meniscus_course import (
     MeniscusState,
     edges,
     horn_end_degrees,
     margin_distance,
+    taper,
 )
 from tools.phantom.model import KneeModel
 from tools.phantom.plate import SUBREGIONS, Plate
@@ -33,6 +36,7 @@ from tools.phantom.shape import FloatArray
 from tools.phantom.soft_tissue import Band, build_soft_tissue
 from tools.phantom.spurs import femoral_margin
 from tools.phantom.tibia import COMPARTMENT_X, SPINE_Y, outline_radius
+from tools.phantom.tibial_parts import across_of, meniscus_part_names
 
 MARGIN_MM = 8.0
 """RULES 12: around osteophyte margins, extrusion margins and posterior roots."""
@@ -44,6 +48,12 @@ corners that MOAKS does not grade."""
 _FULL_EFFUSION_ML = 17.0
 """The most that the phantom draws: how far the joint cavity's wall can be pushed."""
 _RESTING_ML = 1.5
+_POUCH_MM = 50.0
+"""Real mm above the patella to which the suprapatellar pouch reaches: three fingers' breadth
+(Gray's Anatomy); the fluid that the phantom draws does not fill its top."""
+_TIP_DEG = 3.0
+"""The attachment's centre lies this far before the horn's end."""
+_OF_MENISCI = (Feature.MORPHOLOGY, Feature.MENISCAL_CYST, Feature.HYPERTROPHY)
 
 
 class Region(NamedTuple):
@@ -58,12 +68,22 @@ class Region(NamedTuple):
     margin_mm: float = 0.0
 
 
-def find_region(model: KneeModel, question: Question) -> Region:
+def find_region(
+    model: KneeModel, question: Question, extrusion: dict[ExtrusionSite, float] | None = None
+) -> Region:
     """Returns the region of a question.
+
+    Args:
+        model: the healthy knee.
+        question: 1 to 62.
+        extrusion: knee-frame mm, where the menisci lie (`MeniscusState.extrusion`); None for in
+            place.
 
     Raises:
         InputError: the question has no region (63-69).
     """
+    if question.feature in _OF_MENISCI:
+        return _meniscus(model, question, MeniscusState(extrusion or {}))
     builder = _BUILDERS.get(question.feature)
     if builder is None:
         raise InputError(f"question {question.question_id!r} has no region", "1 to 62 have one")
@@ -189,7 +209,7 @@ def _hoffa(model: KneeModel, _site: str) -> Region:
 
 
 def _joint_cavity(model: KneeModel, _site: str) -> Region:
-    """Everything that the fluid of a severe effusion fills in front of the femur."""
+    """Everything that the fluid of a severe effusion fills in front of the femur, and the pouch."""
     tissue = build_soft_tissue(model, _FULL_EFFUSION_ML, acl_torn=False)
     recess = tissue.recess
     x, z = np.meshgrid(recess.u, recess.v, indexing="ij")
@@ -197,7 +217,10 @@ def _joint_cavity(model: KneeModel, _site: str) -> Region:
     back = recess.back
     front = back + tissue.distension * recess.profile
     points = [np.stack([x[filled], wall[filled], z[filled]], axis=1) for wall in (back, front)]
-    return Region(np.concatenate(points).astype(np.float32))
+    top = points[1][points[1][:, 2].argmax()].copy()
+    shape = model.shape
+    top[2] = shape.patella_z + shape.patella_half_height + _POUCH_MM / model.pose.scale
+    return Region(np.concatenate([*points, top[None]]).astype(np.float32))
 
 
 def _side(site: str) -> str:
@@ -217,39 +240,32 @@ def _extrusion(model: KneeModel, site: str) -> Region:
     return Region(np.asarray([[x, y, level]], np.float32), MARGIN_MM)
 
 
-def _meniscus_points(model: KneeModel, side: str, part: str | None) -> FloatArray:
-    menisci = build_menisci(model.shape, model.tibia, model.femoral_floor, MeniscusState())
-    lateral = side == "lateral"
-    here = (menisci.top > menisci.bottom) & (menisci.lateral == lateral)
+def _meniscus(model: KneeModel, question: Question, state: MeniscusState) -> Region:
+    """A meniscus or one part of it, and the space around it in which its cysts lie."""
+    menisci = build_menisci(
+        model.shape, model.tibia, model.femoral_floor, model.plate_borders, state
+    )
+    side = _side(question.site)
+    here = (menisci.top > menisci.bottom) & (menisci.lateral == (side == "lateral"))
     x, y = model.tibia.points[..., 0], model.tibia.points[..., 1]
-    if part is not None:
-        here &= part_names(model.shape, model.tibia, side, y) == part
+    if question.feature is Feature.MORPHOLOGY:
+        part = MeniscusPart(question.site).value.split("_")[2]
+        names = meniscus_part_names(model.plate_borders[side], across_of(side, x), y)
+        here &= names == part
     points = [
         np.stack([x[here], y[here], height[here]], axis=1)
         for height in (menisci.bottom, menisci.top)
     ]
-    return np.concatenate(points)
-
-
-def _morphology(model: KneeModel, site: str) -> Region:
-    side, _, part = MeniscusPart(site).value.split("_")
-    return Region(_meniscus_points(model, side, part))
-
-
-def _cyst(model: KneeModel, site: str) -> Region:
-    return Region(_meniscus_points(model, _side(site), None), CYST_MARGIN_MM)
-
-
-def _hypertrophy(model: KneeModel, site: str) -> Region:
-    return Region(_meniscus_points(model, _side(site), None))
+    margin = CYST_MARGIN_MM if question.feature is Feature.MENISCAL_CYST else 0.0
+    return Region(np.concatenate(points), margin)
 
 
 def _root(model: KneeModel, site: str) -> Region:
-    """The end of the posterior horn, in the middle of its width."""
+    """The tip of the posterior horn, where it has tapered towards its outer edge."""
     side = _side(site)
-    degrees = np.asarray([-horn_end_degrees(side)])
+    degrees = np.asarray([-(horn_end_degrees(side) - _TIP_DEG)])
     outer, width = edges(model.shape, side, MeniscusState(), degrees)
-    reach = float(outer[0] - width[0] / 2)
+    reach = float(outer[0] - 0.5 * taper(side, degrees)[0] * width[0])
     angle = np.deg2rad(float(degrees[0]))
     sign = -1.0 if side == "medial" else 1.0
     x = sign * (COMPARTMENT_X + reach * np.cos(angle))
@@ -300,9 +316,6 @@ _BUILDERS: dict[Feature, Callable[[KneeModel, str], Region]] = {
     Feature.HOFFA_SYNOVITIS: _hoffa,
     Feature.EFFUSION_SYNOVITIS: _joint_cavity,
     Feature.EXTRUSION: _extrusion,
-    Feature.MORPHOLOGY: _morphology,
-    Feature.MENISCAL_CYST: _cyst,
-    Feature.HYPERTROPHY: _hypertrophy,
     Feature.ROOT_TEAR: _root,
     Feature.ACL: _band("acl"),
     Feature.PCL: _band("pcl"),
