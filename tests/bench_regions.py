@@ -4,9 +4,9 @@
 
 Every phantom is described twice: from its whole label map, and from one without ligaments, tendons,
 fat pad, fluid and menisci, so that boxes that are otherwise taken from a mask must be derived from
-the bones; their subregions then follow the rules for maps without menisci (60 % rule, equal
-thirds), and so does the truth that they are held against. The truth comes from `tools.phantom.regions`, which knows shapes and no voxel. Seeds from
-9000 are held out; 1000 to 1999 are for tuning.
+the bones. Subregions then follow the rules for maps without menisci (60 % rule, equal thirds), and
+so does the truth that they are held against. The truth comes from `tools.phantom.regions`, which
+knows shapes and no voxel. Seeds from 9000 are held out; 1000 to 1999 are for tuning.
 """
 
 import argparse

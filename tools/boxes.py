@@ -26,7 +26,7 @@ from knee.geometry import Box3D
 from knee.moaks import Feature
 from knee.questions import Question
 from tools import derived_regions as derived
-from tools.anatomical_frame import BoolArray, IntArray, Knee
+from tools.anatomical_frame import BoolArray, FloatArray, IntArray, Knee
 from tools.articular_surface import CARTILAGES
 from tools.cartilage import Plate
 from tools.femoral_landmarks import MENISCAL_MARGINS
@@ -34,6 +34,7 @@ from tools.knee_parts import KneeParts
 from tools.landmarks import MENISCI
 from tools.menisci import part_mask, part_of
 from tools.site_margins import extrusion_point, site_margin
+from tools.subregions import ORDER
 from tools.tibial_landmarks import BorderRule, TibiaMarks
 
 _MARGIN_MM = 8.0
@@ -54,27 +55,41 @@ _MOSTLY_INSIDE = 0.5
 _N_PARTS = 3
 _PATELLA_DEEP, _PATELLA_HIGH = 0.25, 0.5
 """A patella lies within this in front of the femur, its middle at this height, tibial widths."""
-_ROUND_OFF = 1e-3
-"""Voxels: a centre so near to a box's side lies within, whichever way its mm were rounded."""
 _LEAST_VOLUME_MM3 = 30.0
 """A structure with less than this is a remnant: its box is derived, as if it had none."""
 
 
+def _sphere() -> FloatArray:
+    """Points (n, 3) on a unit sphere, its poles along all axes among them."""
+    rise, turn = np.meshgrid(np.linspace(-90.0, 90.0, 25), np.arange(0.0, 360.0, 7.5))
+    up, round_ = np.deg2rad(rise.ravel()), np.deg2rad(turn.ravel())
+    sphere = [np.cos(up) * np.cos(round_), np.cos(up) * np.sin(round_), np.sin(up)]
+    return np.stack(sphere, axis=1).astype(np.float32)
+
+
+_SPHERE = _sphere()
+
+
 @dataclass(frozen=True)
 class RegionBox:
-    """Half-open crop indices of a region; may reach beyond the volume.
+    """A region whose bounding box, along the volume's axes, is the box; may reach beyond them.
 
     Attributes:
-        lower: first index per axis.
-        upper: last index + 1 per axis.
+        points: (n, 3) mm of the crop's frame.
         source: how it was found.
         reason: what it falls back to, None for the ordinary way.
+        margin_mm: what the box reaches beyond the points on every side.
     """
 
-    lower: IntArray
-    upper: IntArray
+    points: FloatArray
     source: BoxSource
     reason: str | None = None
+    margin_mm: float = 0.0
+
+    @property
+    def size_mm(self) -> FloatArray:
+        """Extents (3,) along the crop's axes, without margin."""
+        return self.points.max(axis=0) - self.points.min(axis=0)
 
 
 @dataclass(frozen=True)
@@ -96,11 +111,10 @@ def place_box(parts: KneeParts, region: RegionBox) -> tuple[Box3D, bool] | None:
     has no voxel. None when nothing of the region lies in the volume.
     """
     frame = parts.knee.frame
-    placed = frame.to_canonical_box(region.lower, region.upper)
+    low, high = frame.place(region.points, region.margin_mm)
+    placed = frame.cut(low, high)
     if placed is None or placed[1] or region.source is BoxSource.DERIVED:
         return placed
-    low = region.lower + frame.offset
-    high = region.upper + frame.offset
     return placed[0], bool((low <= 0).any() or (high >= np.asarray(frame.canonical_shape)).any())
 
 
@@ -112,10 +126,11 @@ def region_definition(feature: Feature) -> str:
 def _bml(parts: KneeParts, site: str) -> RegionBox | NoBox:
     subregion = Subregion(site)
     wedges = parts.wedges.get(subregion.bone)
-    bounds = wedges.bounds(subregion) if wedges is not None else None
-    if bounds is None:
+    where = None if wedges is None else wedges.where[:, wedges.labels == ORDER.index(subregion)]
+    if where is None or where.shape[1] == 0:
         return _no_subregion(parts, subregion)
-    return RegionBox(*bounds, BoxSource.PARTITION, _parted_otherwise(parts, subregion))
+    points = _points_of(parts.knee, where)
+    return RegionBox(points, BoxSource.PARTITION, _parted_otherwise(parts, subregion))
 
 
 def _cartilage(parts: KneeParts, site: str) -> RegionBox | NoBox:
@@ -131,10 +146,10 @@ def _cartilage(parts: KneeParts, site: str) -> RegionBox | NoBox:
     reason = _parted_otherwise(parts, subregion)
     if not plate.chart.covered[rays].any():
         reason = _denuded(parts, subregion.bone)
-    return _around(parts.knee, points, 0.0, BoxSource.PARTITION, reason)
+    return RegionBox(points, BoxSource.PARTITION, reason)
 
 
-def _layer(plate: Plate, bone: Bone) -> derived.FloatArray:
+def _layer(plate: Plate, bone: Bone) -> FloatArray:
     """Thickness in mm of the layer in which a ray's cartilage belongs: it tapers at the edge."""
     chart = plate.chart
     depth = ndimage.distance_transform_edt(np.pad(plate.expected, 1), sampling=chart.step)
@@ -183,7 +198,7 @@ def _osteophyte(parts: KneeParts, site: str) -> RegionBox | NoBox:
     contour = site_margin(parts.knee, parts.partition, parts.plates, OsteophyteSite(site))
     if contour is None:
         return NoBox(_no_bone(parts, Bone(site.split("_")[0])))
-    return _around(parts.knee, contour, _MARGIN_MM, BoxSource.DERIVED)
+    return RegionBox(contour, BoxSource.DERIVED, margin_mm=_MARGIN_MM)
 
 
 def _extrusion(parts: KneeParts, site: str) -> RegionBox | NoBox:
@@ -192,23 +207,21 @@ def _extrusion(parts: KneeParts, site: str) -> RegionBox | NoBox:
         return NoBox(_no_bone(parts, Bone.TIBIA))
     where = ExtrusionSite(site)
     point = extrusion_point(marks, where)
-    low, high = point - np.float32(_MARGIN_MM), point + np.float32(_MARGIN_MM)
+    points = [point]
     side = Compartment(site.split("_")[0])
     axis = 1 if where.value.endswith("anterior") else 0
     edge = _meniscal_edge(parts.knee, side, axis, point)
     if edge is not None:
         # Only a meniscus that reaches nearly out of the box widens it.
-        outward = axis == 1 or side is Compartment.MEDIAL
-        if outward:
-            high[axis] = max(float(high[axis]), edge + _BEYOND_MM)
-        else:
-            low[axis] = min(float(low[axis]), edge - _BEYOND_MM)
-    return _from_mm(parts.knee, (low, high), None)
+        outward = 1.0 if axis == 1 or side is Compartment.MEDIAL else -1.0
+        beyond = outward * (edge - float(point[axis])) + _BEYOND_MM - _MARGIN_MM
+        widened = point.copy()
+        widened[axis] += np.float32(outward * max(0.0, beyond))
+        points.append(widened)
+    return RegionBox(np.stack(points), BoxSource.DERIVED, margin_mm=_MARGIN_MM)
 
 
-def _meniscal_edge(
-    knee: Knee, side: Compartment, axis: int, point: derived.FloatArray
-) -> float | None:
+def _meniscal_edge(knee: Knee, side: Compartment, axis: int, point: FloatArray) -> float | None:
     """Outer edge in mm of a meniscus along an axis in the slices around the reference point."""
     other = 1 - axis
     step = knee.spacing[other]
@@ -233,11 +246,9 @@ def _morphology(parts: KneeParts, site: str) -> RegionBox | NoBox:
     region = derived.meniscus_part_box(parts, side, index)
     mask = part_mask(parts.knee, marks, part)
     if _enough(parts.knee, mask):
-        labelled = _of_mask(mask, BoxSource.PARTITION)
-        if region is None or _is_whole(parts.knee, labelled, region, 1):
-            return RegionBox(
-                labelled.lower, labelled.upper, labelled.source, _parted_meniscus(marks, side)
-            )
+        labelled = _of_mask(parts.knee, mask, BoxSource.PARTITION)
+        if region is None or _is_whole(labelled, region, 1):
+            return RegionBox(labelled.points, labelled.source, _parted_meniscus(marks, side))
     if region is None:
         return NoBox(_no_bone(parts, Bone.TIBIA))
     return _derived(parts, region, MENISCI[side])
@@ -261,7 +272,7 @@ def _whole_meniscus(parts: KneeParts, site: str, margin: float) -> RegionBox | N
     """The labelled meniscus with the places of the parts that it has lost; else its place."""
     side = Compartment(site.split("_")[0])
     mask = parts.knee.mask(MENISCI[side])
-    labelled = _of_mask(mask, BoxSource.MASK) if _enough(parts.knee, mask) else None
+    labelled = _of_mask(parts.knee, mask, BoxSource.MASK) if _enough(parts.knee, mask) else None
     lost = [
         box
         for part in MeniscusPart
@@ -270,14 +281,11 @@ def _whole_meniscus(parts: KneeParts, site: str, margin: float) -> RegionBox | N
     if labelled is None or len(lost) == _N_PARTS:
         region = derived.meniscus_box(parts, side)
         if region is not None:
-            grown = (region[0] - np.float32(margin), region[1] + np.float32(margin))
-            return _derived(parts, grown, MENISCI[side])
+            return _derived(parts, region, MENISCI[side], margin)
         if labelled is None:
             return NoBox(_no_bone(parts, Bone.TIBIA))
-    reach = np.ceil(margin / np.asarray(parts.knee.spacing)).astype(np.intp)
-    lower = np.min([labelled.lower, *(box.lower for box in lost)], axis=0) - reach
-    upper = np.max([labelled.upper, *(box.upper for box in lost)], axis=0) + reach
-    return RegionBox(lower, upper, BoxSource.MASK, lost[0].reason if lost else None)
+    points = np.concatenate([labelled.points, *(box.points for box in lost)])
+    return RegionBox(points, BoxSource.MASK, lost[0].reason if lost else None, margin)
 
 
 def _lost_part(parts: KneeParts, part: MeniscusPart) -> RegionBox | None:
@@ -291,7 +299,7 @@ def _root(parts: KneeParts, site: str) -> RegionBox | NoBox:
     point = derived.root_point(parts, side)
     if point is None:
         return NoBox(_no_bone(parts, Bone.TIBIA))
-    return _around(parts.knee, point[None], _MARGIN_MM, BoxSource.DERIVED)
+    return RegionBox(point[None], BoxSource.DERIVED, margin_mm=_MARGIN_MM)
 
 
 @dataclass(frozen=True)
@@ -323,26 +331,21 @@ class _Band:
         region = self.rule(parts)
         mask = parts.knee.mask(self.structure)
         if _enough(parts.knee, mask):
-            box = _of_mask(mask, BoxSource.MASK)
-            if (
-                region is None
-                or self.length is None
-                or _is_whole(parts.knee, box, region, self.length)
-            ):
+            box = _of_mask(parts.knee, mask, BoxSource.MASK)
+            if region is None or self.length is None or _is_whole(box, region, self.length):
                 below, above = (
-                    np.rint(np.asarray(side) / np.asarray(parts.knee.spacing)).astype(np.intp)
-                    for side in zip(*self.footprints, strict=True)
+                    np.asarray(side, np.float32) for side in zip(*self.footprints, strict=True)
                 )
-                return RegionBox(box.lower - below, box.upper + above, BoxSource.MASK)
+                points = np.concatenate([box.points, box.points - below, box.points + above])
+                return RegionBox(points, BoxSource.MASK)
         if region is None:
             return NoBox(_no_rule(parts, self.structure, self.needs))
         return _derived(parts, region, self.structure)
 
 
-def _is_whole(knee: Knee, box: RegionBox, region: derived.MmBox, axis: int) -> bool:
+def _is_whole(box: RegionBox, region: derived.MmBox, axis: int) -> bool:
     """Whether a labelled structure fills enough of its course's length: else it is a stump."""
-    length = float(box.upper[axis] - box.lower[axis]) * knee.spacing[axis]
-    return length >= _WHOLE_SHARE * float(region[1][axis] - region[0][axis])
+    return float(box.size_mm[axis]) >= _WHOLE_SHARE * float(region[1][axis] - region[0][axis])
 
 
 def _joint_cavity(parts: KneeParts, _site: str) -> RegionBox | NoBox:
@@ -352,7 +355,7 @@ def _joint_cavity(parts: KneeParts, _site: str) -> RegionBox | NoBox:
     reason = None
     if not parts.knee.bone(Bone.PATELLA).any():
         reason = f"{_no_bone(parts, Bone.PATELLA)}: box from femur and tibia"
-    return _from_mm(parts.knee, region, reason)
+    return _from_mm(region, reason)
 
 
 _BUILDERS: dict[Feature, Callable[[KneeParts, str], RegionBox | NoBox]] = {
@@ -413,9 +416,9 @@ def _sees_front(parts: KneeParts) -> bool:
     scale = derived.tibial_scale(tibia)
     front = float(bone[1][1]) + _PATELLA_DEEP * scale.width
     top = scale.level + _PATELLA_HIGH * scale.width
-    frame = parts.knee.frame
-    last = (np.asarray(frame.canonical_shape) - frame.offset) * np.asarray(frame.spacing)
-    return bool(front < last[1] and top < last[2])
+    place = np.asarray([[femur.notch_m, front, top]], np.float32)
+    index = parts.knee.frame.to_anatomical(place)[0]
+    return bool((index >= 0).all() and (index < parts.knee.frame.canonical_shape).all())
 
 
 def _no_rule(parts: KneeParts, structure: Structure, needs: tuple[Bone, ...]) -> str:
@@ -423,12 +426,14 @@ def _no_rule(parts: KneeParts, structure: Structure, needs: tuple[Bone, ...]) ->
     return f"{structure.value} is not labelled, and its rule: {_no_bone(parts, missing)}"
 
 
-def _derived(parts: KneeParts, region: derived.MmBox, structure: Structure) -> RegionBox | NoBox:
+def _derived(
+    parts: KneeParts, region: derived.MmBox, structure: Structure, margin_mm: float = 0.0
+) -> RegionBox | NoBox:
     """The rule's box with the reason why the structure's own label does not give it."""
-    box = _from_mm(parts.knee, region, None)
+    box = _from_mm(region, None)
     if isinstance(box, NoBox):
         return box
-    return RegionBox(box.lower, box.upper, box.source, _fallback(parts, structure, box))
+    return RegionBox(box.points, box.source, _fallback(parts, structure, box), margin_mm)
 
 
 def _fallback(parts: KneeParts, structure: Structure, box: RegionBox) -> str:
@@ -443,9 +448,10 @@ def _fallback(parts: KneeParts, structure: Structure, box: RegionBox) -> str:
 
 def _share_inside(knee: Knee, box: RegionBox) -> float:
     """Share of a box's volume that lies in the field of view."""
-    low = np.maximum(box.lower + knee.frame.offset, 0)
-    high = np.minimum(box.upper + knee.frame.offset, np.asarray(knee.frame.canonical_shape))
-    whole = np.prod((box.upper - box.lower).astype(np.float64))
+    lower, upper = knee.frame.place(box.points)
+    low = np.maximum(lower, 0)
+    high = np.minimum(upper, np.asarray(knee.frame.canonical_shape))
+    whole = np.prod((upper - lower).astype(np.float64))
     return float(np.prod(np.maximum(high - low, 0)) / whole)
 
 
@@ -453,41 +459,27 @@ def _enough(knee: Knee, mask: BoolArray) -> bool:
     return float(mask.sum()) * knee.voxel_mm3 >= _LEAST_VOLUME_MM3
 
 
-def _of_mask(mask: BoolArray, source: BoxSource) -> RegionBox:
-    lower: list[int] = []
-    upper: list[int] = []
-    for axis in range(3):
-        used = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        lower.append(int(used[0]))
-        upper.append(int(used[-1]) + 1)
-    return RegionBox(np.asarray(lower), np.asarray(upper), source)
+def _of_mask(knee: Knee, mask: BoolArray, source: BoxSource) -> RegionBox:
+    return RegionBox(_points_of(knee, np.asarray(np.nonzero(mask))), source)
 
 
-def _around(
-    knee: Knee,
-    points: derived.FloatArray,
-    margin: float,
-    source: BoxSource,
-    reason: str | None = None,
-) -> RegionBox:
-    low = points.min(axis=0) - np.float32(margin)
-    high = points.max(axis=0) + np.float32(margin)
-    lower, upper = _to_voxels(knee, (low, high))
-    return RegionBox(lower, upper, source, reason)
+def _points_of(knee: Knee, where: IntArray) -> FloatArray:
+    """Points in mm whose bounding box is that of (3, n) crop indices.
+
+    All voxels where the volume was turned; where it was not, its corners say as much.
+    """
+    if knee.frame.turn is None:
+        where = np.stack([where.min(axis=1), where.max(axis=1)], axis=1)
+    return (where.T * np.asarray(knee.spacing)).astype(np.float32)
 
 
-def _from_mm(knee: Knee, box: derived.MmBox, reason: str | None) -> RegionBox | NoBox:
+def _from_mm(box: derived.MmBox, reason: str | None) -> RegionBox | NoBox:
+    """A box between two corners, as the ellipsoid that fills it.
+
+    What such a box holds is rounded: in a turned volume its corners would make the box too large.
+    """
     if bool((box[0] >= box[1]).any()):
-        return NoBox("the bones are cut off where the region would be")
-    lower, upper = _to_voxels(knee, box)
-    return RegionBox(lower, upper, BoxSource.DERIVED, reason)
-
-
-def _to_voxels(knee: Knee, box: derived.MmBox) -> tuple[IntArray, IntArray]:
-    """The voxels whose centre lies within; one voxel on an axis along which none does."""
-    spacing = np.asarray(knee.spacing)
-    lower = np.ceil(box[0] / spacing - _ROUND_OFF).astype(np.intp)
-    upper = np.floor(box[1] / spacing + _ROUND_OFF).astype(np.intp) + 1
-    thin = lower >= upper
-    middle = np.rint((box[0] + box[1]) / 2 / spacing).astype(np.intp)
-    return np.where(thin, middle, lower), np.where(thin, middle + 1, upper)
+        return NoBox("outside_field_of_view: the bones are cut off where the region would be")
+    middle, half = (box[0] + box[1]) / 2, (box[1] - box[0]) / 2
+    points = middle + _SPHERE * half
+    return RegionBox(points.astype(np.float32), BoxSource.DERIVED, reason)

@@ -21,10 +21,10 @@ MmBox = tuple[FloatArray, FloatArray]
 Share = tuple[float, float]
 """From and to, in shares of a length."""
 
-_ACL: tuple[Share, Share, Share] = ((-0.16, 0.04), (0.25, 0.83), (-0.07, 0.35))
+_ACL: tuple[Share, Share, Share] = ((-0.16, 0.04), (0.26, 0.83), (-0.07, 0.34))
 """Across from the notch, from front to back from the plateau's back, upwards from its level."""
 _PCL: tuple[Share, Share, Share] = ((-0.07, 0.16), (-0.08, 0.67), (-0.18, 0.27))
-_TENDON_ACROSS = (-0.23, 0.20)
+_TENDON_ACROSS = (-0.215, 0.205)
 """About the patella's middle: the tuberosity lies a little lateral of it."""
 _TENDON_BOTTOM, _TENDON_TOP = -0.53, 0.09
 """From the plateau's level to the tuberosity, and from the patella's pole up its front."""
@@ -45,14 +45,14 @@ _POUCH_MM = 50.0
 _PATELLA_HEIGHTS = (0.25, 0.78)
 """Lower and upper pole above the plateau where there is no patella, in tibial widths."""
 _MENISCUS_OUT = {Compartment.MEDIAL: 1.5, Compartment.LATERAL: 0.0}
-"""mm by which a meniscus in place reaches beyond the bone's edge, seen from above."""
-_MENISCUS_BACK_MM, _MENISCUS_FRONT_MM = 0.0, 4.0
-"""mm in front of the plate's back and of its front at which a meniscus ends; on the two knees 2 to 4
-and -3 to 5."""
+"""mm by which a meniscus in place reaches beyond the bone's edge."""
+_MENISCUS_BACK_MM, _MENISCUS_FRONT_MM = 0.5, 5.0
+"""mm in front of the plate's back and of its front at which a meniscus ends; on the two knees 2
+to 4, and -3 to 5."""
 _MENISCUS_HEIGHT = 0.12
 _ROOT_DEPTHS = {Compartment.MEDIAL: 0.23, Compartment.LATERAL: 0.30}
-"""As a share of the own plateau's depth, from behind. Labels of both real knees end at 0.22 to 0.24;
-the lateral root itself attaches some 8 mm further forward than the medial one (Johannsen 2012 [k])."""
+"""Shares of the own plateau's depth, from behind. Labels of both real knees end at 0.22 to 0.24; the
+lateral root itself attaches some 8 mm further forward than the medial one (Johannsen 2012 [k])."""
 _ROOT_OUT_MM = 1.5
 """And outwards of the plate's inner edge; the labels there end at 1 to 4 mm."""
 

@@ -13,8 +13,8 @@
              uncovered between the meniscal horns and, peripherally, under the meniscal body:
              coronal planes through the horns' free edges over the plate's middle. A horn that
              reaches more than 3 mm beyond the plate, or beyond the bone, counts as pushed back
-             there, so an extruded meniscus moves no border. Without menisci, and for a horn that is lost or has lost width, the
-             border is at the third of the plate.
+             there, so an extruded meniscus moves no border. Without menisci, and for a horn that
+             is lost or has lost width, the border is at the third of the plate.
     patella  2 mm lateral of the crest of the median ridge, which is medial.
 
 Meniscal margins are kept within the tibial plateau, so an extruded meniscus moves no border.

@@ -158,8 +158,8 @@ def _plate_borders(
         bone: (posterior, anterior) end of the plateau's bone, mm.
 
     A border is the free edge of a horn as it lies with its outer edge no further out than a
-    meniscus in place reaches: so an extruded horn moves no border. A horn that is gone, or has lost width, leaves
-    the border at the third of the plate.
+    meniscus in place reaches: so an extruded horn moves no border. A horn that is gone, or has lost
+    width, leaves the border at the third of the plate.
     """
     low, high = plate
     depth = high - low

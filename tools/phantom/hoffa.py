@@ -13,7 +13,7 @@ from tools.phantom.soft_tissue import SoftTissue
 from tools.phantom.tibia import outline_depth
 
 _NOTCH_Y = 8.0
-"""How far back the intercondylar part reaches; on the SPL knee to a third of the plateau's depth."""
+"""How far back the intercondylar part reaches; on the SPL knee even further."""
 
 
 def fat_pad(

@@ -1,4 +1,4 @@
-"""The subregions of the phantom's tibia and the parts of its menisci: one pair of borders a side."""
+"""Subregions of the phantom's tibia and parts of its menisci: one pair of borders a side."""
 
 from dataclasses import replace
 
