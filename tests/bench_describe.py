@@ -11,7 +11,6 @@ import csv
 import json
 import os
 import platform
-import resource
 import shutil
 import subprocess
 import sys
@@ -62,6 +61,16 @@ def write_cohort_of_copies(folder: Path, n_copies: int) -> None:
             writer.writerow(dict.fromkeys(MANIFEST_COLUMNS, "") | cells)
 
 
+def peak_bytes() -> float:
+    """Returns this program's peak resident memory, from Linux's /proc.
+
+    Not `ru_maxrss`: that one survives `exec` and would report the parent's.
+    """
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return 1024.0 * int(line.split()[1])
+
+
 def describe_rounds(image: str, label_map: str, scheme: str, rounds: int) -> dict[str, float]:
     """Runs in the fresh process: reads once, describes `rounds` times."""
     from tools.describe import describe_volume
@@ -79,13 +88,12 @@ def describe_rounds(image: str, label_map: str, scheme: str, rounds: int) -> dic
         describe_volume(volume, labels, "P/V00/right/dess")
         cpu.append(time.process_time() - at)
         wall.append(time.perf_counter() - on)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {
         "read": read,
         "cpu": median(cpu[1:]),
         "cpu_least": min(cpu[1:]),
         "wall": median(wall[1:]),
-        "peak": float(peak),
+        "peak": peak_bytes(),
     }
 
 
