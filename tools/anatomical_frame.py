@@ -383,7 +383,7 @@ def _turned(
             inside &= (found >= 0) & (found < codes.shape[axis])
             index.append(np.clip(found, 0, codes.shape[axis] - 1))
         turned[plane] = np.where(inside, codes[index[0], index[1], index[2]], 0)
-    return turned, start
+    return turned, start.astype(np.float64)
 
 
 def _crop_bounds(

@@ -19,6 +19,7 @@ from knee.anatomy import Bone, Compartment, Structure, Subregion
 from knee.geometry import Box3D
 from tools.articular_surface import CARTILAGES
 from tools.derived_regions import bounds_mm
+from tools.frame_sampling import canonical_index
 from tools.knee_parts import KneeParts
 from tools.planes import PLANES, Plane, PlaneImage, take_plane, to_square_pixels
 from tools.segmentation import LabelMap
@@ -26,7 +27,6 @@ from tools.slices import COLOURS, Colour, PanelStyle, draw_panel, shown_volume
 from tools.subregion_overlay import (
     SUBREGION_COLOURS,
     SubregionOverlay,
-    anatomical_to_canonical,
     subregion_overlay,
 )
 from tools.subregions import NOWHERE, ORDER
@@ -132,7 +132,7 @@ def _through_the_knee(parts: KneeParts) -> list[tuple[int, int, int]]:
     size = [n * step for n, step in zip(frame.shape, frame.spacing, strict=True)]
     if tibia is None:
         middle = (size[0] / 2, size[1] / 2, size[2] / 2)
-        return [anatomical_to_canonical(frame, middle)]
+        return [canonical_index(frame, middle)]
     across = {
         side: (tibia.inner_m[side] + tibia.outer_m[side]) / 2
         for side in (Compartment.MEDIAL, Compartment.LATERAL)
@@ -142,8 +142,8 @@ def _through_the_knee(parts: KneeParts) -> list[tuple[int, int, int]]:
     high = low + 30.0 if patella is None else float(patella[0][2] + patella[1][2]) / 2
     back = tibia.thirds_a[Compartment.LATERAL][0]
     return [
-        anatomical_to_canonical(frame, (across[Compartment.MEDIAL], tibia.spine_a, low)),
-        anatomical_to_canonical(frame, (across[Compartment.LATERAL], back, high)),
+        canonical_index(frame, (across[Compartment.MEDIAL], tibia.spine_a, low)),
+        canonical_index(frame, (across[Compartment.LATERAL], back, high)),
     ]
 
 

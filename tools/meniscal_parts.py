@@ -18,7 +18,7 @@ from knee.anatomy import Compartment, MeniscusPart
 from tools.anatomical_frame import BoolArray, Box
 from tools.knee_parts import KneeParts
 from tools.landmarks import MENISCI
-from tools.menisci import part_of, part_rows
+from tools.menisci import part_within
 from tools.signal import KneeSignal, NotMeasured, inside, median_error, tissue_signal
 
 HEIGHT_DEFINITION = "meniscus.height@1"
@@ -62,16 +62,10 @@ def part_numbers(
     marks = parts.partition.tibia
     if marks is None:
         return None
-    found = parts.knee.within(MENISCI[part_of(site)[0]])
-    if found is None:
+    found = part_within(parts.knee, marks, site)
+    if found is None or not found[1].any():
         return PartNumbers(None, _gone())
-    box, mask = found
-    rows = part_rows(parts.knee, marks, site)
-    low, high = max(rows.start, box[1].start), min(rows.stop, box[1].stop)
-    if low >= high:
-        return PartNumbers(None, _gone())
-    mask = mask[:, low - box[1].start : high - box[1].start]
-    return _numbers(parts, (box[0], slice(low, high), box[2]), mask, signal)
+    return _numbers(parts, found[0], found[1], signal)
 
 
 def _gone() -> NotMeasured:

@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knee.anatomy import Bone, Structure
-from tools.anatomical_frame import AnatomicalFrame, BoolArray, Knee
+from tools.anatomical_frame import BoolArray, Knee
 from tools.articular_surface import CARTILAGES
+from tools.frame_sampling import crop_of
 from tools.subregions import Partition
 from tools.volumes import Volume
 
@@ -84,7 +85,7 @@ def read_signal(image: Volume, knee: Knee, partition: Partition, sequence: str) 
         partition: for the height of the tibial plateau.
         sequence: MRI sequence of the image.
     """
-    view = anatomical_view(image, knee.frame)
+    view = crop_of(image.to_canonical().array, knee.frame)
     level = None if partition.tibia is None else max(partition.tibia.level_s.values())
     bones = [
         signal
@@ -100,15 +101,6 @@ def read_signal(image: Volume, knee: Knee, partition: Partition, sequence: str) 
         )
     apart = abs(bones[0].median - bones[1].median) / 2 if len(bones) == 2 else 0.0
     return KneeSignal(view, sequence, marrow, apart, _cartilage(view, knee))
-
-
-def anatomical_view(image: Volume, frame: AnatomicalFrame) -> NDArray[Any]:
-    """Returns the image in the axes and the crop of a frame; a view, nothing is copied."""
-    array = image.to_canonical().array
-    if frame.flipped:
-        array = array[::-1]
-    low = frame.offset
-    return array[tuple(slice(a, a + n) for a, n in zip(low, frame.shape, strict=True))]
 
 
 def tissue_signal(values: NDArray[Any]) -> TissueSignal | None:

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knee.anatomy import Bone, Subregion
-from tools.anatomical_frame import AnatomicalFrame
 from tools.articular_surface import CARTILAGES
+from tools.frame_sampling import canonical_of
 from tools.knee_parts import KneeParts
 from tools.subregions import NOWHERE, ORDER, label_cartilage
 
@@ -62,28 +62,7 @@ def subregion_overlay(parts: KneeParts) -> SubregionOverlay:
     bones = np.full(knee.frame.shape, NOWHERE, np.int8)
     for wedges in parts.wedges.values():
         bones[wedges.where[0], wedges.where[1], wedges.where[2]] = wedges.labels
-    return SubregionOverlay(_to_canonical(cartilage, knee.frame), _to_canonical(bones, knee.frame))
-
-
-def _to_canonical(crop: NDArray[np.int8], frame: AnatomicalFrame) -> NDArray[np.int8]:
-    full = np.full(frame.canonical_shape, NOWHERE, np.int8)
-    # Written through the frame's own view of the full array: flipped and cropped as the knee was.
-    view = full[::-1] if frame.flipped else full
-    place = tuple(slice(a, a + n) for a, n in zip(frame.offset, frame.shape, strict=True))
-    view[place] = crop
-    return full
-
-
-def anatomical_to_canonical(
-    frame: AnatomicalFrame, position_mm: tuple[float, float, float]
-) -> tuple[int, int, int]:
-    """Returns the canonical index of a position in mm of the crop's frame, kept in the volume."""
-    index = [
-        min(max(round(mm / step) + low, 0), size - 1)
-        for mm, step, low, size in zip(
-            position_mm, frame.spacing, frame.offset, frame.canonical_shape, strict=True
-        )
-    ]
-    if frame.flipped:
-        index[0] = frame.canonical_shape[0] - 1 - index[0]
-    return (index[0], index[1], index[2])
+    fill = np.int8(NOWHERE)
+    return SubregionOverlay(
+        canonical_of(cartilage, knee.frame, fill), canonical_of(bones, knee.frame, fill)
+    )
