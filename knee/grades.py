@@ -83,7 +83,9 @@ def parse_reads_policy(text: str) -> ReadsPolicy:
     """
     kind, _, order = text.partition(":")
     projects = tuple(name.strip() for name in order.split(",")) if order.strip() else ()
-    hint = "agree_or_conflict, most_complete, or project_priority:22,30,63*,* (first is trusted most)"
+    hint = (
+        "agree_or_conflict, most_complete, or project_priority:22,30,63*,* (first is trusted most)"
+    )
     if kind.strip() not in tuple(ReadsPolicyKind):
         raise InputError(f"{text!r} is no policy for several reads", hint)
     try:

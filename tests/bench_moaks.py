@@ -86,9 +86,7 @@ def measure(job: str, paths: Sequence[Path], repeat: int) -> None:
 def run_child(job: str, paths: Sequence[Path], repeat: int) -> dict[str, float]:
     """Runs a job in a process of its own."""
     command = [sys.executable, "-m", "tests.bench_moaks", "--job", job, "--repeat", str(repeat)]
-    done = subprocess.run(
-        [*command, *map(str, paths)], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([*command, *map(str, paths)], capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
 

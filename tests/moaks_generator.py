@@ -150,7 +150,9 @@ def generate(n_knee_visits: int, seed: int) -> tuple[GeneratedFile, ...]:
     main += _reads(rng, again[::3], "V00", ("63B",), version="SQ:61")
     files = [
         _file(rng, "kMRI_SQ_MOAKS_BICL00", "V00", main),
-        _file(rng, "kMRI_SQ_MOAKS_BICL03", "V03", _reads(rng, base[:n_follow], "V03", ("22", "65"))),
+        _file(
+            rng, "kMRI_SQ_MOAKS_BICL03", "V03", _reads(rng, base[:n_follow], "V03", ("22", "65"))
+        ),
         _file(rng, "kMRI_FNIH_SQ_MOAKS_BICL00", "V00", _reads(rng, base[::4], "V00", ("FNIH",))),
     ]
     poma = _knees(n_poma, 9900000)
@@ -204,9 +206,7 @@ def _reads(
     return keys
 
 
-def _file(
-    rng: np.random.Generator, name: str, prefix: str, keys: Sequence[Key]
-) -> GeneratedFile:
+def _file(rng: np.random.Generator, name: str, prefix: str, keys: Sequence[Key]) -> GeneratedFile:
     follow = np.array([key.visit != "V00" for key in keys])
     project = np.array([key.readprj for key in keys])
     entries: dict[str, tuple[Entry, ...]] = {}
@@ -282,7 +282,10 @@ def _cartilage(off: tuple[Told, ...]) -> list[tuple[float, Entry]]:
             told: tuple[Told, ...] = ((GradeStatus.READ, size), (GradeStatus.READ, full))
             code, number = f"{size}.{full}", float(f"{size}.{full}")
             weight = 40.0 if size == 0 else 6.0
-            texts = [(0.9, f"{code}: {size} of area, {full} full thickness, na\xefve"), (0.04, code)]
+            texts = [
+                (0.9, f"{code}: {size} of area, {full} full thickness, na\xefve"),
+                (0.04, code),
+            ]
             texts.append((0.03, f"{code}0"))
             if full == 0:
                 texts += [(0.03, str(size)), (0.01, f"{size}.")]

@@ -114,7 +114,23 @@ def test_cartilage_codes_split_on_the_text(cell: str, size: int, full: int):
 
 
 @pytest.mark.parametrize(
-    "cell", ["2.5", "1.2", "0.1", "3.4", "4.0", "2.11", "12.1", "2.1.1", "2.09", "2.0999", "-2.1", "1.9999999", "0.0000001", "3.3999999"]
+    "cell",
+    [
+        "2.5",
+        "1.2",
+        "0.1",
+        "3.4",
+        "4.0",
+        "2.11",
+        "12.1",
+        "2.1.1",
+        "2.09",
+        "2.0999",
+        "-2.1",
+        "1.9999999",
+        "0.0000001",
+        "3.3999999",
+    ],
 )
 def test_impossible_cartilage_codes_are_off_scale_as_a_whole(cell: str):
     assert pair(cell) == (none(GradeStatus.OFF_SCALE),) * 2

@@ -7,6 +7,7 @@ by `tools.moaks_cells`. Problems of the header and of all rows are gathered, not
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -167,6 +168,7 @@ def read_moaks_file(path: Path, variables: dict[str, Variable]) -> FileReading:
     return FileReading(file, (*problems, *_repeats(file)))
 
 
+@cache
 def parse_side(cell: str) -> Side | None:
     """Returns the side of `1`, `1.0`, `Right`, `R` or `1: Right` (2 for left), else None.
 
@@ -310,7 +312,9 @@ def _read_rows(numbered: Iterable[NumberedRow], rim: _Rim) -> tuple[list[MoaksRo
 def _read_row(line: int, cells: list[str], rim: _Rim) -> MoaksRow | str:
     """The row, or what is wrong with it."""
     keys = rim.keys
-    patient = _plain_number(_plain(cells[keys["ID"]]))
+    patient = cells[keys["ID"]]
+    if not (patient.isascii() and patient.isdecimal()):
+        patient = _plain_number(_plain(patient))
     if not _PATIENT.fullmatch(patient):
         return f"line {line}: ID {cells[keys['ID']]!r} is not a patient id"
     side = parse_side(cells[keys["SIDE"]])
@@ -325,18 +329,28 @@ def _read_row(line: int, cells: list[str], rim: _Rim) -> MoaksRow | str:
         if other not in (None, visit):
             where = "columns" if rim.prefixes else "the file's name"
             return f"line {line}: VISIT {cells[keys['VISIT']]!r}, but {other!r} by {where}"
-    readprj = _plain(cells[keys["READPRJ"]]) if "READPRJ" in keys else ""
     return MoaksRow(
         line=line,
         patient=patient,
         side=side,
-        readprj=_plain_number(code_of(readprj)),
-        version=_plain(cells[keys["VERSION"]]) if "VERSION" in keys else "",
+        readprj=_project(cells[keys["READPRJ"]]) if "READPRJ" in keys else "",
+        version=_version(cells[keys["VERSION"]]) if "VERSION" in keys else "",
         visit=visit,
         cells=cells,
     )
 
 
+@cache
+def _project(cell: str) -> str:
+    return _plain_number(code_of(_plain(cell)))
+
+
+@cache
+def _version(cell: str) -> str:
+    return _plain(cell)
+
+
+@cache
 def _parse_visit(cell: str) -> str | None:
     """`V03` of `3`, `03`, `3.0`, `V03` or `3: 24-month`; None for anything else."""
     code = _plain_number(code_of(_plain(cell)).upper().removeprefix("V"))
@@ -345,15 +359,14 @@ def _parse_visit(cell: str) -> str | None:
 
 def _repeats(file: MoaksFile) -> list[str]:
     """Reads that the file holds twice: which of them counts cannot be known."""
-    first: dict[ReadKey, MoaksRow] = {}
+    first: dict[tuple[object, ...], MoaksRow] = {}
     problems: list[str] = []
     for row in file.rows:
-        for key in file.keys_of(row)[:1]:
-            other = first.setdefault(key, row)
-            if other is not row:
-                same = "with the same cells" if other.cells == row.cells else "with other cells"
-                problems.append(
-                    f"line {row.line}: the read of {key.told} is there already, line "
-                    f"{other.line}, {same}"
-                )
+        other = first.setdefault((row.patient, row.side, row.visit, row.readprj, row.version), row)
+        if other is not row:
+            same = "with the same cells" if other.cells == row.cells else "with other cells"
+            problems.append(
+                f"line {row.line}: the read of {file.keys_of(row)[0].told} is there already, line "
+                f"{other.line}, {same}"
+            )
     return problems

@@ -9,7 +9,6 @@ Nothing is said here of what a cell means.
 """
 
 import csv
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,15 +67,19 @@ def _read_bytes(path: Path) -> bytes:
 
 
 def _open_text(data: bytes) -> RawTable:
-    encoding = _encoding(data)
-    # Decoded piece by piece: a StringIO would hold four bytes for each character.
-    lines = io.TextIOWrapper(io.BytesIO(data), encoding=encoding, newline="")
-    first = lines.readline()
-    delimiter = _delimiter(first)
-    lines.seek(0)
-    reader = csv.reader(lines, delimiter=delimiter)
-    header = tuple(cell.strip() for cell in next(reader))
-    return RawTable(content_hash(data), header, _text_rows(reader))
+    text = _decode(data)
+    # Not splitlines: it would end a line at characters that are none in a table.
+    lines = (text if "\n" in text else text.replace("\r", "\n")).split("\n")
+    delimiter = _delimiter(lines[0])
+    if '"' in text:
+        reader = csv.reader((f"{line}\n" for line in lines), delimiter=delimiter)
+        first_cells, rows = next(reader), _text_rows(reader)
+    else:
+        # Nothing is quoted: the same rows, in half the time.
+        split = (line.rstrip("\r").split(delimiter) for line in lines)
+        first_cells, rows = next(split), enumerate(split, start=2)
+    header = tuple(cell.strip() for cell in first_cells)
+    return RawTable(content_hash(data), header, rows)
 
 
 def _text_rows(reader: Any) -> Iterator[NumberedRow]:  # noqa: ANN401 - csv names no type for it
@@ -90,20 +93,16 @@ def _text_rows(reader: Any) -> Iterator[NumberedRow]:  # noqa: ANN401 - csv name
         ) from error
 
 
-def _encoding(data: bytes) -> str:
+def _decode(data: bytes) -> str:
     hint = "give OAI's ASCII table, a CSV in UTF-8 or latin-1, or a .sas7bdat file"
     if data[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in data:
         raise InputError("it is not a text file in latin-1 or UTF-8", hint)
-    if data.isascii():
-        return "latin-1"
-    marked = data[:3] == b"\xef\xbb\xbf"
     try:
-        data.decode("utf-8")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        if marked:
+        if data[:3] == b"\xef\xbb\xbf":
             raise InputError(f"it is marked as UTF-8 and is not: {error}", hint) from error
-        return "latin-1"
-    return "utf-8-sig"
+        return data.decode("latin-1")
 
 
 def _delimiter(first_line: str) -> str:

@@ -45,15 +45,14 @@ def join_reads(cells: Sequence[CellGrade], ranks: Sequence[int]) -> JoinedReads:
         cells: what each read says of the component; at least one.
         ranks: the rank of each read, lowest first; reads of one rank are equals.
     """
-    cell = _agree(cells)
+    if len(cells) == 1:
+        return JoinedReads(cells[0], (cells[0].status in _DECISIVE,))
     for rank in sorted(set(ranks)):
         equals = _agree([c for c, r in zip(cells, ranks, strict=True) if r == rank])
         if equals.status in _DECISIVE:
-            taken = tuple(
-                r == rank and equals == c for c, r in zip(cells, ranks, strict=True)
-            )
+            taken = tuple(r == rank and equals == c for c, r in zip(cells, ranks, strict=True))
             return JoinedReads(equals, taken)
-    return JoinedReads(cell, (False,) * len(cells))
+    return JoinedReads(_agree(cells), (False,) * len(cells))
 
 
 def _agree(cells: Sequence[CellGrade]) -> CellGrade:

@@ -127,6 +127,7 @@ class MoaksTable:
         if not rows:
             return ()
         ranks = [self._rank(file, row, visit) for file, row in rows]
+        policy = str(self.policy)
         grades: list[ClinicianGrade] = []
         for stem, variable in self.variables.items():
             reads: list[_Read] = []
@@ -137,25 +138,24 @@ class MoaksTable:
                     reads.append(_Read(file, row, column))
                     read_ranks.append(rank)
             if reads:
-                grades += self._join(reads, read_ranks, variable, visit)
+                grades += self._join(reads, read_ranks, variable, visit, policy)
         return tuple(grades)
 
     def decoded_columns(self) -> Iterator[DecodedColumn]:
         """Yields every known column with what each of its cells says by itself."""
         for file in self.files:
+            columns = list(zip(*(row.cells for row in file.rows), strict=True))
+            follow = {
+                visit: [(visit or row.visit) != _BASELINE for row in file.rows]
+                for visit in {visit for _, visit in file.columns}
+            }
             for (stem, visit), column in file.columns.items():
                 variable = self.variables[stem]
-                known = {follow: self._known(variable, follow) for follow in (False, True)}
-                cells: list[tuple[CellGrade, ...]] = []
-                for row in file.rows:
-                    follow_up = (visit or row.visit) != _BASELINE
-                    text = row.cells[column]
-                    cell = known[follow_up].get(text)
-                    cells.append(self._decode(variable, text, follow_up) if cell is None else cell)
+                cells = self._decode_column(variable, columns[column], follow[visit])
                 yield DecodedColumn(file, variable, visit, cells)
 
     def _join(
-        self, reads: list[_Read], ranks: list[int], variable: Variable, visit: str
+        self, reads: list[_Read], ranks: list[int], variable: Variable, visit: str, policy: str
     ) -> Iterator[ClinicianGrade]:
         follow_up = visit != _BASELINE
         cells = [self._decode(variable, read.cell, follow_up) for read in reads]
@@ -172,7 +172,7 @@ class MoaksTable:
             "lines": tuple(read.row.line for read in reads),
             "readprj": tuple(read.row.readprj for read in reads),
             "version": tuple(read.row.version for read in reads),
-            "policy": str(self.policy),
+            "policy": policy,
             "read_files": names,
         }
         for number, component in enumerate(variable.components):
@@ -211,12 +211,24 @@ class MoaksTable:
             for cell in self._decode(variable, row.cells[column], follow_up)
         )
 
-    def _known(self, variable: Variable, follow_up: bool) -> dict[str, tuple[CellGrade, ...]]:
-        return self._decoded.setdefault((variable.stem, follow_up), {})
+    def _decode_column(
+        self, variable: Variable, texts: Sequence[str], follow: Sequence[bool]
+    ) -> list[tuple[CellGrade, ...]]:
+        told = {
+            follow_up: {
+                text: self._decode(variable, text, follow_up)
+                for text in {t for t, f in zip(texts, follow, strict=True) if f == follow_up}
+            }
+            for follow_up in set(follow)
+        }
+        if len(told) == 1:
+            (known,) = told.values()
+            return [known[text] for text in texts]
+        return [told[f][text] for text, f in zip(texts, follow, strict=True)]
 
     def _decode(self, variable: Variable, text: str, follow_up: bool) -> tuple[CellGrade, ...]:
         """What a text says of each component; a table repeats a few texts a million times."""
-        known = self._known(variable, follow_up)
+        known = self._decoded.setdefault((variable.stem, follow_up), {})
         cell = known.get(text)
         if cell is None:
             told = read_cell(text, variable, is_follow_up=follow_up)
@@ -318,7 +330,10 @@ def _overlaps(files: Sequence[MoaksFile]) -> list[str]:
     VERSION is left out, so that two releases of one table are found as well.
     """
     problems: list[str] = []
-    keys = [{key[:4] for row in file.rows for key in file.keys_of(row)} for file in files]
+    keys = [
+        {(row.patient, row.side, v, row.readprj) for row in file.rows for v in file.visits_of(row)}
+        for file in files
+    ]
     for number, file in enumerate(files):
         for other_number, other in enumerate(files[:number]):
             if file.sha256 == other.sha256:

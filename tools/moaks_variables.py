@@ -172,7 +172,9 @@ def _override(known: list[Variable], given: list[Variable], path: Path) -> list[
     kept = [
         variable
         for variable in known
-        if not any((variable.question_id, component) in renewed for component in variable.components)
+        if not any(
+            (variable.question_id, component) in renewed for component in variable.components
+        )
     ]
     both = [*kept, *given]
     _refuse_repeats(both, path)
