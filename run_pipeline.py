@@ -8,7 +8,7 @@ import argparse
 import sys
 
 from knee.errors import KneeError
-from stages.cli import drafting, making, reading
+from stages.cli import drafting, making, reading, reads
 from stages.cli.options import Command
 
 STOPPED_EARLY = 3
@@ -30,7 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for family in (making, drafting, reading):
+    for family in (making, reads, drafting, reading):
         family.add_commands(commands)
     return parser
 

@@ -17,7 +17,7 @@ from knee.anatomy import Side
 from knee.calibration import Calibration, load_calibration
 from knee.errors import InputError, KneeError
 from knee.findings import EvidenceLevel, VolumeFindings
-from knee.grades import ClinicianGrade, GradeStatus
+from knee.grades import ClinicianGrade, GradeStatus, ReadsPolicy
 from knee.keys import JsonValue
 from knee.moaks import Feature
 from knee.questions import N_WITH_REGION, QUESTIONS
@@ -25,7 +25,8 @@ from knee.records import VolumeRecord
 from stages.console import emit_json, say, show_table
 from store.writer import StoreWriter
 from tools.cohort import Cohort, CohortVolume, load_cohort
-from tools.moaks_table import TABLE_PATTERN, MoaksTable, read_moaks_tables
+from tools.moaks_table import MoaksTable, find_moaks_tables, read_moaks_tables
+from tools.moaks_variables import load_variables
 
 _MAX_REASONS = 20
 EvidenceCounts = dict[Feature, dict[EvidenceLevel, int]]
@@ -113,29 +114,37 @@ def volume_record(cohort: Cohort, volume: CohortVolume, reason: str | None = Non
     )
 
 
-def load_tables(cohort: Cohort, moaks: Sequence[Path] | None) -> MoaksTable | None:
+def load_tables(
+    cohort: Cohort, moaks: Sequence[Path] | None, variables: Path | None, policy: ReadsPolicy
+) -> MoaksTable | None:
     """Returns the clinicians' reads: of the tables named, else of those in the cohort folder.
 
     Raises:
-        InputError: a table cannot be read.
+        InputError: a table or the file of variables cannot be read.
     """
-    paths = list(moaks) if moaks is not None else sorted(cohort.root.glob(TABLE_PATTERN))
+    paths = list(moaks) if moaks is not None else list(find_moaks_tables(cohort.root))
     if not paths:
         say("no MOAKS table: every item will be unlabelled, and none is drafted")
         return None
-    table = read_moaks_tables(paths)
-    say(f"MOAKS: {table.n_rows} reads in {len(paths)} table(s)")
+    table = read_moaks_tables(paths, load_variables(variables), policy)
+    say(f"MOAKS: {table.n_rows} reads in {len(paths)} table(s); several reads: {policy}")
     if table.unknown_columns:
         say(
             f"  {len(table.unknown_columns)} column(s) match no known variable: "
-            + ", ".join(table.unknown_columns[:_MAX_REASONS])
+            + _first_names(table.unknown_columns)
         )
     if table.absent_stems:
         say(
             f"  {len(table.absent_stems)} variable(s) have no column: "
-            + ", ".join(table.absent_stems[:_MAX_REASONS])
+            + _first_names(table.absent_stems)
         )
     return table
+
+
+def _first_names(names: Sequence[str]) -> str:
+    more = len(names) - _MAX_REASONS
+    listed = ", ".join(names[:_MAX_REASONS])
+    return listed + (f" and {more} more; `reads check` lists all" if more > 0 else "")
 
 
 class _Prepared:
@@ -213,6 +222,8 @@ def prepare(
     store: Path,
     *,
     moaks: Sequence[Path] | None,
+    variables: Path | None = None,
+    policy: ReadsPolicy | None = None,
     calibration: Path | None,
     workers: int,
     as_json: bool,
@@ -223,6 +234,8 @@ def prepare(
         cohort_root: folder with `cohort.csv`.
         store: the DuckDB file; made when it is not there.
         moaks: MOAKS tables; None takes those in the cohort folder.
+        variables: TOML file with column names that are not confirmed, or None.
+        policy: how several reads of one knee-visit become one; None is `agree_or_conflict`.
         calibration: TOML file with fitted cut-offs, or None.
         workers: worker processes.
         as_json: print the counts on stdout.
@@ -232,7 +245,7 @@ def prepare(
     """
     started = time.monotonic()
     cohort = load_cohort(cohort_root)
-    table = load_tables(cohort, moaks)
+    table = load_tables(cohort, moaks, variables, policy or ReadsPolicy())
     fitted = None if calibration is None else load_calibration(calibration)
     prepared = _Prepared(cohort, table, store)
     n_volumes = len(cohort.volumes)

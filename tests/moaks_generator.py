@@ -1,7 +1,7 @@
 """Writes MOAKS tables as OAI ships them, with every trap of theirs, and says what is in them.
 
-Nothing here reads a table or uses the code that does: a cell is chosen from a list of (text, number,
-what it says), so that what a reader makes of the text can be held against what was meant. Column
+Nothing here reads a table or uses the code that does: a cell is chosen from a list of (text,
+number, what it says), so that what a reader makes of the text can be held against what was meant. Column
 names are those of the phantom, of which the unconfirmed ones are guesses.
 """
 
@@ -136,8 +136,8 @@ class GeneratedFile:
 def generate(n_knee_visits: int, seed: int) -> tuple[GeneratedFile, ...]:
     """Returns four tables with that many knee-visits: baseline and 24 months, two further projects.
 
-    Of the baseline's knees a quarter is read again in the FNIH table, some of them twice more in the
-    main one, with another READPRJ or VERSION.
+    Of the baseline's knees a quarter is read again in the FNIH table, some of them twice more in
+    the main one, with another READPRJ or VERSION.
     """
     rng = np.random.default_rng(seed)
     n_poma = n_knee_visits // 10

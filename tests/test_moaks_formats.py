@@ -61,7 +61,7 @@ def test_numbers_of_keys_are_plain_in_sas_files_too(tmp_path: Path):
 
 def test_pandas_reads_what_the_tests_write_as_sas(tmp_path: Path):
     # Another reader than ours: the tests' files are what they claim to be.
-    import pandas as pd  # noqa: TID253
+    import pandas as pd
 
     rows = [["A1", 1.0, 2.1], ["B22", 2.0, None]] * 300
     path = write_sas7bdat(tmp_path / "a.sas7bdat", ["ID", "SIDE", "V00MBMSFMAX"], rows)

@@ -11,10 +11,10 @@ through a float, so that `2.1` is size 2 and full thickness 1, and nothing else.
     anything else                 off-scale
 
 An `a.f` code is off-scale as a whole when either part is off its scale or f > a: which of the two
-is the slip of the pen cannot be known. A code with six decimals or more that lies within 0.001 of an
-`a.f` with f > 0 is a binary fraction of a SAS number (`2.0999999046` is 2.1), and is read as that;
-one near a whole number is not, for whole numbers have no such fractions. The special codes are documented for OAI's X-ray readings
-(kXR_SQ_BU); that the MRI readings use the same ones is assumed.
+is the slip of the pen cannot be known. A code with six decimals or more that lies within 0.001 of
+an `a.f` with f > 0 is a binary fraction of a SAS number (`2.0999999046` is 2.1), and is read as
+that; one near a whole number is not, for whole numbers have no such fractions. The special codes
+are documented for OAI's X-ray readings (kXR_SQ_BU); that the MRI readings use them is assumed.
 """
 
 import re
@@ -158,7 +158,7 @@ def _read_size_dot_full_thickness(
 
 
 def _without_binary_fraction(whole: str, decimals: str) -> tuple[str, str]:
-    """`("2", "0999999046")` → `("2", "1")`; the code itself where it is not near an `a.f`, f > 0."""
+    """`("2", "0999999046")` → `("2", "1")`; as it is where it is not near an `a.f` with f > 0."""
     value = Decimal(f"{whole}.{decimals}")
     tenths = (value * 10).to_integral_value(ROUND_HALF_EVEN)
     near = abs(value - tenths / 10) < _FRACTION_TOLERANCE

@@ -252,7 +252,7 @@ def _file_visit(
     """The visit in the file's name; the columns' prefix must not contradict it."""
     if not columns:
         return None, [
-            "it has no column that is a known MOAKS variable (tools/moaks_variables.toml lists them)"
+            "it has no column that is a known MOAKS variable (see tools/moaks_variables.toml)"
         ]
     match = _VISIT_IN_NAME.search(path.name.upper())
     visit = f"V{match[1]}" if match else None
