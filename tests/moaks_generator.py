@@ -1,8 +1,8 @@
 """Writes MOAKS tables as OAI ships them, with every trap of theirs, and says what is in them.
 
 Nothing here reads a table or uses the code that does: a cell is chosen from a list of (text,
-number, what it says), so that what a reader makes of the text can be held against what was meant. Column
-names are those of the phantom, of which the unconfirmed ones are guesses.
+number, what it says), so that what a reader makes of the text can be held against what was meant.
+Column names are those of the phantom, of which the unconfirmed ones are guesses.
 """
 
 import csv

@@ -2,9 +2,10 @@
 
 A table has a header and one row for each read of a knee at a visit, as delimited text or as a SAS
 file (`tools.moaks_formats`); its cells are `code` or `code: text` (`tools.moaks_cells`). Key
-columns are ID and SIDE; READPRJ (reading project) and VERSION tell the reads of one knee-visit apart. The
-visit is in the columns' prefix (`V00MBMSFMA`), a VISIT column, or the file's name (`…BICL00`);
-where more than one says it, they must agree. Which column holds what is in `moaks_variables.toml`.
+columns are ID and SIDE; READPRJ (reading project) and VERSION tell the reads of one knee-visit
+apart. The visit is in the columns' prefix (`V00MBMSFMA`), a VISIT column, or the file's name
+(`…BICL00`); where more than one says it, they must agree. Which column holds what is in
+`moaks_variables.toml`.
 Several reads of one knee-visit are joined by a policy, for each component (`tools.moaks_policy`).
 
 A knee-visit that is in no table has no grades at all.

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from stages.cli.options import Commands, json_option, store_option
+from stages.cli.options import Commands, json_option, positive, store_option
 
 POLICY_HELP = (
     "several reads of one knee-visit: agree_or_conflict, most_complete, or "
@@ -80,6 +80,6 @@ def add_commands(commands: Commands) -> None:
     store_option(parser)
     parser.add_argument("--cohort-root", type=Path, default=None, help="where the images lie now")
     parser.add_argument("--out", type=Path, default=None, help="folder (<store>.reports/quality)")
-    parser.add_argument("--pictures", type=int, default=24, help="discordant items drawn (24)")
+    parser.add_argument("--pictures", type=positive, default=24, help="discordant items drawn (24)")
     json_option(parser)
     parser.set_defaults(run_command=_quality)
