@@ -1,13 +1,14 @@
 """`reads quality`: what the clinicians' grades in a store are worth, as one HTML file and as CSV.
 
 `<store>.reports/quality/index.html` is self-contained; the CSV files beside it hold the same
-numbers and the whole lists. Phantoms and patients are never pooled: phantoms are shown only where there is
-nobody else.
+numbers and the whole lists. Phantoms and patients are never pooled: phantoms are shown only where
+there is nobody else.
 """
 
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import jinja2
 
 from knee.errors import InputError
@@ -80,7 +81,9 @@ def quality(
     return 0
 
 
-def _drawn(con: Any, rows: list[MeasuredGrade], root: Path | None) -> list[dict[str, Any]]:  # noqa: ANN401
+def _drawn(
+    con: duckdb.DuckDBPyConnection, rows: list[MeasuredGrade], root: Path | None
+) -> list[dict[str, Any]]:
     """Cards of discordant items with their slices; volume by volume."""
     pictures = Pictures(root)
     cards: list[dict[str, Any]] = []

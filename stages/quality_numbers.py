@@ -1,8 +1,8 @@
 """The numbers of a label quality report, gathered once from the store.
 
 Discordant (RULES 6): the rule's grade for what was measured is another than the clinician's, by
-more than measurement can explain: next to a threshold (`borderline`) one step is tolerated on scales
-whose grades have an order. It is a list to review, and says nothing of who is right.
+more than measurement can explain: next to a threshold (`borderline`) one step is tolerated on
+scales whose grades have an order. It is a list to review, and says nothing of who is right.
 """
 
 from collections.abc import Iterable, Iterator

@@ -50,7 +50,7 @@ def read_pandas(paths: Sequence[Path]) -> int:
     n = 0
     for path in paths:
         if path.suffix == ".sas7bdat":
-            n += pd.read_sas(path, encoding="infer").size
+            n += pd.DataFrame(pd.read_sas(path, encoding="infer")).size
         else:
             text = path.suffix == ".txt"
             frame = pd.read_csv(

@@ -65,7 +65,7 @@ def test_pandas_reads_what_the_tests_write_as_sas(tmp_path: Path):
 
     rows = [["A1", 1.0, 2.1], ["B22", 2.0, None]] * 300
     path = write_sas7bdat(tmp_path / "a.sas7bdat", ["ID", "SIDE", "V00MBMSFMAX"], rows)
-    frame = pd.read_sas(path, encoding="infer")
+    frame = pd.DataFrame(pd.read_sas(path, encoding="infer"))
     assert list(frame.columns) == ["ID", "SIDE", "V00MBMSFMAX"]
     assert len(frame) == 600
     assert frame["ID"].tolist()[:2] == ["A1", "B22"]

@@ -135,6 +135,8 @@ sites = { "" = "tibia_medial" }
         (GROUP + GROUP, "'MBMSFMA' twice"),
         (GROUP + GROUP.replace("MBMS", "MXXX"), "to both 'MBMSFMA' and 'MXXXFMA'"),
         (GROUP + "surprise = 1\n", "surprise"),
+        (GROUP + 'recode = { "4" = 9 }\n', "recode '4' = 9 is not on its scale"),
+        (GROUP + 'recode = { "." = 0 }\n', "recode '.' = 0 is not on its scale"),
     ],
 )
 def test_wrong_files_are_input_errors(tmp_path: Path, text: str, words: str):

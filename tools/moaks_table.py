@@ -161,31 +161,32 @@ class MoaksTable:
         follow_up = visit != _BASELINE
         cells = [self._decode(variable, read.cell, follow_up) for read in reads]
         first = reads[0]
+        raw = tuple(read.cell for read in reads)
         names = tuple(read.file.path.name for read in reads)
-        shared = {
-            "patient": first.row.patient,
-            "visit": visit,
-            "side": first.row.side.value,
-            "question_id": variable.question_id,
-            "raw": tuple(read.cell for read in reads),
-            "variable": first.file.header[first.column],
-            "file": "; ".join(dict.fromkeys(names)),
-            "lines": tuple(read.row.line for read in reads),
-            "readprj": tuple(read.row.readprj for read in reads),
-            "version": tuple(read.row.version for read in reads),
-            "policy": policy,
-            "read_files": names,
-        }
+        lines = tuple(read.row.line for read in reads)
+        readprj = tuple(read.row.readprj for read in reads)
+        version = tuple(read.row.version for read in reads)
         for number, component in enumerate(variable.components):
             each = [
                 self._demote(read, cell[number]) for read, cell in zip(reads, cells, strict=True)
             ]
             joined = join_reads(each, ranks)
             yield ClinicianGrade(
-                **shared,
+                patient=first.row.patient,
+                visit=visit,
+                side=first.row.side.value,
+                question_id=variable.question_id,
                 component=component,
                 status=joined.cell.status,
                 grade=joined.cell.grade,
+                raw=raw,
+                variable=first.file.header[first.column],
+                file="; ".join(dict.fromkeys(names)),
+                lines=lines,
+                readprj=readprj,
+                version=version,
+                policy=policy,
+                read_files=names,
                 read_status=tuple(cell.status for cell in each),
                 read_grades=tuple(cell.grade for cell in each),
                 taken=joined.taken,

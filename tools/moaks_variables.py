@@ -70,7 +70,17 @@ class Variable(BaseModel):
         for component in self.components:
             if (self.feature, component) not in SCALES:
                 raise ValueError(f"{self.stem}: {self.feature.value} has no {component.value!r}")
+        self._validate_recode()
         return self
+
+    def _validate_recode(self) -> None:
+        """Codes are whole numbers as written, and become grades of the scale."""
+        if self.recode and self.encoding is not CodeEncoding.GRADE:
+            raise ValueError(f"{self.stem}: {self.encoding.value!r} cannot be recoded")
+        for code, grade in self.recode.items():
+            legal = self.scale(self.components[0]).grades
+            if not (code.isascii() and code.isdecimal()) or grade not in legal:
+                raise ValueError(f"{self.stem}: recode {code!r} = {grade!r} is not on its scale")
 
     def scale(self, component: Component) -> ComponentScale:
         """Returns the scale of one of the variable's components."""
