@@ -147,7 +147,7 @@ def status_counts(
         con,
         f"SELECT q.feature, c.component, {label} AS label, c.status, c.grade, count(*) "
         f"FROM clinician_grades c {_OF_KIND} JOIN questions q USING (question_id) "
-        "WHERE c.is_current GROUP BY ALL ORDER BY min(question_id)",
+        "WHERE c.is_current GROUP BY ALL ORDER BY min(question_id), label",
         synthetic,
     )
 
@@ -161,7 +161,7 @@ def project_counts(con: duckdb.DuckDBPyConnection, *, synthetic: bool) -> list[S
         con,
         "SELECT r.feature, r.component, r.readprj AS label, r.status, r.grade, count(*) "
         f"FROM v_clinician_reads r {_OF_KIND} WHERE r.status IS NOT NULL "
-        "GROUP BY ALL ORDER BY min(question_id)",
+        "GROUP BY ALL ORDER BY label, min(question_id)",
         synthetic,
     )
 
@@ -247,4 +247,12 @@ def _counted(con: duckdb.DuckDBPyConnection, query: str, synthetic: bool) -> lis
         counts.statuses[known] = counts.statuses.get(known, 0) + n
         if grade is not None:
             counts.grades[grade] = counts.grades.get(grade, 0) + n
-    return list(found.values())
+    labels = {label: number for number, label in enumerate(dict.fromkeys(g.label for g in found))}
+    order = {feature: number for number, feature in enumerate(Feature)}
+    components = {component: number for number, component in enumerate(Component)}
+    return [
+        found[group]
+        for group in sorted(
+            found, key=lambda g: (order[g.feature], labels[g.label], components[g.component])
+        )
+    ]

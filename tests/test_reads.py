@@ -176,6 +176,20 @@ def test_the_quality_report_is_one_file_with_pictures_and_its_numbers_are_the_st
         assert {row["readprj"] for row in csv.DictReader(file)} == {"PHANTOM", "PH2"}
 
 
+def test_counts_come_in_the_order_of_moaks(store: Path):
+    with open_store(store, read_only=True) as con:
+        by_feature = status_counts(con, synthetic=True, by_site=False)
+        by_site = status_counts(con, synthetic=True, by_site=True)
+    assert [row.group.component.value for row in by_feature[:4]] == [
+        "size",
+        "number",
+        "percent_bml",
+        "size",
+    ]
+    assert [row.group.label for row in by_site[:4]] == ["patella_medial"] * 3 + ["patella_lateral"]
+    assert len(by_site) == 111
+
+
 def test_the_report_says_why_there_is_no_picture(store: Path, tmp_path: Path):
     done = run_command(
         "reads", "quality", "--store", str(store), "--cohort-root", str(tmp_path), "--out",
