@@ -18,7 +18,7 @@ from knee.anatomy import Side
 from knee.calibration import Calibration, load_calibration
 from knee.errors import InputError, KneeError
 from knee.findings import EvidenceLevel, VolumeFindings
-from knee.grades import ClinicianGrade, GradeStatus
+from knee.grades import ClinicianGrade, GradeStatus, ReadsPolicy
 from knee.keys import JsonValue
 from knee.records import VolumeRecord
 from stages.console import emit_json, say, show_table
@@ -30,7 +30,8 @@ from store.patient_splits import record_splits
 from store.writer import WRITE_WAIT_S, StoreWriter
 from tools.cohort import Cohort, load_cohort
 from tools.cohort_volume import CohortVolume
-from tools.moaks_table import TABLE_PATTERN, MoaksTable, read_moaks_tables
+from tools.moaks_table import MoaksTable, find_moaks_tables, read_moaks_tables
+from tools.moaks_variables import load_variables
 from tools.segmenters import TrainingPatients, load_training_patients, trained_on
 
 _MAX_REASONS = 20
@@ -178,27 +179,29 @@ def volume_record(
     )
 
 
-def load_tables(cohort: Cohort, moaks: Sequence[Path] | None) -> MoaksTable | None:
+def load_tables(
+    cohort: Cohort, moaks: Sequence[Path] | None, variables: Path | None, policy: ReadsPolicy
+) -> MoaksTable | None:
     """Returns the clinicians' reads: of the tables named, else of those in the cohort folder.
 
     Raises:
-        InputError: a table cannot be read.
+        InputError: a table or the file of variables cannot be read.
     """
-    paths = list(moaks) if moaks is not None else sorted(cohort.root.glob(TABLE_PATTERN))
+    paths = list(moaks) if moaks is not None else list(find_moaks_tables(cohort.root))
     if not paths:
         say("no MOAKS table: every item will be unlabelled, and none is drafted")
         return None
-    table = read_moaks_tables(paths)
-    say(f"MOAKS: {table.n_rows} reads in {len(paths)} table(s)")
+    table = read_moaks_tables(paths, load_variables(variables), policy)
+    say(f"MOAKS: {table.n_rows} reads in {len(paths)} table(s); several reads: {policy}")
     if table.unknown_columns:
         say(
             f"  {len(table.unknown_columns)} column(s) match no known variable: "
-            + ", ".join(table.unknown_columns[:_MAX_REASONS])
+            + _first_names(table.unknown_columns)
         )
     if table.absent_stems:
         say(
             f"  {len(table.absent_stems)} variable(s) have no column: "
-            + ", ".join(table.absent_stems[:_MAX_REASONS])
+            + _first_names(table.absent_stems)
         )
     return table
 
@@ -214,6 +217,12 @@ def _check_store(store: Path) -> None:
         open_store(store, read_only=True, wait_s=WRITE_WAIT_S).close()
     elif not store.parent.is_dir():
         raise InputError(f"folder not found: {str(store.parent)!r}", "make the folder first")
+
+
+def _first_names(names: Sequence[str]) -> str:
+    more = len(names) - _MAX_REASONS
+    listed = ", ".join(names[:_MAX_REASONS])
+    return listed + (f" and {more} more; `reads check` lists all" if more > 0 else "")
 
 
 class _Prepared:
@@ -282,6 +291,8 @@ def prepare(
     store: Path,
     *,
     moaks: Sequence[Path] | None,
+    variables: Path | None = None,
+    policy: ReadsPolicy | None = None,
     calibration: Path | None,
     workers: int,
     as_json: bool,
@@ -293,6 +304,8 @@ def prepare(
         cohort_root: folder with `cohort.csv`.
         store: the DuckDB file; made when it is not there.
         moaks: MOAKS tables; None takes those in the cohort folder.
+        variables: TOML file with column names that are not confirmed, or None.
+        policy: how several reads of one knee-visit become one; None is `agree_or_conflict`.
         calibration: TOML file with fitted cut-offs, or None.
         workers: worker processes.
         as_json: print the counts on stdout.
@@ -306,7 +319,7 @@ def prepare(
     """
     started = time.monotonic()
     cohort = load_cohort(cohort_root)
-    table = load_tables(cohort, moaks)
+    table = load_tables(cohort, moaks, variables, policy or ReadsPolicy())
     fitted = None if calibration is None else load_calibration(calibration)
     _check_store(store)
     refuse_fit_on_test_cohort(fitted, cohort)

@@ -122,6 +122,11 @@ CLINICIAN_GRADES = pa.schema(
         "lines": pa.list_(pa.int32()),
         "readprj": pa.list_(TEXT),
         "version": pa.list_(TEXT),
+        "policy": TEXT,
+        "read_files": pa.list_(TEXT),
+        "read_status": pa.list_(TEXT),
+        "read_grades": pa.list_(pa.int16()),
+        "taken": pa.list_(pa.bool_()),
     }
 )
 RUNS = pa.schema(

@@ -25,7 +25,21 @@ UPDATE_VOLUME: Final = "ON CONFLICT (volume_id) DO UPDATE SET " + ", ".join(
 )
 """A volume that is prepared again keeps its findings and the time when it was added."""
 
-_GRADE_CONTENT = ("status", "grade", "raw", "variable", "file", "lines", "readprj", "version")
+_GRADE_CONTENT = (
+    "status",
+    "grade",
+    "raw",
+    "variable",
+    "file",
+    "lines",
+    "readprj",
+    "version",
+    "policy",
+    "read_files",
+    "read_status",
+    "read_grades",
+    "taken",
+)
 
 STAGE_GRADES: Final = """
 CREATE TEMP TABLE changed_grades AS

@@ -41,7 +41,9 @@ clinician_grades
     SMALLINT NOT NULL, component VARCHAR NOT NULL, revision SMALLINT NOT NULL, status VARCHAR
     NOT NULL, grade SMALLINT, raw VARCHAR[] NOT NULL, variable VARCHAR NOT NULL, file VARCHAR
     NOT NULL, lines INTEGER[] NOT NULL, readprj VARCHAR[] NOT NULL, version VARCHAR[] NOT
-    NULL, is_current BOOLEAN NOT NULL, loaded_at TIMESTAMP NOT NULL
+    NULL, is_current BOOLEAN NOT NULL, loaded_at TIMESTAMP NOT NULL, policy VARCHAR NOT NULL,
+    read_files VARCHAR[] NOT NULL, read_status VARCHAR[] NOT NULL, read_grades SMALLINT[] NOT
+    NULL, taken BOOLEAN[] NOT NULL
 components
     question_id SMALLINT NOT NULL, component VARCHAR NOT NULL, position SMALLINT NOT NULL,
     scale_type VARCHAR NOT NULL, grades SMALLINT[] NOT NULL, wording VARCHAR[] NOT NULL,
@@ -133,6 +135,14 @@ v_acceptance
     run_id VARCHAR, kind VARCHAR, control VARCHAR, question_id SMALLINT, feature VARCHAR,
     component VARCHAR, clinician_grade SMALLINT, synthetic BOOLEAN, accepted BIGINT, rejected
     BIGINT, disagrees BIGINT, failed BIGINT, drafted BIGINT, acceptance DOUBLE
+v_ambiguous
+    patient VARCHAR, visit VARCHAR, side VARCHAR, question_id SMALLINT, feature VARCHAR, site
+    VARCHAR, component VARCHAR, grades SMALLINT[], n_reads BIGINT, projects VARCHAR[], status
+    VARCHAR, grade SMALLINT, policy VARCHAR
+v_clinician_reads
+    patient VARCHAR, visit VARCHAR, side VARCHAR, question_id SMALLINT, feature VARCHAR, site
+    VARCHAR, component VARCHAR, read_no BIGINT, status VARCHAR, grade SMALLINT, raw VARCHAR,
+    file VARCHAR, line INTEGER, readprj VARCHAR, version VARCHAR, taken BOOLEAN, policy VARCHAR
 v_item_states
     run_id VARCHAR, volume_id VARCHAR, question_id SMALLINT, feature VARCHAR, state VARCHAR,
     synthetic BOOLEAN

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from stages.cli.options import Commands, json_option, positive, store_option
+from stages.cli.reads import reads_options
 
 
 def _phantom(options: argparse.Namespace) -> int:
@@ -25,12 +26,15 @@ def _convert(options: argparse.Namespace) -> int:
 
 
 def _prepare(options: argparse.Namespace) -> int:
+    from knee.grades import parse_reads_policy
     from stages.prepare import prepare
 
     return prepare(
         options.cohort,
         options.store,
         moaks=options.moaks,
+        variables=options.variables,
+        policy=parse_reads_policy(options.reads_policy),
         calibration=options.calibration,
         workers=options.workers,
         as_json=options.json,
@@ -93,8 +97,9 @@ def add_commands(commands: Commands) -> None:
         type=Path,
         nargs="+",
         default=None,
-        help="MOAKS tables (default: kMRI_*MOAKS*.txt in the cohort folder)",
+        help="MOAKS tables (default: kMRI_*MOAKS_BICL*.txt, .csv, .sas7bdat in the cohort folder)",
     )
+    reads_options(parser)
     parser.add_argument("--calibration", type=Path, help="TOML file with fitted cut-offs")
     parser.add_argument("--workers", type=positive, default=2, help="volumes at once (2)")
     parser.add_argument(
