@@ -99,7 +99,7 @@ def describe_rounds(image: str, label_map: str, scheme: str, rounds: int) -> dic
 
 def describe_cohort(folder: str, workers: int) -> dict[str, float]:
     """Runs in a fresh process: `prepare`'s pool over the cohort; wall seconds."""
-    from stages.prepare import DescribeSettings, describe_all
+    from stages.describing import DescribeSettings, describe_all
     from tools.cohort import load_cohort
 
     cohort = load_cohort(Path(folder))

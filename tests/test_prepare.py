@@ -8,8 +8,9 @@ import pytest
 
 from knee.errors import InputError, KneeError, StoreError
 from knee.findings import VolumeFindings
-from stages import prepare as stage
-from stages.prepare import DescribeSettings, describe_all, prepare
+from stages import describing
+from stages.describing import DescribeSettings, describe_all
+from stages.prepare import prepare
 from tests.store_records import findings
 from tools.cohort import Cohort, load_cohort
 
@@ -20,7 +21,7 @@ HEADER = (
 PATIENTS = ("P1", "P2", "P3", "KILLS", "P4", "HUGE", "P5")
 
 
-def describe_or_die(task: stage._Task) -> VolumeFindings:  # pyright: ignore[reportPrivateUsage]
+def describe_or_die(task: describing._Task) -> VolumeFindings:  # pyright: ignore[reportPrivateUsage]
     """Stands in for the measuring code in a worker; the real one is tested elsewhere."""
     if task.volume_id.startswith("KILLS"):
         os.kill(os.getpid(), signal.SIGKILL)
@@ -44,7 +45,7 @@ def cohort(tmp_path: Path) -> Cohort:
 def test_a_volume_that_kills_its_worker_fails_and_the_others_go_on(
     cohort: Cohort, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(stage, "_describe", describe_or_die)
+    monkeypatch.setattr(describing, "_describe", describe_or_die)
     results = [
         (volume.key.patient, result)
         for volume, result in describe_all(cohort, DescribeSettings(), 2)
@@ -64,7 +65,7 @@ def test_a_place_that_cannot_be_a_store_is_refused_before_anything_is_described(
     def described(*_: object) -> None:
         raise AssertionError("volumes were described first")
 
-    monkeypatch.setattr(stage, "describe_all", described)
+    monkeypatch.setattr("stages.prepare.describe_all", described)
     notes = tmp_path / "notes.duckdb"
     notes.write_text("these are notes")
     for store, error in ((notes, StoreError), (tmp_path / "none" / "s.duckdb", InputError)):
