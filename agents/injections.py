@@ -20,8 +20,9 @@ _ADDRESSED = (
 )
 """Nobody is spoken to, and nobody is asked."""
 _VERDICTS = (
-    r"\b(?:accept\w*|reject\w*|approv\w*|verdicts?|rubrics?|disapprov\w*|veto\w*|sign(?:ed|s)?[ -]off"
-    r"|green[ -]?light\w*|lgtm|thumbs[ -]up|endors\w*|certif\w*|vetted|authori[sz]\w*|vote[sd]?)\b",
+    r"\b(?:accept\w*|reject\w*|approv\w*|verdicts?|rubrics?|disapprov\w*|veto\w*"
+    r"|sign(?:ed|s)?[ -]off|green[ -]?light\w*|lgtm|thumbs[ -]up|endors\w*"
+    r"|certif\w*|vetted|authori[sz]\w*|vote[sd]?)\b",
     r"\b(?:verified|validated|audited|fact[- ]checked|double[- ]checked|quality[- ](?:control\w*"
     r"|assur\w*|check\w*)|peer[- ]review\w*)\b",
     r"\b(?:pass|passes|passed|passing)\s+(?:this|it|all|every|the\s+(?:draft|checks?|items?|test"
@@ -79,8 +80,8 @@ _MACHINE = (
     r"[\"'][\w ]{1,24}[\"']\s*:",
     r"^\W*(?:system|user|assistant|human|judge|developer|tool|function|moderator|instruction|task"
     r"|role|verdict|decision|final|answer|result|output|response)\b\s*[:>\]=-]",
-    r"\b(?:begin|end|start|stop)[ _-](?:of[ _-])?(?:draft|text|data|quote|message|turn|input|context"
-    r"|steps?)\b",
+    r"\b(?:begin|end|start|stop)[ _-](?:of[ _-])?(?:draft|text|data|quote|message|turn|input"
+    r"|context|steps?)\b",
     # Letters with spaces or signs between them, and digits for letters.
     r"(?:\b[a-z]\b[\s.\-_*]+){4,}",
     r"\b(?!mm\d|cm\d|t\d)[a-z]+\d+[a-z]+\w*\b|\b[a-z]*[@$!][a-z]+\b",

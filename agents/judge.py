@@ -208,9 +208,7 @@ class _Said:
         )
 
 
-def read_answer(
-    text: str, finish_reason: str, model: type[_Answer]
-) -> tuple[_Answer | None, str]:
+def read_answer(text: str, finish_reason: str, model: type[_Answer]) -> tuple[_Answer | None, str]:
     """Returns a judge's answer, or None and why it cannot be read; validated on our side."""
     if finish_reason == "length":
         return None, "length"

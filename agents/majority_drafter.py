@@ -5,7 +5,7 @@ the grade that most training patients have. What of it is accepted on grades >= 
 guesser gets through (RULES 7).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -37,18 +37,18 @@ def majority_model_name(grades: MajorityGrades) -> str:
 
 
 class MajorityDrafter:
-    """A `ChatModel` that answers what was written for a prompt; `expect` comes before it is sent."""
+    """A `ChatModel` that answers what was written for a prompt; `expect` comes before the call."""
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._answers: dict[str, str] = {}
+        self._answers: dict[str, list[str]] = {}
 
     def expect(self, messages: tuple[ChatMessage, ...], answer: str) -> None:
         """Keeps the answer to a prompt until it is asked for."""
-        self._answers[messages[-1].content] = answer
+        self._answers.setdefault(messages[-1].content, []).append(answer)
 
     async def complete(
-        self, messages: tuple[ChatMessage, ...], schema: JsonSchema | None, sampling: Sampling
+        self, messages: Sequence[ChatMessage], schema: JsonSchema | None, sampling: Sampling
     ) -> Completion:
         """Returns the answer that is kept for the last message; a prompt is asked once.
 
@@ -56,10 +56,14 @@ class MajorityDrafter:
             InputError: no answer was written for it.
         """
         del schema, sampling
-        answer = self._answers.pop(messages[-1].content, None)
-        if answer is None:
+        key = messages[-1].content
+        # Two items may share a prompt, never more than are in flight.
+        answers = self._answers.pop(key, [])
+        if not answers:
             raise InputError("the majority drafter was asked for an item that it does not know")
-        return Completion(text=answer, finish_reason="stop", usage=Usage(), model=self._name)
+        if answers[1:]:
+            self._answers[key] = answers[1:]
+        return Completion(text=answers[0], finish_reason="stop", usage=Usage(), model=self._name)
 
     async def find_trouble(self) -> str | None:
         """Returns None: it is always there."""

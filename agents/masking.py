@@ -36,10 +36,12 @@ SHOWN_STEPS = (StepName.LOCATE, StepName.OBSERVE, StepName.MEASURE)
 _LIMIT = 1500
 """Characters of a quoted step: what 600 can become by spelling out."""
 _MOAKS_WORDS = ("none", "small", "medium", "large", "mild", "moderate", "severe")
-_RANK = r"grad(?:e|es|ed|ing)|scor(?:e|es|ed|ing)|categor(?:y|ies)|class|level|stage|rank|rating|moaks"
+_RANK = (
+    r"grad(?:e|es|ed|ing)|scor(?:e|es|ed|ing)|categor(?:y|ies)|class|level|stage|rank|rating|moaks"
+)
 _RANKED = re.compile(
     rf"\b(?:{_RANK})\b(?:\s+(?:is|of|as|at|a|an|the|to|number|component))*\s*[=:(-]*\s*"
-    rf"(?P<value>{'|'.join(WORD_VALUES)}|i{{1,3}}|iv|v|[a-d])\b"
+    rf"(?P<value>{'|'.join(WORD_VALUES)}|i{{1,3}}|iv|v)\b"
     rf"|\b(?P<ordinal>first|second|third|fourth|lowest|highest|middle|top|bottom|next|maximum|minimum)\s+(?:{_RANK})\b"
 )
 _LESS, _MORE = re.compile(r"\s*(?:<=|≤)\s*(?=[\d\[])"), re.compile(r"\s*(?:>=|≥)\s*(?=[\d\[])")

@@ -125,9 +125,7 @@ def _codes(
     return ()
 
 
-def passed_gates(
-    last: Attempt, verdict: ItemState, judgement: Judgement | None
-) -> tuple[str, ...]:
+def passed_gates(last: Attempt, verdict: ItemState, judgement: Judgement | None) -> tuple[str, ...]:
     """Returns the gates that the last answer passed: checks as `name@version`, then the judge.
 
     What was accepted without a judge says so (`judge:none`).

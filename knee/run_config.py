@@ -1,7 +1,7 @@
 """Settings of a run, read from a TOML file; all problems are reported at once.
 
-Identity (in the run's fingerprint): prompts, models, sampling, checks, judge, grounding, wording. Not
-identity: URLs, concurrency, time-outs, how the server is started.
+Identity (in the run's fingerprint): prompts, models, sampling, checks, judge, grounding, wording.
+Not identity: URLs, concurrency, time-outs, how the server is started.
 """
 
 import ipaddress

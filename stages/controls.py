@@ -9,8 +9,8 @@ All of them are compared with the item's own grades, and judged as a real run is
 from collections.abc import Iterator
 from random import Random
 
-from agents.context import GraphContext
 from agents.batch import WorkItem
+from agents.context import GraphContext
 from agents.graph import prepare_task
 from agents.majority_drafter import MajorityDrafter, write_majority_answer
 from agents.scripted_model import ScriptedChatModel

@@ -10,7 +10,7 @@ import shlex
 import sys
 from contextlib import AbstractContextManager, AsyncExitStack, ExitStack
 
-from agents.batch import BatchResult, run_batch
+from agents.batch import BatchResult, WorkItem, run_batch
 from agents.context import GraphContext
 from agents.graph import prepare_task
 from agents.llm_client import ChatClient, ChatModel
@@ -18,9 +18,8 @@ from agents.majority_drafter import MajorityDrafter
 from agents.preflight import preflight
 from agents.progress import BatchProgress, progress_shown
 from agents.vllm_server import RunningServer, running_server
-from agents.batch import WorkItem
 from knee.records import Control
-from knee.run_config import ModelEndpoint, RunConfig, load_run_config
+from knee.run_config import ModelEndpoint, load_run_config
 from prompts.registry import list_prompts
 from prompts.render import ChatMessage
 from stages.console import emit_json, say

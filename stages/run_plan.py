@@ -146,7 +146,9 @@ class RunPlan:
         self, model: ChatModel, run_id: str, judge_model: ChatModel | None = None
     ) -> GraphContext:
         """Returns what the graph's nodes share."""
-        judged = self.judge is not None and judge_model is not None
+        judge = None
+        if self.judge is not None and judge_model is not None:
+            judge = self.judge.context(judge_model)
         return GraphContext(
             run_id=run_id,
             model=model,
@@ -156,7 +158,7 @@ class RunPlan:
             wording=self.config.wording,
             calibration=self.calibration,
             warn_only=frozenset(self.config.checks.warn_only),
-            judge=self.judge.context(judge_model) if judged else None,
+            judge=judge,
             tracing=self.config.tracing,
         )
 
@@ -219,7 +221,9 @@ def load_configured_calibration(config: RunConfig, path: Path) -> Calibration | 
     Raises:
         InputError: the file is missing or holds none.
     """
-    return None if config.calibration is None else load_calibration(path.parent / config.calibration)
+    return (
+        None if config.calibration is None else load_calibration(path.parent / config.calibration)
+    )
 
 
 @dataclass(frozen=True, slots=True)

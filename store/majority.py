@@ -33,4 +33,6 @@ def majority_grades(con: duckdb.DuckDBPyConnection) -> dict[tuple[int, Component
             "the always-majority control needs grades of training patients, the store has none",
             "prepare volumes whose `split` in cohort.csv is `train`; test patients are not used",
         )
-    return {(int(question), Component(component)): int(grade) for question, component, grade in rows}
+    return {
+        (int(question), Component(component)): int(grade) for question, component, grade in rows
+    }
