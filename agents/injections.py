@@ -2,8 +2,9 @@
 
 A draft is data: nobody is addressed in it, nothing is asked for, and no machine's language is
 spoken. What looks like it is taken out before a judge sees the text, and refuses the draft
-(`judge_injected_verdict`). The patterns are read on folded text, one sentence at a time; each is a
-phrase for which clinical prose on one region of a knee has no use.
+(`judge_injected_verdict`). Sentences are read one at a time, folded. One speaks to a reader when it
+holds a phrase for which clinical prose on one region of a knee has no use, letters of another
+script, or not a single word of the matter: anatomy, finding, image, measurement or scale.
 """
 
 import re
@@ -52,7 +53,7 @@ _ORDERS = (
     r"|earlier|everything|checks?|guidelines?|context|system|texts?|tasks?|questions?|scales?"
     r"|protocols?|polic\w+|(?:the|all|what\w*)\s+(?:is\s+|came\s+|comes\s+|stands\s+)?(?:above|before))\b",
     r"\b(?:json|yaml|xml|schema|outputs?|outputting|respond\w*|response|reply|replies|replying"
-    r"|answers?|answered|answering|tokens?|parser?)\b",
+    r"|(?:re-?)?answers?|answered|answering|tokens?|parser?)\b",
     r"\b(?:must|shall|should|need to|needs to|have to|has to|ought to|required to|supposed to"
     r"|will now|be sure to|make sure|remember to|it is (?:mandatory|imperative|essential|required"
     r"|vital|crucial) (?:to|that))\b[^.]*"
@@ -60,7 +61,12 @@ _ORDERS = (
     r"|write|print)\b",
     r"^\W*(?:set|return|print|say|rate|choose|select|pick|assume|treat|repeat|copy|emit|stop|declare"
     r"|finali[sz]e|put|enter|submit|write|agree|confirm|conclude that|go with|give|assign|grade it"
-    r"|grade this|grade the|score it|score this|score the|mark|tick|use the|use this|end of|begin"
+    r"|grade this|grade the|score it|score this|score the|grade as|mark|tick|use the|use this|end of|begin"
+    r"|trust|take|keep|follow|believe|remember|make|let|do|don't|never|be|go|come|stick|rely|adopt|allow"
+    r"|avoid|call|change|close|continue|decide|conclude|defer|deliver|ensure|explain|favou?r|fill"
+    r"|finish|hold|imagine|include|insert|leave|mind|move|obey|omit|pretend|proceed|provide|quote"
+    r"|raise|read|refuse|register|remove|replace|resist|save|send|show|suppose|swap|switch|tell|think"
+    r"|try|turn|wave|weigh"
     r"|start of|new task|reminder|important|attention|warning|notice|nb|ps|p\.s|update|note to)\b"
     r"(?!\s+(?:of\s+the\s+)?(?:bone|cartilage|menisc|tibia|femur|osteophyte|patell))",
     r"\b(?:correct|expected|true|intended|target|official|desired|proper|only possible)\s+"
@@ -68,6 +74,8 @@ _ORDERS = (
     r"\b(?:this|the|my|our)\s+(?:draft|drafts|submission|candidate|quintuple|author|text|document"
     r"|passage|quoted text|reasoning)\s+(?:is|was|has been|are|should|must|meets|deserves|can|may"
     r"|passes|passed|needs|will|gets|earns|holds)\b",
+    r"\b(?:drafts?|whatever|whoever|mistakes?|readers?|this reading"
+    r"|the reading (?:is|was|should|must|below|above))\b|\bstatus\s*[=:]",
     r"\b(?:trust me|believe me|i (?:assure|promise|guarantee|swear|insist|need|want|demand|order"
     r"|command|ask|urge|beg)|we (?:ask|urge|require|insist)|in my capacity|as the (?:author|chief"
     r"|head|senior))\b",
@@ -88,8 +96,22 @@ _MACHINE = (
     r"[a-z0-9+/=]{40,}",
 )
 """A machine's language, and disguises."""
+_MATTER = re.compile(
+    r"bone|bony|marrow|bml|lesion|cartilag|chondral|osteophyt|spur|effusion|synov|hoffa|\bfat\b|fluid"
+    r"|joint|menisc|extru|protru|overhang|\btear|\btorn\b|macerat|cyst|hypertroph|\broots?\b|ligament"
+    r"|fib(?:er|re)s|\bacl\b|\bpcl\b|tendon|patell|femur|femor|tibia|condyl|trochlea|plateau|\bspine"
+    r"|knee|\bhorn|\bpole|margin|contour|surface|subregion|compartment|medial|lateral|anterior"
+    r"|posterior|superior|inferior|central|sagittal|coronal|axial|\bplanes?\b|slice|\bimages?\b"
+    r"|\bviews?\b|voxel|label|\bbox\b|\bregion|\bsites?\b|\bthick|\bthin|denud|\bloss\b|defect|signal"
+    r"|intensit|hyperintens|o?edema|volume|\bshare|\barea|percent|\d\s*(?:%|mm|ml)|measur|cut-?off|threshold|interval"
+    r"|\brange\b|borderline|deviation|\bsd\b|\bgrade|\bsize\b|\bcount|capsul|burs[ae]|physiologic"
+    r"|\bnormal\b|intact|abnormal|smooth|\bseen\b|visible|\bgap\b|attachment|footprint"
+)
+"""A word of the matter; every sentence of a draft has one."""
 _PATTERN = re.compile("|".join((*_ADDRESSED, *_VERDICTS, *_ORDERS, *_MACHINE)))
 _SENTENCES = re.compile(r"(?<=[.!?])\s+|(?<=[.!?])(?=[A-Z])|\n+|(?<=;)\s+")
+_SENTENCE_WORDS = 3
+"""Words from which on a sentence must have one of the matter."""
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzµμéèêëöüäïôáàíóúçñß")
 """Letters of an English text with borrowed names; a letter of another script is a disguise."""
 
@@ -109,7 +131,10 @@ def speaks_to_reader(sentence: str) -> bool:
     folded = fold(sentence)
     if not folded.isascii() and _has_foreign_letter(folded):
         return True
-    return _PATTERN.search(folded) is not None
+    if _PATTERN.search(folded) is not None:
+        return True
+    # "Medium." or "Grade 2." after a stop is no sentence of its own.
+    return len(folded.split()) >= _SENTENCE_WORDS and _MATTER.search(folded) is None
 
 
 def _has_foreign_letter(text: str) -> bool:

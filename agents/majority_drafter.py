@@ -18,20 +18,20 @@ from knee.calibration import Calibration, rule_for
 from knee.errors import InputError
 from knee.findings import Measurement, MeasurementName
 from knee.keys import content_hash
-from knee.moaks import Component, Interval
+from knee.moaks import Component, Feature, Interval
 from knee.records import Item, Usage
 from knee.run_config import Sampling
 from prompts.render import ChatMessage
 
 MAJORITY_VERSION = 1
 """A change of what is written raises it."""
-MajorityGrades = Mapping[tuple[int, Component], int]
-"""(question, component) to the commonest grade of the training patients."""
+MajorityGrades = Mapping[tuple[Feature, Component], int]
+"""(feature, component) to the commonest grade of the training patients."""
 
 
 def majority_model_name(grades: MajorityGrades) -> str:
     """Returns the drafter's name, with a hash over its grades: other grades are another run."""
-    table = ";".join(f"{q}.{c.value}={g}" for (q, c), g in sorted(grades.items()))
+    table = ";".join(f"{f.value}.{c.value}={g}" for (f, c), g in sorted(grades.items()))
     digest = content_hash(table).removeprefix("sha256:")[:12]
     return f"always-majority@{MAJORITY_VERSION}:{digest}"
 
@@ -82,11 +82,11 @@ def write_majority_answer(
     Args:
         item: the item; box and measurements are its own.
         planes: planes in which the region is read.
-        grades: the majority of each question's components.
+        grades: the majority of each feature's components.
         calibration: cut-offs for what MOAKS gives no number for.
         rng: chooses the wording.
     """
-    given = {c: grades.get((item.question_id, c)) for c in item.asked}
+    given = {c: grades.get((item.question.feature, c)) for c in item.asked}
     chosen = {component: grade for component, grade in given.items() if grade is not None}
     if len(chosen) < len(given) or item.finding.box is None:
         return None

@@ -44,6 +44,19 @@ _RANKED = re.compile(
     rf"(?P<value>{'|'.join(WORD_VALUES)}|i{{1,3}}|iv|v)\b"
     rf"|\b(?P<ordinal>first|second|third|fourth|lowest|highest|middle|top|bottom|next|maximum|minimum)\s+(?:{_RANK})\b"
 )
+_NUMBER_WORD = re.compile(
+    rf"\b(?P<word>{'|'.join(w for w in WORD_VALUES if w not in ('one', 'single'))}"
+    r"|one(?=\s*(?:[.,;:!?)]|$)))\b"
+    r"(?P<counted>(?:\s+[a-z-]+){0,2}?\s+(?:lesions?|bmls?|foci|focus))?"
+    r"(?P<place>(?:\s+[a-z-]+){0,2}?\s+(?:planes?|slices?|views?|images?|parts?|areas?|sites?|margins?"
+    r"|surfaces?|horns?|spines?|standard|sds?))?"
+)
+"""A number in words, with what it counts where that is a lesion or a place; within a clause `one`
+is a pronoun."""
+_COMPONENT_WORD = re.compile(
+    rf"\b(?P<name>size|number|depth|thickness|morphology|presence)\s+(?:loss\s+)?"
+    rf"(?P<value>{'|'.join(WORD_VALUES)})\b"
+)
 _LESS, _MORE = re.compile(r"\s*(?:<=|≤)\s*(?=[\d\[])"), re.compile(r"\s*(?:>=|≥)\s*(?=[\d\[])")
 _BELOW, _ABOVE = re.compile(r"\s*<\s*(?=[\d\[])"), re.compile(r"\s*>\s*(?=[\d\[])")
 
@@ -101,6 +114,8 @@ def mask_text(text: str, step: StepName, context: CheckContext) -> str:
     plain = spell_digits(fold(text))
     plain = _mask_mentions(plain, context)
     plain = _RANKED.sub(_mask_rank, plain)
+    plain = _COMPONENT_WORD.sub(_mask_rank, plain)
+    plain = _NUMBER_WORD.sub(lambda match: _mask_number_word(match, context), plain)
     plain = _grade_words(context.question.question_id, context.asked).sub(MASK, plain)
     return _spell_comparisons(_mask_numbers(plain, step, context))
 
@@ -118,6 +133,17 @@ def _hide_ids(text: str) -> str:
 
 
 _IDS = re.compile("|".join(sorted((n.value for n in MeasurementName), key=len, reverse=True)))
+
+
+def _mask_number_word(match: re.Match[str], context: CheckContext) -> str:
+    counted = context.measured.get(MeasurementName.BML_COUNT.value)
+    is_count = counted is not None and WORD_VALUES[match["word"]] == float(counted.shown)
+    is_place = match["place"] is not None and match["counted"] is None
+    if (match["counted"] is not None and is_count) or is_place:
+        return match[0]
+    if match["word"] == "one" and is_count:
+        return match[0]
+    return MASK + match[0][len(match["word"]) :]
 
 
 def _mask_rank(match: re.Match[str]) -> str:

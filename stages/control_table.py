@@ -10,10 +10,11 @@ from stages.chance import accepted_share, expected_by_chance
 from stages.console import percent, say, show_table
 from stages.summary import RunSummary, load_summary
 from store.connection import open_store
-from store.queries import Acceptance, accepted_without_evidence
+from store.controls import accepted_without_evidence, zeros_on_findings
+from store.queries import Acceptance
 
 MAX_MAJORITY_SHARE = 0.02
-"""Acceptance of the always-majority drafter on grades >= 1 at most (RULES 7)."""
+"""Acceptance of a drafter that says 0, on grades >= 1, at most (RULES 7)."""
 _GROUPS = ("all", "grade 0", "grade >= 1")
 
 
@@ -54,43 +55,47 @@ def load_control_report(
     """
     with open_store(store, read_only=True) as con:
         unfounded = accepted_without_evidence(con, figures.run_id)
+        zeros = zeros_on_findings(con, figures.run_id)
     return ControlReport(
         control=control,
         figures=figures,
         real=None if beside is None else load_summary(store, beside),
-        expectations=tuple(_expectations(control, figures, unfounded)),
+        expectations=tuple(_expectations(control, figures, zeros, unfounded)),
     )
 
 
 def _expectations(
-    control: Control, figures: RunSummary, unfounded: tuple[int, int]
+    control: Control, figures: RunSummary, zeros: Acceptance, unfounded: tuple[int, int]
 ) -> list[Expectation]:
+    expected = [_at_chance(control, figures)]
     if control is Control.ALWAYS_MAJORITY:
-        return [_majority_on_findings(figures), _majority_on_zero(unfounded)]
+        expected += [_zeros_on_findings(zeros), _unfounded(unfounded)]
+    return expected
+
+
+def _at_chance(control: Control, figures: RunSummary) -> Expectation:
     chance = expected_by_chance(figures.chance)
     seen = accepted_share(figures.chance)
     text = (
         f"{control.value}: components accepted {percent(seen.accepted, seen.drafted)}, at or below "
         f"chance ({'–' if chance is None else f'{100 * chance:.1f} %'})"
     )
-    met = None if chance is None or seen.share is None else seen.share <= chance
-    return [Expectation(text, met)]
+    return Expectation(text, None if chance is None or seen.share is None else seen.share <= chance)
 
 
-def _majority_on_findings(figures: RunSummary) -> Expectation:
-    row = _group(figures.acceptance, "grade >= 1")
+def _zeros_on_findings(row: Acceptance) -> Expectation:
     text = (
-        f"always-majority on grades >= 1: {percent(row.accepted, row.drafted)}, "
+        f"always 0 where the clinician gave >= 1: {percent(row.accepted, row.drafted)} accepted, "
         f"at most {100 * MAX_MAJORITY_SHARE:.0f} %"
     )
     return Expectation(text, None if row.share is None else row.share <= MAX_MAJORITY_SHARE)
 
 
-def _majority_on_zero(unfounded: tuple[int, int]) -> Expectation:
+def _unfounded(unfounded: tuple[int, int]) -> Expectation:
     without, accepted = unfounded
     text = (
-        "always-majority: accepted although the measurement does not give the grade: "
-        f"{without} of {accepted} accepted"
+        "accepted although no measurement gives the grade (missing evidence): "
+        f"{without} of {accepted} accepted, none expected"
     )
     return Expectation(text, without == 0)
 

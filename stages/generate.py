@@ -17,9 +17,12 @@ from agents.llm_client import ChatClient, ChatModel
 from agents.majority_drafter import MajorityDrafter
 from agents.preflight import preflight
 from agents.progress import BatchProgress, progress_shown
+from agents.scripted_model import ScriptedChatModel
 from agents.vllm_server import RunningServer, running_server
+from knee.answers import StepName
 from knee.records import Control
 from knee.run_config import ModelEndpoint, load_run_config
+from prompts.judging import QuotedStep, render_judge
 from prompts.registry import list_prompts
 from prompts.render import ChatMessage
 from stages.console import emit_json, say
@@ -146,8 +149,19 @@ async def _probe(
         await preflight(
             judge,
             judge.endpoint.sampling,
+            _long_judge_prompt(plan, writer),
             serve_hint="start the judge's server, or leave [judge] out of the settings",
         )
+
+
+def _long_judge_prompt(plan: RunPlan, writer: StoreWriter) -> tuple[ChatMessage, ...] | None:
+    """Returns the rubric's prompt of one item with steps as long as drafts write them."""
+    work = next(work_of(plan, writer, plan.resumes), None)
+    if work is None or plan.judge is None:
+        return None
+    context = plan.context(ScriptedChatModel(lambda _: ""), plan.run.run_id)
+    steps = [QuotedStep(name=name.value, text="a long step " * 20) for name in StepName]
+    return render_judge(plan.judge.rubric, prepare_task(work.item, context).prompt, steps)
 
 
 async def _work_off(

@@ -19,8 +19,8 @@ from knee.questions import parse_question_ids
 from knee.records import Control, Grounding, PromptRef, Run, RunKind
 from knee.run_config import JudgeEndpoint, RunConfig
 from prompts.registry import PromptKind, PromptTemplate, load_prompt_for
+from store.controls import majority_grades
 from store.items import Selection, select_volumes
-from store.majority import majority_grades
 from store.queries import current_findings_ids, find_run
 from store.writer import StoreWriter
 

@@ -27,7 +27,6 @@ __all__ = [
     "acceptance",
     "acceptance_by_clinician_grade",
     "acceptance_by_feature",
-    "accepted_without_evidence",
     "code_counts",
     "component_grades",
     "count_left",
@@ -334,26 +333,6 @@ def component_grades(con: duckdb.DuckDBPyConnection, run_id: str) -> list[Compon
         [run_id],
     ).fetchall()
     return [ComponentGrades(Feature(f), Component(c), *rest) for f, c, *rest in rows]
-
-
-def accepted_without_evidence(con: duckdb.DuckDBPyConnection, run_id: str) -> tuple[int, int]:
-    """Returns accepted items with a grade that its measurement does not give, and all accepted.
-
-    A grade counts as given when the rule gives it, or a neighbour's where the measurement is
-    borderline (RULES 11). A component without a rule cannot be held against one and counts as
-    not given.
-    """
-    row = con.execute(
-        "SELECT count(*) FILTER (unfounded), count(*) FROM (SELECT bool_or(NOT coalesce("
-        "abs(e.rule_grade - c.draft_grade) <= CASE WHEN e.borderline THEN 1 ELSE 0 END, false)) "
-        "AS unfounded FROM v_outcomes o JOIN outcome_components c "
-        "USING (run_id, volume_id, question_id) LEFT JOIN evidence e ON e.volume_id = o.volume_id "
-        "AND e.findings_id = o.findings_id AND e.question_id = o.question_id "
-        "AND e.component = c.component WHERE o.run_id = ? AND o.state = 'accepted' "
-        "AND c.status = 'graded' GROUP BY o.volume_id, o.question_id)",
-        [run_id],
-    ).fetchone()
-    return (0, 0) if row is None else (int(row[0]), int(row[1]))
 
 
 def coverage(con: duckdb.DuckDBPyConnection, run_id: str) -> Coverage:

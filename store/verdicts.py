@@ -179,17 +179,17 @@ def state_changes(con: duckdb.DuckDBPyConnection, recheck_id: str) -> list[State
     """Returns how a recheck's verdicts differ from those before it, most frequent first."""
     rows = con.execute(
         """
-        SELECT before.state, after.state,
-            unnest(CASE WHEN len(after.codes) > 0 THEN after.codes
-                WHEN len(before.codes) > 0 THEN before.codes ELSE [NULL] END) AS code,
-            count(*) AS n
-        FROM v_verdicts after
-        JOIN v_verdicts before
-            ON before.run_id = after.run_id AND before.volume_id = after.volume_id
-            AND before.question_id = after.question_id
-            AND before.verdict_no = after.verdict_no - 1
-        WHERE after.recheck_id = ? AND before.state <> after.state
-        GROUP BY ALL ORDER BY n DESC, before.state, after.state, code
+        SELECT was, became, code, count(*) AS n FROM (
+            SELECT before.state AS was, after.state AS became,
+                unnest(CASE WHEN len(after.codes) > 0 THEN after.codes
+                    WHEN len(before.codes) > 0 THEN before.codes ELSE [NULL] END) AS code
+            FROM v_verdicts after
+            JOIN v_verdicts before
+                ON before.run_id = after.run_id AND before.volume_id = after.volume_id
+                AND before.question_id = after.question_id
+                AND before.verdict_no = after.verdict_no - 1
+            WHERE after.recheck_id = ? AND before.state <> after.state
+        ) GROUP BY ALL ORDER BY n DESC, was, became, code
         """,
         [recheck_id],
     ).fetchall()

@@ -89,7 +89,7 @@ CREATE VIEW v_verdicts AS -- Every verdict on every finished item, the run's own
         w.state, -- `accepted`, `rejected`, `disagrees` or `failed`.
         w.codes, -- Reasons.
         w.gates, -- Gates it passed through.
-        j.judge_model, -- The judge that was heard; NULL without one.
+        j.judge_model, -- The judge that was asked; NULL when none was, also where an earlier one's word was kept.
         w.recorded_at, -- When it was committed.
         w.verdict_no = max(w.verdict_no) OVER (PARTITION BY w.run_id, w.volume_id, w.question_id) AS is_newest -- True for the verdict that the other views follow.
     FROM (
