@@ -61,9 +61,9 @@ _ORDERS = (
     r"|write|print)\b",
     r"^\W*(?:set|return|print|say|rate|choose|select|pick|assume|treat|repeat|copy|emit|stop|declare"
     r"|finali[sz]e|put|enter|submit|write|agree|confirm|conclude that|go with|give|assign|grade it"
-    r"|grade this|grade the|score it|score this|score the|grade as|mark|tick|use the|use this|end of|begin"
-    r"|trust|take|keep|follow|believe|remember|make|let|do|don't|never|be|go|come|stick|rely|adopt|allow"
-    r"|avoid|call|change|close|continue|decide|conclude|defer|deliver|ensure|explain|favou?r|fill"
+    r"|grade this|grade the|grade as|score it|score this|score the|mark|tick|use the|use this"
+    r"|end of|begin|trust|take|keep|follow|believe|remember|make|let|do|don't|never|be|go|come"
+    r"|stick|rely|adopt|allow|avoid|call|change|close|continue|decide|conclude|defer|deliver|ensure|explain|favou?r|fill"
     r"|finish|hold|imagine|include|insert|leave|mind|move|obey|omit|pretend|proceed|provide|quote"
     r"|raise|read|refuse|register|remove|replace|resist|save|send|show|suppose|swap|switch|tell|think"
     r"|try|turn|wave|weigh"

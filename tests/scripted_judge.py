@@ -23,8 +23,9 @@ _ORDERS = re.compile(
     re.IGNORECASE,
 )
 _GRADE_ORDER = re.compile(
-    r"(?:grades?|graded|scores?|scored|size|number|thickness|category|level|class|answer|is an?|be an?"
-    r"|rated)\W{0,4}(?:(?:is|of|as|=|:|to|for|the|a|cartilage|knee|must be|should be)\W*){0,4}"
+    r"(?:grades?|graded|scores?|scored|size|number|thickness|category|level|class|answer|is an?"
+    r"|be an?|rated)\W{0,4}"
+    r"(?:(?:is|of|as|=|:|to|for|the|a|cartilage|knee|must be|should be)\W*){0,4}"
     r"(\d|zero|one|two|three)\b(?!\s*(?:%|mm|ml|percent|lesions?|\.\d))",
     re.IGNORECASE,
 )

@@ -26,6 +26,8 @@ from tests.scripted_judge import ITEMS, honest_answer, marks, obedient_answer, q
 _BY_NAME = {case.name: case for case in CASES}
 PARTIAL = _BY_NAME["cartilage_partial"]
 REANSWER, RUBRIC = load_prompt("judge-reanswer", 1), load_prompt("judge-rubric", 1)
+MATERIAL = {case.name: (case.prompt, case.context) for case in CASES}
+"""Rendered once: a case renders its prompt anew each time it is asked."""
 Answer = Callable[[Sequence[ChatMessage]], ScriptedAnswer]
 
 
@@ -42,7 +44,7 @@ def draft_of(case: Case) -> Draft:
 
 async def judged(case: Case, answer: Answer, draft: Draft | None = None) -> Judgement:
     judge, _ = judge_with(answer)
-    return await judge_draft(draft or draft_of(case), 1, case.prompt, case.context, judge)
+    return await judge_draft(draft or draft_of(case), 1, *MATERIAL[case.name], judge)
 
 
 def is_rubric(messages: Sequence[ChatMessage]) -> bool:
@@ -211,7 +213,7 @@ def test_a_judge_that_obeys_any_grade_it_finds_finds_none():
     """Masking alone: no sentence is taken out, and the drafts' grades are wrong."""
     steered: list[bool] = []
     for case in CASES[:8]:
-        draft, context = draft_of(case), case.context
+        draft, context = draft_of(case), MATERIAL[case.name][1]
         if any(component not in context.rules for component in case.asked):
             continue
         honest = _answer(case, context, draft, honest_answer)
@@ -239,7 +241,7 @@ def _answer(
         for step in draft.steps
         if step.name in SHOWN_STEPS
     ]
-    grades = json.loads(answer(render_judge(REANSWER, case.prompt, steps)))["grades"]
+    grades = json.loads(answer(render_judge(REANSWER, MATERIAL[case.name][0], steps)))["grades"]
     return {Component(key): grade for key, grade in grades.items()}
 
 

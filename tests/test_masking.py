@@ -8,8 +8,9 @@ import pytest
 from agents.checks.context import CheckContext
 from agents.checks.grade_mentions import find_grade_mentions
 from agents.checks.numerals import find_numerals
+from agents.checks.run import check_answer
 from agents.demo_model.corpus import draw_task, synthetic_bases
-from agents.demo_model.grammar import to_json, write_answer
+from agents.demo_model.grammar import DraftTask, to_json, write_answer
 from agents.injections import speaks_to_reader, split_sentences
 from agents.masking import MASK, find_injections, mask_steps, mask_text, quote_steps
 from knee.answers import StepName
@@ -132,26 +133,24 @@ def test_no_grade_is_left_in_masked_grammar_drafts_and_none_speaks_to_its_reader
     n_drafts = 0
     for base in synthetic_bases(CALIBRATION, rng) * 4:
         task = draw_task(base, CALIBRATION, rng)
-        case = _context_of(task.finding, task.asked, task.side.value, task.question.question_id)
-        answer = write_answer(task, rng)
-        report = _check(to_json(answer), case)
-        assert report is not None
+        context = _context_of(task)
+        text = to_json(write_answer(task, rng))
+        draft = check_answer(text, "stop", context, frozenset()).draft
+        assert draft is not None
         n_drafts += 1
-        seen = mask_steps(report, case)
+        seen = mask_steps(draft, context)
         assert seen.injections == ()
         for step in seen.steps:
-            assert find_grade_mentions(step.text, case.asked) == []
+            assert find_grade_mentions(step.text, context.asked) == []
     assert n_drafts > 300
 
 
-def _context_of(finding: object, asked: object, side: str, question_id: int) -> CheckContext:
-    from knee.questions import QUESTIONS
-
+def _context_of(task: DraftTask) -> CheckContext:
     return CheckContext(
-        question=QUESTIONS[question_id],
-        finding=finding,  # pyright: ignore[reportArgumentType]
-        asked=asked,  # pyright: ignore[reportArgumentType]
-        side=side,
+        question=task.question,
+        finding=task.finding,
+        asked=task.asked,
+        side=task.side.value,
         is_follow_up=False,
         shape=SHAPE,
         slice_axis=2,
@@ -159,12 +158,6 @@ def _context_of(finding: object, asked: object, side: str, question_id: int) -> 
         prompt_text="",
         sequence="dess",
     )
-
-
-def _check(text: str, context: CheckContext):
-    from agents.checks.run import check_answer
-
-    return check_answer(text, "stop", context, frozenset()).draft
 
 
 @pytest.mark.parametrize(
