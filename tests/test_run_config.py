@@ -98,3 +98,22 @@ def test_the_demo_asks_what_its_model_was_trained_on():
         Feature.EXTRUSION,
         Feature.EFFUSION_SYNOVITIS,
     }
+
+
+def test_a_judge_has_its_own_endpoint_and_default_prompts(tmp_path: Path):
+    path = tmp_path / "judge.toml"
+    judge = '\n[judge]\nbase_url = "{url}"\nmodel = "j"\nlicence = "MIT"\n'
+    base = MINIMAL.format(url="http://localhost:1/v1")
+    path.write_text(base + judge.format(url="http://localhost:2/v1"))
+    config = load_run_config(path)
+    assert config.judge is not None
+    assert (config.judge.prompt_id, config.judge.rubric_prompt_id) == (
+        "judge-reanswer",
+        "judge-rubric",
+    )
+    assert config.judge.sampling.temperature == 0
+    path.write_text(base + judge.format(url="https://judge.example.org/v1"))
+    with pytest.raises(InputError, match=r"judge\.base_url"):
+        load_run_config(path)
+    path.write_text(base)
+    assert load_run_config(path).judge is None
