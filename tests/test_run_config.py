@@ -6,8 +6,6 @@ import pytest
 
 from knee.calibration import load_calibration
 from knee.errors import InputError
-from knee.moaks import Feature
-from knee.questions import QUESTIONS, parse_question_ids
 from knee.run_config import load_run_config
 
 CONFIGS = sorted(
@@ -87,17 +85,6 @@ def test_settings_may_name_the_questions_and_wrong_ones_are_told(tmp_path: Path)
     path.write_text('questions = "1-15,70"' + text)
     with pytest.raises(InputError, match="'70' is outside 1-69"):
         load_run_config(path)
-
-
-def test_the_demo_asks_what_its_model_was_trained_on():
-    asked = parse_question_ids(load_run_config(Path("configs/demo.toml")).questions)
-    assert {QUESTIONS[number].feature for number in asked} == {
-        Feature.BML,
-        Feature.CARTILAGE,
-        Feature.OSTEOPHYTE,
-        Feature.EXTRUSION,
-        Feature.EFFUSION_SYNOVITIS,
-    }
 
 
 def test_a_judge_has_its_own_endpoint_and_default_prompts(tmp_path: Path):
