@@ -162,6 +162,9 @@ class RunConfig(_Settings):
     """Which wording of the question is shown."""
     allow_remote: bool = False
     """Must be true before anything is sent to an address that is not this machine's."""
+    external_transfer_basis: str | None = Field(default=None, min_length=3)
+    """What permits to send restricted volumes to another machine (contract, waiver); stored with
+    the run. Without it a remote server is refused for a store that holds restricted volumes."""
     tracing: bool = False
     """LangGraph's tracing stays off, whatever the environment says, unless this is true."""
     calibration: str | None = None

@@ -25,6 +25,7 @@ from knee.verdict import Recheck, Verdict
 from stages.console import emit_json, say, show_table
 from stages.recheck_plan import RecheckPlan, make_recheck_plan
 from stages.rechecking import Stored, recheck_item, stored_items
+from stages.transfer_guard import refuse_transfer
 from store.connection import open_store
 from store.verdicts import (
     StateChange,
@@ -83,6 +84,8 @@ def recheck(store: Path, run_id: str, config: Path | None, *, dry_run: bool, as_
     with StoreWriter(store) as writer:
         with writer.reading() as con:
             plan = make_recheck_plan(con, run_id, config)
+            if plan.config is not None and plan.judge is not None:
+                refuse_transfer(plan.config, [plan.judge.endpoint], con)
             last = newest_recheck(con, run_id)
             if last is not None and last.fingerprint == plan.recheck.fingerprint:
                 plan = plan.resumed(last)

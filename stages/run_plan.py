@@ -20,6 +20,7 @@ from knee.records import Control, Grounding, PromptRef, Run, RunKind
 from knee.run_config import JudgeEndpoint, RunConfig
 from prompts.registry import PromptKind, PromptTemplate, load_prompt_for
 from stages.split_guard import refuse_fit_on_test_store
+from stages.transfer_guard import refuse_transfer
 from store.controls import majority_grades
 from store.items import Selection, select_volumes
 from store.queries import current_findings_ids, find_run
@@ -186,6 +187,7 @@ def make_plan(options: GenerateOptions, config: RunConfig, writer: StoreWriter) 
     )
     with writer.reading() as con:
         refuse_fit_on_test_store(calibration, con)
+        refuse_transfer(config, [config.drafter, *([config.judge] if config.judge else [])], con)
         if not select_volumes(con, selection):
             raise InputError(
                 f"no volume of store {str(options.store)!r} matches"
@@ -291,9 +293,15 @@ def _new_run(parts: _Parts, control: Control, majority: MajorityGrades | None) -
             "calibration": parts.calibration.name if parts.calibration else "none",
             "code": code_revision(),
             **_judge_provenance(judge),
+            **_transfer_basis(config),
             **{f"version.{name}": version(name) for name in _PACKAGES},
         },
     )
+
+
+def _transfer_basis(config: RunConfig) -> dict[str, str]:
+    basis = config.external_transfer_basis
+    return {} if basis is None else {"external_transfer_basis": basis}
 
 
 def _judge_provenance(judge: JudgePlan | None) -> dict[str, str]:
