@@ -9,6 +9,7 @@ script, or not a single word of the matter: anatomy, finding, image, measurement
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from agents.checks.context import fold
 
@@ -121,6 +122,7 @@ def split_sentences(text: str) -> list[str]:
     return [sentence.strip() for sentence in _SENTENCES.split(text) if sentence.strip()]
 
 
+@lru_cache(maxsize=4096)
 def speaks_to_reader(sentence: str) -> bool:
     """Returns whether a sentence addresses a reader or a machine instead of describing the knee.
 

@@ -25,7 +25,7 @@ from tests.scripted_judge import ITEMS, honest_answer, marks
 from tests.stub_server import Faults, StubServer, prompt_key
 
 pytestmark = pytest.mark.slow
-QUESTIONS = "1-12,16-25,30-41,42-47"
+QUESTIONS = "1-6,16-20,36-47"
 
 
 @pytest.fixture(scope="module")
@@ -184,30 +184,32 @@ async def test_recheck_without_the_runs_calibration_says_what_to_name(setting: S
     assert "--config" in str(caught.value)
 
 
-async def test_a_softened_check_lets_the_rejected_through_to_the_comparison(setting: Setting):
+async def test_a_softened_check_lets_the_rejected_through_to_the_comparison(
+    setting: Setting, stub: StubServer
+):
+    sound = stub.answer
+
+    def shifts_boxes(body: dict[str, Any]) -> str | None:
+        text = sound(body)
+        if text is None or prompt_key(body["messages"])[-1] not in "01234567":
+            return text
+        draft = json.loads(text)
+        draft["locate"]["box"][1] += 1
+        return json.dumps(draft)
+
+    stub.answer = shifts_boxes
     await setting.generate(setting.plain)
     before = setting.states()
-    assert before.get("rejected", 0) > 0
-    codes = setting.sql("SELECT DISTINCT unnest(codes) FROM outcomes WHERE state = 'rejected'")
-    assert codes
-    checks = '", "'.join(
-        (
-            "box",
-            "citations",
-            "feature",
-            "region",
-            "steps",
-            "consistency",
-            "grade_follows",
-            "numbers",
-        )
-    )
-    text = setting.plain.read_text(encoding="utf-8") + f'\n[checks]\nwarn_only = ["{checks}"]\n'
+    rejected = setting.sql("SELECT DISTINCT unnest(codes) FROM outcomes WHERE state = 'rejected'")
+    assert rejected == [("box_mismatch",)]
+    text = setting.plain.read_text(encoding="utf-8") + '\n[checks]\nwarn_only = ["box"]\n'
     setting.plain.write_text(text, encoding="utf-8")
     assert await setting.recheck(setting.plain) == 0
-    assert setting.states().get("rejected", 0) < before["rejected"]
-    moved = setting.sql("SELECT DISTINCT state FROM verdicts WHERE verdict_no = 2")
-    assert ("accepted",) in moved
+    after = setting.states()
+    assert after.get("rejected", 0) == 0
+    assert after["accepted"] > before["accepted"]
+    fresh = setting.sql("SELECT count(*) FROM v_quintuples WHERE status = 'valid'")
+    assert fresh == [(after["accepted"],)]
 
 
 @pytest.mark.parametrize("control", [c for c in Control if c is not Control.NONE])

@@ -172,7 +172,7 @@ CREATE VIEW v_staleness AS -- Of each quintuple: what it rests on that is anothe
                 OR g.status IS DISTINCT FROM k.clinician_status) AS changed
         FROM outcome_components k
         JOIN volumes w USING (volume_id)
-        LEFT JOIN clinician_grades g
+        JOIN clinician_grades g
             ON g.patient = w.patient AND g.visit = w.visit AND g.side = w.side
             AND g.question_id = k.question_id AND g.component = k.component AND g.is_current
         WHERE k.status = 'graded' GROUP BY ALL
