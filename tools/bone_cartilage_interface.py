@@ -32,6 +32,8 @@ INTERFACE_DEFINITION = "interface.hull-and-core@1"
 """Id of the estimate that the module docstring describes."""
 _SLIVER_MM = 1.0
 """Denuded bone inside a plate must hold a disc of this radius: the chart's own noise does not."""
+_HOLE_MM2 = 2.0
+"""Smallest hole: in label maps of real knees those below 0.6 mm² are noise, and few are larger."""
 _LARGE_MM2 = 60.0
 _REGROWTH_MM = 4.0
 """Bare bone of at least the area above is grown back by this towards the plate's likely edge."""
@@ -46,6 +48,8 @@ _PATELLA_HEIGHT = (0.15, 0.95)
 """Ends of healthy patellar cartilage as shares of the bone's height, from below (two knees)."""
 _PATELLA_WIDTH = (0.03, 0.97)
 """The same across the bone."""
+_OWN_REACH, _SECTORS, _SMALLEST_SCALE = 1.3, 24, 0.85
+"""Of the plate's size: cartilage farther out is another plate's; directions looked at; the least."""
 _SQUARENESS = 2.5
 """Exponent of the superellipse that a plate resembles: between an ellipse and a rectangle."""
 
@@ -64,7 +68,8 @@ def expected_interface(knee: Knee, chart: Chart, partition: Partition) -> BoolAr
         np.logical_or.reduce(masks) & chart.valid & ~chart.covered
         for masks in zip(*parts, strict=True)
     )
-    bare = _open(closed, chart.step, _SLIVER_MM)
+    bare = _holes(chart, min(knee.spacing))
+    bare |= _open(closed, chart.step, _SLIVER_MM)
     bare |= _open(closed | core, chart.step, _EDGE_SLIVER_MM)
     large = without_specks(bare, chart.step, _LARGE_MM2)
     if not large.any():
@@ -72,6 +77,17 @@ def expected_interface(knee: Knee, chart: Chart, partition: Partition) -> BoolAr
     # What is bare for certain is bare up to the plate's likely edge.
     near = ndimage.distance_transform_edt(~large, sampling=chart.step) <= _REGROWTH_MM
     return chart.covered | bare | (near & (closed | core | limit))
+
+
+def _holes(chart: Chart, voxel_mm: float) -> BoolArray:
+    """Bare rays that cartilage encloses: no edge has to be estimated for them.
+
+    Where rays are finer than voxels, a gap one voxel wide is a step of a thin layer, not a hole.
+    """
+    enclosed = ndimage.binary_fill_holes(chart.covered).astype(np.bool_) & ~chart.covered
+    if chart.step[1] < 0.9 * voxel_mm:
+        enclosed = _open(enclosed, chart.step, 0.95 * voxel_mm)
+    return without_specks(enclosed & chart.valid, chart.step, _HOLE_MM2)
 
 
 def _tibial_plate(
@@ -116,17 +132,25 @@ def _patellar_core(chart: Chart, shrink: float) -> BoolArray:
 def _superellipse(
     chart: Chart, u: tuple[float, float], v: tuple[float, float], shrink: float
 ) -> BoolArray:
-    """Rays inside the superellipse that fills a rectangle (mm) shrunk by `shrink` mm."""
-    shape = chart.valid.shape
-    total = np.zeros(shape)
-    for axis, (low, high) in ((0, u), (1, v)):
-        half = (high - low) / 2 - shrink
-        if half <= 0:
-            return np.zeros(shape, np.bool_)
-        position = np.arange(shape[axis]) * chart.step[axis] - (low + high) / 2
-        term = np.abs(position / half) ** _SQUARENESS
-        total = total + (term[:, None] if axis == 0 else term[None, :])
-    return total <= 1
+    """Rays inside the superellipse that fills a rectangle (mm), scaled to the knee's own plate.
+
+    Own cartilage that reaches less far in most directions makes the plate smaller, by 15 % at most;
+    loss in a few directions does not. Then `shrink` mm are taken off.
+    """
+    half = min(u[1] - u[0], v[1] - v[0]) / 2
+    if half <= 0:
+        return np.zeros(chart.valid.shape, np.bool_)
+    across = (np.arange(chart.valid.shape[0]) * chart.step[0] - sum(u) / 2) / (u[1] - u[0]) * 2
+    along = (np.arange(chart.valid.shape[1]) * chart.step[1] - sum(v) / 2) / (v[1] - v[0]) * 2
+    x, y = np.meshgrid(across, along, indexing="ij")
+    radius = (np.abs(x) ** _SQUARENESS + np.abs(y) ** _SQUARENESS) ** (1 / _SQUARENESS)
+    near = chart.covered & (radius < _OWN_REACH)
+    sector = ((np.arctan2(y[near], x[near]) / (2 * np.pi) + 0.5) * _SECTORS).astype(np.intp)
+    reach = np.zeros(_SECTORS + 1)
+    np.maximum.at(reach, sector, radius[near])
+    reached = reach[reach > 0]
+    own = float(np.median(reached)) if reached.size > _SECTORS // 2 else 1.0
+    return radius <= float(np.clip(own, _SMALLEST_SCALE, 1.0)) - shrink / half
 
 
 def _convex_hull(mask: BoolArray) -> BoolArray:
@@ -155,4 +179,6 @@ def _open(mask: BoolArray, step: tuple[float, float], radius: float) -> BoolArra
     core = ndimage.distance_transform_edt(mask, sampling=step) > radius
     if not core.any():
         return np.zeros_like(mask)
-    return mask & (ndimage.distance_transform_edt(~core, sampling=step) <= radius * 1.2)
+    # A ray's diagonal more than the radius: the disc's own corners are not slivers.
+    reach = radius + float(np.hypot(*step))
+    return mask & (ndimage.distance_transform_edt(~core, sampling=step) <= reach)

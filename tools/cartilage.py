@@ -56,6 +56,8 @@ _SMOOTHING_MM = 1.0
 """Gaussian SD on the thickness map before thinning is judged: evens out voxel steps."""
 _SMALLEST_SHARE = 2.0
 """Percent of a subregion; loss below it cannot be told from the mask's noise, and is 0."""
+_BORDER_MM = 2.5
+"""Loss that reaches less far over a subregion's border is within the border's uncertainty."""
 _SMALLEST_MM2 = 10.0
 """A subregion with less interface than this is not in the volume."""
 
@@ -128,18 +130,45 @@ def measure_cartilage(plate: Plate, subregion: Subregion) -> CartilageNumbers | 
     if total < _SMALLEST_MM2:
         return None
     covered = rays & plate.chart.covered
-    bare = 100 * float(area[rays & ~covered].sum()) / total
+    bare = _bare_percent(plate, rays, total)
     thin = 100 * float(area[rays & plate.thinned].sum()) / total
     thickness = plate.chart.thickness[covered]
     weights = area[covered]
     return CartilageNumbers(
         area=total,
-        full_thickness_share=bare if bare >= _SMALLEST_SHARE else 0.0,
+        full_thickness_share=bare,
         thinned_share=thin if thin >= _SMALLEST_SHARE else 0.0,
         mean_thickness=float(np.average(thickness, weights=weights)) if thickness.size else None,
         min_thickness=float(np.percentile(thickness, 5)) if thickness.size else None,
         reference=reference_mm(subregion, plate.scale),
     )
+
+
+def _bare_percent(plate: Plate, rays: BoolArray, total: float) -> float:
+    """Denuded share of a subregion: holes of any size, loss at the edge from 2 % on."""
+    scored = _scored_bare(plate, rays)
+    # Zones that cartilage encloses need no estimated edge; all others rest on one.
+    enclosed = scored & ndimage.binary_fill_holes(plate.chart.covered)
+    at_edge = 100 * float(plate.chart.area[scored & ~enclosed].sum()) / total
+    holes = 100 * float(plate.chart.area[enclosed].sum()) / total
+    return holes + (at_edge if at_edge >= _SMALLEST_SHARE else 0.0)
+
+
+def _scored_bare(plate: Plate, rays: BoolArray) -> BoolArray:
+    """Bare rays of a subregion, less what the border happens to cut off a neighbour's loss.
+
+    Loss across a border is scored on both sides when it reaches at least 2.5 mm over it.
+    """
+    bare = plate.expected & ~plate.chart.covered
+    mine, others = bare & rays, bare & ~rays
+    if not mine.any() or not others.any():
+        return mine
+    step = plate.chart.step
+    away = ndimage.distance_transform_edt(~others, sampling=step)
+    labels, n_parts = ndimage.label(mine, structure=np.ones((3, 3)))
+    deepest = np.atleast_1d(ndimage.maximum(away, labels, np.arange(1, n_parts + 1)))
+    scored = np.concatenate([[False], deepest > _BORDER_MM])
+    return mine & scored[labels]
 
 
 def _judgeable(chart: Chart, partition: Partition) -> BoolArray:
