@@ -8,7 +8,11 @@ Everything that measures works in one array whose axes are
 
 It is the canonical (closest-RAS) array, turned round along axis 0 for a right knee, and cropped
 to the labelled structures. So a right and a left knee run through the same code, and copies of
-one knee stored RAS, LAS or PIR give the same array and hence the same numbers. No resampling.
+one knee stored RAS, LAS or PIR give the same array and hence the same numbers.
+
+A volume's axes are taken for the knee's as long as its bones say so to within 6 degrees. A volume
+that lies further off is turned upright first, each voxel taking the nearest one's label: by the
+turn about the leg's long axis alone where that is enough, for it keeps axial slices as they are.
 
 Coordinates inside are voxel indices of that cropped array, or millimetres = index x spacing.
 """
@@ -24,6 +28,7 @@ from scipy import ndimage
 from knee.anatomy import Bone, Side, Structure, medial_sign
 from knee.errors import InputError
 from knee.geometry import Box3D, voxel_box
+from tools.bone_axes import Matrix, bone_axes, turned_deg
 from tools.segmentation import LabelMap
 from tools.volumes import Volume
 
@@ -38,6 +43,10 @@ Box = tuple[slice, ...]
 
 _CROP_MARGIN_MM = 12.0
 """Kept around the labelled structures; at least the 8 mm that a box may reach beyond them."""
+_UPRIGHT_DEG = 6.0
+"""A volume that lies no further off is not turned: slices laid by hand differ by as much."""
+_ROUND_OFF = 1e-3
+"""Voxels: a centre so near to a box's side lies within, whichever way its mm were rounded."""
 _CODES = {structure: code for code, structure in enumerate(Structure, start=1)}
 _UNSIDED: dict[Structure, tuple[Structure, Structure]] = {
     Structure.TIBIAL_CARTILAGE: (
@@ -62,6 +71,21 @@ class Presence(StrEnum):
     OUTSIDE_FIELD_OF_VIEW = "outside_field_of_view"
 
 
+@dataclass(frozen=True, eq=False)
+class Turn:
+    """How an upright array lies in the array that it was turned from.
+
+    Attributes:
+        axes: 3 x 3; columns are the upright axes in the other array's.
+        middle: mm of the pivot in the other array.
+        start: mm of the upright array's first voxel, before cropping, from the pivot.
+    """
+
+    axes: Matrix
+    middle: NDArray[np.float64]
+    start: NDArray[np.float64]
+
+
 @dataclass(frozen=True)
 class AnatomicalFrame:
     """How the cropped anatomical array lies in the canonical one.
@@ -72,6 +96,7 @@ class AnatomicalFrame:
         flipped: True when axis 0 runs against the canonical one (right knees).
         offset: index of the crop's first voxel, in the uncropped anatomical array.
         shape: shape of the crop.
+        turn: how the volume was turned upright; None where it lies as it should.
     """
 
     canonical_shape: tuple[int, int, int]
@@ -79,9 +104,45 @@ class AnatomicalFrame:
     flipped: bool
     offset: tuple[int, int, int]
     shape: tuple[int, int, int]
+    turn: Turn | None = None
 
-    def to_canonical_box(self, lower: IntArray, upper: IntArray) -> tuple[Box3D, bool] | None:
-        """Returns the canonical voxel box of half-open crop indices, and whether it was cut.
+    def to_anatomical(self, points: FloatArray) -> NDArray[np.float64]:
+        """Returns indices in the anatomical array of the whole volume.
+
+        Args:
+            points: (n, 3) mm of the crop's frame, 0 at its first voxel's centre.
+
+        Returns:
+            (n, 3) fractional indices; voxel i covers i - 0.5 to i + 0.5. Axis 0 still runs
+            medially.
+        """
+        spacing = np.asarray(self.spacing)
+        inside = points.astype(np.float64) + np.asarray(self.offset) * spacing
+        if self.turn is not None:
+            inside = self.turn.middle + (inside + self.turn.start) @ self.turn.axes.T
+        return inside / spacing
+
+    def place(self, points: FloatArray, margin_mm: float = 0.0) -> tuple[IntArray, IntArray]:
+        """Returns half-open indices of the box around points, in the whole anatomical array.
+
+        The box holds the voxels whose centre lies within, one on an axis along which none does. It
+        may reach beyond the volume.
+
+        Args:
+            points: (n, 3) mm of the crop's frame.
+            margin_mm: added on every side.
+        """
+        index = self.to_anatomical(points)
+        reach = margin_mm / np.asarray(self.spacing)
+        low, high = index.min(axis=0) - reach, index.max(axis=0) + reach
+        lower = np.ceil(low - _ROUND_OFF).astype(np.intp)
+        upper = np.floor(high + _ROUND_OFF).astype(np.intp) + 1
+        middle = np.rint((low + high) / 2).astype(np.intp)
+        thin = lower >= upper
+        return np.where(thin, middle, lower), np.where(thin, middle + 1, upper)
+
+    def cut(self, lower: IntArray, upper: IntArray) -> tuple[Box3D, bool] | None:
+        """Returns the canonical voxel box of `place`'s indices, and whether it was cut.
 
         Args:
             lower: first indices per axis; may lie outside the volume.
@@ -92,11 +153,10 @@ class AnatomicalFrame:
             nothing of it is left.
         """
         full = np.asarray(self.canonical_shape)
-        low, high = lower + self.offset, upper + self.offset
-        cut_low, cut_high = np.maximum(low, 0), np.minimum(high, full)
+        cut_low, cut_high = np.maximum(lower, 0), np.minimum(upper, full)
         if bool((cut_low >= cut_high).any()):
             return None
-        truncated = bool((low < 0).any() or (high > full).any())
+        truncated = bool((lower < 0).any() or (upper > full).any())
         m0, m1 = int(cut_low[0]), int(cut_high[0])
         if self.flipped:
             m0, m1 = int(full[0]) - m1, int(full[0]) - m0
@@ -105,16 +165,24 @@ class AnatomicalFrame:
         )
         return box, truncated
 
-    def touches_edge(self, mask: BoolArray) -> bool:
-        """Returns whether a mask reaches the first or last slice of the volume on any axis."""
-        for axis in range(3):
-            used = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-            if used.size and (
-                used[0] + self.offset[axis] == 0
-                or used[-1] + self.offset[axis] == self.canonical_shape[axis] - 1
-            ):
-                return True
-        return False
+    def to_canonical_box(self, lower: IntArray, upper: IntArray) -> tuple[Box3D, bool] | None:
+        """Returns the canonical voxel box of half-open crop indices, and whether it was cut.
+
+        Args:
+            lower: first indices per axis; may lie outside the crop and the volume.
+            upper: last indices + 1.
+
+        Returns:
+            See `cut`.
+        """
+        spacing = np.asarray(self.spacing)
+        corners = np.asarray(
+            [
+                [(lower, upper - 1)[side][axis] for axis, side in enumerate(sides)]
+                for sides in np.ndindex(2, 2, 2)
+            ]
+        )
+        return self.cut(*self.place((corners * spacing).astype(np.float32)))
 
 
 @dataclass(frozen=True)
@@ -215,17 +283,26 @@ def anatomical_knee(label_map: LabelMap) -> Knee:
         InputError: none of the structures that a question is about has a voxel.
     """
     codes, spacing = _structure_codes(label_map)
+    canonical_shape = (codes.shape[0], codes.shape[1], codes.shape[2])
     flipped = medial_sign(label_map.side) < 0
     if flipped:
         codes = codes[::-1]
-    low, high = _crop_bounds(codes, spacing, str(label_map.volume.path))
-    crop = np.ascontiguousarray(codes[low[0] : high[0], low[1] : high[1], low[2] : high[2]])
+    shown = str(label_map.volume.path)
+    crop, low = _cropped(codes, spacing, shown)
+    turn = None
+    axes = _needed_turn(crop, spacing)
+    if axes is not None:
+        middle = (np.asarray(low) + (np.asarray(crop.shape) - 1) / 2) * np.asarray(spacing)
+        turned, start = _turned(crop, spacing, axes)
+        turn = Turn(axes, middle, start)
+        crop, low = _cropped(turned, spacing, shown)
     frame = AnatomicalFrame(
-        canonical_shape=(codes.shape[0], codes.shape[1], codes.shape[2]),
+        canonical_shape=canonical_shape,
         spacing=spacing,
         flipped=flipped,
         offset=low,
         shape=(crop.shape[0], crop.shape[1], crop.shape[2]),
+        turn=turn,
     )
     schemed = {s for s in Structure if label_map.in_scheme(s)}
     for unsided, (medial, lateral) in _UNSIDED.items():
@@ -254,6 +331,53 @@ def _structure_codes(label_map: LabelMap) -> tuple[NDArray[np.uint8], tuple[floa
     coded = Volume(table[volume.array], volume.affine, volume.path, volume.sha256)
     canonical = coded.to_canonical()
     return canonical.array, canonical.spacing
+
+
+def _cropped(
+    codes: NDArray[np.uint8], spacing: tuple[float, float, float], shown: str
+) -> tuple[NDArray[np.uint8], tuple[int, int, int]]:
+    low, high = _crop_bounds(codes, spacing, shown)
+    crop = codes[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
+    return np.ascontiguousarray(crop), low
+
+
+def _needed_turn(codes: NDArray[np.uint8], spacing: tuple[float, float, float]) -> Matrix | None:
+    """The axes to turn a crop to, None where it lies upright or does not show how it lies."""
+    bones = [
+        np.isin(codes, [_CODES[structure] for structure in _BONE_PARTS[bone]])
+        for bone in (Bone.FEMUR, Bone.TIBIA)
+    ]
+    axes = bone_axes(bones[0], bones[1], spacing)
+    if axes is None or turned_deg(axes) <= _UPRIGHT_DEG:
+        return None
+    about_leg = np.arctan2(axes[1, 0] - axes[0, 1], axes[0, 0] + axes[1, 1])
+    cos, sin = np.cos(about_leg), np.sin(about_leg)
+    axial = np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
+    return axial if turned_deg(axial.T @ axes) <= _UPRIGHT_DEG else axes
+
+
+def _turned(
+    codes: NDArray[np.uint8], spacing: tuple[float, float, float], axes: Matrix
+) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """A crop turned upright about its middle, and mm from there to the new first voxel."""
+    step = np.asarray(spacing)
+    half = (np.asarray(codes.shape) - 1) / 2 * step
+    reach = np.ceil(np.abs(axes.T) @ half / step).astype(np.intp)
+    start = -reach * step
+    sizes = 2 * reach + 1
+    steps = [start[axis] + np.arange(sizes[axis]) * step[axis] for axis in range(3)]
+    turned = np.zeros(tuple(sizes), np.uint8)
+    for plane, m in enumerate(steps[0]):
+        index: list[IntArray] = []
+        inside = np.ones((sizes[1], sizes[2]), np.bool_)
+        for axis in range(3):
+            at = axes[axis, 0] * m + half[axis]
+            at = (at + axes[axis, 1] * steps[1])[:, None] + (axes[axis, 2] * steps[2])[None, :]
+            found = np.rint(at / step[axis]).astype(np.intp)
+            inside &= (found >= 0) & (found < codes.shape[axis])
+            index.append(np.clip(found, 0, codes.shape[axis] - 1))
+        turned[plane] = np.where(inside, codes[index[0], index[1], index[2]], 0)
+    return turned, start
 
 
 def _crop_bounds(

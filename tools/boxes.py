@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
 from knee.anatomy import (
     Bone,
@@ -21,40 +22,74 @@ from knee.anatomy import (
     Subregion,
 )
 from knee.findings import BoxSource
+from knee.geometry import Box3D
 from knee.moaks import Feature
 from knee.questions import Question
 from tools import derived_regions as derived
-from tools.anatomical_frame import BoolArray, IntArray, Knee
+from tools.anatomical_frame import BoolArray, FloatArray, IntArray, Knee
+from tools.articular_surface import CARTILAGES
 from tools.cartilage import Plate
+from tools.femoral_landmarks import MENISCAL_MARGINS
 from tools.knee_parts import KneeParts
 from tools.landmarks import MENISCI
 from tools.menisci import part_mask, part_of
+from tools.site_margins import extrusion_point, site_margin
+from tools.subregions import ORDER
+from tools.tibial_landmarks import BorderRule, TibiaMarks
 
 _MARGIN_MM = 8.0
 """Reach around osteophyte margins, extrusion margins and meniscal roots."""
 _CYST_MARGIN_MM = 10.0
 """Reach around a meniscus in which its cysts lie."""
 _FOOTPRINT_MM = 3.0
-"""Reach around a labelled ligament, so that the bone of its footprints is inside."""
+"""Reach of a labelled ligament's box into the bone at its footprints."""
+_BEYOND_MM, _SLAB_MM = 2.0, 2.5
+"""Room outside an extruded meniscus, and half the slab of reference slices it is looked for in."""
+_LAYER_MM = {Bone.FEMUR: 2.5, Bone.TIBIA: 3.0, Bone.PATELLA: 3.5}
+"""Healthy cartilage in the middle of a plate: the thicker half of normal knees lies within."""
+_TAPER_MM, _EDGE_SHARE = 5.0, 0.5
+"""Healthy cartilage tapers to this share towards the edge of its plate."""
+_WHOLE_SHARE = 0.6
+"""A structure that fills less than this of its course's length is a stump or a remnant."""
+_MOSTLY_INSIDE = 0.5
+_N_PARTS = 3
+_PATELLA_DEEP, _PATELLA_HIGH = 0.25, 0.5
+"""A patella lies within this in front of the femur, its middle at this height, tibial widths."""
 _LEAST_VOLUME_MM3 = 30.0
 """A structure with less than this is a remnant: its box is derived, as if it had none."""
 
 
+def _sphere() -> FloatArray:
+    """Points (n, 3) on a unit sphere, its poles along all axes among them."""
+    rise, turn = np.meshgrid(np.linspace(-90.0, 90.0, 25), np.arange(0.0, 360.0, 7.5))
+    up, round_ = np.deg2rad(rise.ravel()), np.deg2rad(turn.ravel())
+    sphere = [np.cos(up) * np.cos(round_), np.cos(up) * np.sin(round_), np.sin(up)]
+    return np.stack(sphere, axis=1).astype(np.float32)
+
+
+_SPHERE = _sphere()
+
+
 @dataclass(frozen=True)
 class RegionBox:
-    """Half-open crop indices of a region; may reach beyond the volume.
+    """A region whose bounding box, along the volume's axes, is the box; may reach beyond them.
 
     Attributes:
-        lower: first index per axis.
-        upper: last index + 1 per axis.
+        points: (n, 3) mm of the crop's frame.
         source: how it was found.
         reason: what it falls back to, None for the ordinary way.
+        margin_mm: what the box reaches beyond the points on every side.
     """
 
-    lower: IntArray
-    upper: IntArray
+    points: FloatArray
     source: BoxSource
     reason: str | None = None
+    margin_mm: float = 0.0
+
+    @property
+    def size_mm(self) -> FloatArray:
+        """Extents (3,) along the crop's axes, without margin."""
+        return self.points.max(axis=0) - self.points.min(axis=0)
 
 
 @dataclass(frozen=True)
@@ -69,53 +104,137 @@ def region_box(parts: KneeParts, question: Question) -> RegionBox | NoBox:
     return _BUILDERS[question.feature](parts, question.site)
 
 
+def place_box(parts: KneeParts, region: RegionBox) -> tuple[Box3D, bool] | None:
+    """Returns a region's canonical voxel box and whether the field of view cuts it off.
+
+    A box from labels is cut off when it touches the volume's first or last slice: what lies beyond
+    has no voxel. None when nothing of the region lies in the volume.
+    """
+    frame = parts.knee.frame
+    low, high = frame.place(region.points, region.margin_mm)
+    placed = frame.cut(low, high)
+    if placed is None or placed[1] or region.source is BoxSource.DERIVED:
+        return placed
+    return placed[0], bool((low <= 0).any() or (high >= np.asarray(frame.canonical_shape)).any())
+
+
 def region_definition(feature: Feature) -> str:
     """Returns the id of the definition that a feature's regions follow."""
-    return f"region.{feature.value}@1"
+    return f"region.{feature.value}@2"
 
 
 def _bml(parts: KneeParts, site: str) -> RegionBox | NoBox:
     subregion = Subregion(site)
     wedges = parts.wedges.get(subregion.bone)
-    bounds = wedges.bounds(subregion) if wedges is not None else None
-    if bounds is None:
-        return NoBox(_no_bone(parts, subregion.bone))
-    return RegionBox(*bounds, BoxSource.PARTITION)
+    where = None if wedges is None else wedges.where[:, wedges.labels == ORDER.index(subregion)]
+    if where is None or where.shape[1] == 0:
+        return _no_subregion(parts, subregion)
+    points = _points_of(parts.knee, where)
+    return RegionBox(points, BoxSource.PARTITION, _parted_otherwise(parts, subregion))
 
 
 def _cartilage(parts: KneeParts, site: str) -> RegionBox | NoBox:
     subregion = Subregion(site)
     plate = parts.plates.get(subregion.bone)
-    if plate is None:
-        return NoBox(_no_bone(parts, subregion.bone))
-    rays = plate.rays(subregion)
-    if not rays.any():
-        return NoBox(f"the {subregion.bone.value}'s articular surface is not in the volume there")
+    rays = None if plate is None else plate.rays(subregion)
+    if plate is None or rays is None or not rays.any():
+        return _no_subregion(parts, subregion)
     bone = plate.chart.points[rays]
-    # The layer is drawn one reference thickness deep everywhere, whether cartilage is left or not.
-    surface = bone + plate.chart.rays[rays] * np.float32(_layer(plate, subregion))
+    # The layer is as thick as healthy cartilage everywhere, whether cartilage is left or not.
+    surface = bone + plate.chart.rays[rays] * _layer(plate, subregion.bone)[rays][:, None]
     points = np.concatenate([bone, surface]).astype(np.float32)
-    reason = None if plate.chart.covered[rays].any() else "denuded: where cartilage belongs"
-    return _around(parts.knee, points, 0.0, BoxSource.PARTITION, reason)
+    reason = _parted_otherwise(parts, subregion)
+    if not plate.chart.covered[rays].any():
+        reason = _denuded(parts, subregion.bone)
+    return RegionBox(points, BoxSource.PARTITION, reason)
 
 
-def _layer(plate: Plate, subregion: Subregion) -> float:
-    return {Bone.FEMUR: 2.5, Bone.TIBIA: 3.0, Bone.PATELLA: 3.5}[subregion.bone]
+def _layer(plate: Plate, bone: Bone) -> FloatArray:
+    """Thickness in mm of the layer in which a ray's cartilage belongs: it tapers at the edge."""
+    chart = plate.chart
+    depth = ndimage.distance_transform_edt(np.pad(plate.expected, 1), sampling=chart.step)
+    inwards = np.clip(depth[1:-1, 1:-1] / _TAPER_MM, 0.0, 1.0)
+    thick = _LAYER_MM[bone] * (_EDGE_SHARE + (1 - _EDGE_SHARE) * inwards)
+    # A ray that leaves the bone at a slant runs longer through the same layer.
+    return (thick / chart.cosine).astype(np.float32)
+
+
+def _denuded(parts: KneeParts, bone: Bone) -> str:
+    if not set(CARTILAGES[bone]) & parts.knee.schemed:
+        return f"not_in_scheme: cartilage of the {bone.value} is not labelled, box where it belongs"
+    return "absent: no cartilage voxel is left, box where it belongs on the bone"
+
+
+def _parted_otherwise(parts: KneeParts, subregion: Subregion) -> str | None:
+    """What a subregion's borders fall back to, None where the menisci gave them."""
+    if subregion.bone is Bone.PATELLA or subregion is Subregion.TIBIA_SUBSPINOUS:
+        return None
+    if subregion.bone is Bone.FEMUR:
+        femur = parts.partition.femur
+        if femur is None or femur.definition_of(subregion.compartment) == MENISCAL_MARGINS:
+            return None
+        return "borders by the 60 % rule: no meniscal margin to go by"
+    tibia = parts.partition.tibia
+    if tibia is None:
+        return None
+    back, front = tibia.border_rules[subregion.compartment]
+    mine = {"anterior": {front}, "posterior": {back}}.get(
+        subregion.value.split("_")[2], {back, front}
+    )
+    if BorderRule.EQUAL_THIRDS not in mine:
+        return None
+    return "borders at equal thirds of the plate: no whole meniscal horn to go by"
+
+
+def _no_subregion(parts: KneeParts, subregion: Subregion) -> NoBox:
+    if subregion.bone not in parts.plates:
+        return NoBox(_no_bone(parts, subregion.bone))
+    return NoBox(
+        f"outside_field_of_view: this part of the {subregion.bone.value} is not in the volume"
+    )
 
 
 def _osteophyte(parts: KneeParts, site: str) -> RegionBox | NoBox:
-    margin = parts.margins.get(OsteophyteSite(site))
-    if margin is None:
+    contour = site_margin(parts.knee, parts.partition, parts.plates, OsteophyteSite(site))
+    if contour is None:
         return NoBox(_no_bone(parts, Bone(site.split("_")[0])))
-    return _around(parts.knee, margin.contour, _MARGIN_MM, BoxSource.DERIVED)
+    return RegionBox(contour, BoxSource.DERIVED, margin_mm=_MARGIN_MM)
 
 
 def _extrusion(parts: KneeParts, site: str) -> RegionBox | NoBox:
-    extrusion = parts.extrusions.get(ExtrusionSite(site))
-    if extrusion is None:
+    marks = parts.partition.tibia
+    if marks is None:
         return NoBox(_no_bone(parts, Bone.TIBIA))
-    point = np.asarray([extrusion.margin], np.float32)
-    return _around(parts.knee, point, _MARGIN_MM, BoxSource.DERIVED)
+    where = ExtrusionSite(site)
+    point = extrusion_point(marks, where)
+    points = [point]
+    side = Compartment(site.split("_")[0])
+    axis = 1 if where.value.endswith("anterior") else 0
+    edge = _meniscal_edge(parts.knee, side, axis, point)
+    if edge is not None:
+        # Only a meniscus that reaches nearly out of the box widens it.
+        outward = 1.0 if axis == 1 or side is Compartment.MEDIAL else -1.0
+        beyond = outward * (edge - float(point[axis])) + _BEYOND_MM - _MARGIN_MM
+        widened = point.copy()
+        widened[axis] += np.float32(outward * max(0.0, beyond))
+        points.append(widened)
+    return RegionBox(np.stack(points), BoxSource.DERIVED, margin_mm=_MARGIN_MM)
+
+
+def _meniscal_edge(knee: Knee, side: Compartment, axis: int, point: FloatArray) -> float | None:
+    """Outer edge in mm of a meniscus along an axis in the slices around the reference point."""
+    other = 1 - axis
+    step = knee.spacing[other]
+    rows = slice(
+        max(0, round((float(point[other]) - _SLAB_MM) / step)),
+        round((float(point[other]) + _SLAB_MM) / step) + 1,
+    )
+    window = (slice(None), rows) if axis == 0 else (rows, slice(None))
+    used = np.flatnonzero(knee.mask(MENISCI[side])[window].any(axis=(other, 2)))
+    if used.size == 0:
+        return None
+    last = used[-1] if axis == 1 or side is Compartment.MEDIAL else used[0]
+    return float(last) * knee.spacing[axis]
 
 
 def _morphology(parts: KneeParts, site: str) -> RegionBox | NoBox:
@@ -124,16 +243,21 @@ def _morphology(parts: KneeParts, site: str) -> RegionBox | NoBox:
     if marks is None:
         return NoBox(_no_bone(parts, Bone.TIBIA))
     side, index = part_of(part)
+    region = derived.meniscus_part_box(parts, side, index)
     mask = part_mask(parts.knee, marks, part)
     if _enough(parts.knee, mask):
-        return _of_mask(mask, BoxSource.PARTITION)
-    whole = derived.meniscus_box(parts, side)
-    if whole is None:
+        labelled = _of_mask(parts.knee, mask, BoxSource.PARTITION)
+        if region is None or _is_whole(labelled, region, 1):
+            return RegionBox(labelled.points, labelled.source, _parted_meniscus(marks, side))
+    if region is None:
         return NoBox(_no_bone(parts, Bone.TIBIA))
-    low, high = whole[0].copy(), whole[1].copy()
-    back, front = marks.thirds_a[side]
-    low[1], high[1] = ((front, high[1]), (back, front), (low[1], back))[index]
-    return _from_mm(parts.knee, (low, high), _fallback(parts, MENISCI[side]))
+    return _derived(parts, region, MENISCI[side])
+
+
+def _parted_meniscus(marks: TibiaMarks, side: Compartment) -> str | None:
+    if BorderRule.EQUAL_THIRDS not in marks.border_rules[side]:
+        return None
+    return "parted at equal thirds of the plate: no whole horn to go by"
 
 
 def _cyst(parts: KneeParts, site: str) -> RegionBox | NoBox:
@@ -145,17 +269,29 @@ def _hypertrophy(parts: KneeParts, site: str) -> RegionBox | NoBox:
 
 
 def _whole_meniscus(parts: KneeParts, site: str, margin: float) -> RegionBox | NoBox:
+    """The labelled meniscus with the places of the parts that it has lost; else its place."""
     side = Compartment(site.split("_")[0])
     mask = parts.knee.mask(MENISCI[side])
-    if _enough(parts.knee, mask):
-        box = _of_mask(mask, BoxSource.MASK)
-        reach = np.ceil(margin / np.asarray(parts.knee.spacing)).astype(np.intp)
-        return RegionBox(box.lower - reach, box.upper + reach, BoxSource.MASK)
-    whole = derived.meniscus_box(parts, side)
-    if whole is None:
-        return NoBox(_no_bone(parts, Bone.TIBIA))
-    grown = (whole[0] - np.float32(margin), whole[1] + np.float32(margin))
-    return _from_mm(parts.knee, grown, _fallback(parts, MENISCI[side]))
+    labelled = _of_mask(parts.knee, mask, BoxSource.MASK) if _enough(parts.knee, mask) else None
+    lost = [
+        box
+        for part in MeniscusPart
+        if part_of(part)[0] is side and (box := _lost_part(parts, part)) is not None
+    ]
+    if labelled is None or len(lost) == _N_PARTS:
+        region = derived.meniscus_box(parts, side)
+        if region is not None:
+            return _derived(parts, region, MENISCI[side], margin)
+        if labelled is None:
+            return NoBox(_no_bone(parts, Bone.TIBIA))
+    points = np.concatenate([labelled.points, *(box.points for box in lost)])
+    return RegionBox(points, BoxSource.MASK, lost[0].reason if lost else None, margin)
+
+
+def _lost_part(parts: KneeParts, part: MeniscusPart) -> RegionBox | None:
+    """The place of a meniscal part that is not there, None where it is or its place is unknown."""
+    box = _morphology(parts, part.value)
+    return box if isinstance(box, RegionBox) and box.source is BoxSource.DERIVED else None
 
 
 def _root(parts: KneeParts, site: str) -> RegionBox | NoBox:
@@ -163,106 +299,187 @@ def _root(parts: KneeParts, site: str) -> RegionBox | NoBox:
     point = derived.root_point(parts, side)
     if point is None:
         return NoBox(_no_bone(parts, Bone.TIBIA))
-    return _around(parts.knee, point[None], _MARGIN_MM, BoxSource.DERIVED)
+    return RegionBox(point[None], BoxSource.DERIVED, margin_mm=_MARGIN_MM)
 
 
-def _labelled_or(
-    structure: Structure, rule: Callable[[KneeParts], derived.MmBox | None], needs: str
-) -> Callable[[KneeParts, str], RegionBox | NoBox]:
-    """A builder: the labelled structure with its footprints, else an anatomical rule."""
+@dataclass(frozen=True)
+class _Band:
+    """How the box of a labelled structure is found, and what stands in for it.
 
-    def build(parts: KneeParts, _site: str) -> RegionBox | NoBox:
-        mask = parts.knee.mask(structure)
+    Attributes:
+        structure: the label.
+        rule: the region from the bones.
+        needs: the bones, in words.
+        footprints: mm into the bone that it attaches to, added below and above along each axis:
+            the label ends at the bone's surface.
+        length: axis along which a whole structure fills most of the rule's region; None to take
+            whatever is labelled.
+    """
+
+    structure: Structure
+    rule: Callable[[KneeParts], derived.MmBox | None]
+    needs: tuple[Bone, ...]
+    footprints: tuple[tuple[float, float], tuple[float, float], tuple[float, float]] = (
+        (0.0, 0.0),
+        (0.0, 0.0),
+        (0.0, 0.0),
+    )
+    length: int | None = None
+
+    def build(self, parts: KneeParts, _site: str) -> RegionBox | NoBox:
+        """Returns the labelled structure with its footprints, else the rule's region."""
+        region = self.rule(parts)
+        mask = parts.knee.mask(self.structure)
         if _enough(parts.knee, mask):
-            box = _of_mask(mask, BoxSource.MASK)
-            reach = np.ceil(_FOOTPRINT_MM / np.asarray(parts.knee.spacing)).astype(np.intp)
-            return RegionBox(box.lower - reach, box.upper + reach, BoxSource.MASK)
-        region = rule(parts)
+            box = _of_mask(parts.knee, mask, BoxSource.MASK)
+            if region is None or self.length is None or _is_whole(box, region, self.length):
+                below, above = (
+                    np.asarray(side, np.float32) for side in zip(*self.footprints, strict=True)
+                )
+                points = np.concatenate([box.points, box.points - below, box.points + above])
+                return RegionBox(points, BoxSource.MASK)
         if region is None:
-            return NoBox(f"{structure.value} is not labelled, and the rule needs {needs}")
-        return _from_mm(parts.knee, region, _fallback(parts, structure))
+            return NoBox(_no_rule(parts, self.structure, self.needs))
+        return _derived(parts, region, self.structure)
 
-    return build
+
+def _is_whole(box: RegionBox, region: derived.MmBox, axis: int) -> bool:
+    """Whether a labelled structure fills enough of its course's length: else it is a stump."""
+    return float(box.size_mm[axis]) >= _WHOLE_SHARE * float(region[1][axis] - region[0][axis])
 
 
 def _joint_cavity(parts: KneeParts, _site: str) -> RegionBox | NoBox:
     region = derived.joint_cavity_box(parts)
     if region is None:
         return NoBox(_no_bone(parts, Bone.FEMUR))
-    return _from_mm(parts.knee, region, None)
+    reason = None
+    if not parts.knee.bone(Bone.PATELLA).any():
+        reason = f"{_no_bone(parts, Bone.PATELLA)}: box from femur and tibia"
+    return _from_mm(region, reason)
 
 
 _BUILDERS: dict[Feature, Callable[[KneeParts, str], RegionBox | NoBox]] = {
     Feature.BML: _bml,
     Feature.CARTILAGE: _cartilage,
     Feature.OSTEOPHYTE: _osteophyte,
-    Feature.HOFFA_SYNOVITIS: _labelled_or(
-        Structure.HOFFA_FAT_PAD, derived.hoffa_box, "femur, tibia and patella"
-    ),
+    Feature.HOFFA_SYNOVITIS: _Band(
+        Structure.HOFFA_FAT_PAD,
+        derived.hoffa_box,
+        (Bone.FEMUR, Bone.TIBIA, Bone.PATELLA),
+    ).build,
     Feature.EFFUSION_SYNOVITIS: _joint_cavity,
     Feature.EXTRUSION: _extrusion,
     Feature.MORPHOLOGY: _morphology,
     Feature.MENISCAL_CYST: _cyst,
     Feature.HYPERTROPHY: _hypertrophy,
     Feature.ROOT_TEAR: _root,
-    Feature.ACL: _labelled_or(Structure.ACL, derived.acl_box, "femur and tibia"),
-    Feature.PCL: _labelled_or(Structure.PCL, derived.pcl_box, "femur and tibia"),
-    Feature.PATELLAR_TENDON: _labelled_or(
-        Structure.PATELLAR_TENDON, derived.patellar_tendon_box, "patella and tibia"
-    ),
+    # Footprints: into the lateral condyle's wall and down into the plateau.
+    Feature.ACL: _Band(
+        Structure.ACL,
+        derived.acl_box,
+        (Bone.FEMUR, Bone.TIBIA),
+        ((_FOOTPRINT_MM, 0.0), (0.0, 0.0), (_FOOTPRINT_MM, 0.0)),
+        length=2,
+    ).build,
+    # Into the medial condyle's wall; at the tibia's back the bone lies in front, inside the box.
+    Feature.PCL: _Band(
+        Structure.PCL,
+        derived.pcl_box,
+        (Bone.FEMUR, Bone.TIBIA),
+        ((0.0, _FOOTPRINT_MM), (0.0, 0.0), (0.0, 0.0)),
+        length=2,
+    ).build,
+    Feature.PATELLAR_TENDON: _Band(
+        Structure.PATELLAR_TENDON,
+        derived.patellar_tendon_box,
+        (Bone.PATELLA, Bone.TIBIA),
+        length=2,
+    ).build,
 }
 
 
 def _no_bone(parts: KneeParts, bone: Bone) -> str:
+    """Why a bone has no landmarks (RULES 4)."""
     if Structure(bone.value) not in parts.knee.schemed:
         return f"not_in_scheme: the label map's scheme has no {bone.value}"
+    if not parts.knee.bone(bone).any() and bone is Bone.PATELLA and _sees_front(parts):
+        return "absent: no patella voxel where one belongs in the volume"
     return f"outside_field_of_view: too little of the {bone.value} is in the volume"
 
 
-def _fallback(parts: KneeParts, structure: Structure) -> str:
+def _sees_front(parts: KneeParts) -> bool:
+    """Whether the volume shows the place of a patella: in front of and above the condyles."""
+    femur, tibia = parts.partition.femur, parts.partition.tibia
+    bone = derived.bounds_mm(parts, Bone.FEMUR)
+    if femur is None or tibia is None or bone is None:
+        return False
+    scale = derived.tibial_scale(tibia)
+    front = float(bone[1][1]) + _PATELLA_DEEP * scale.width
+    top = scale.level + _PATELLA_HIGH * scale.width
+    place = np.asarray([[femur.notch_m, front, top]], np.float32)
+    index = parts.knee.frame.to_anatomical(place)[0]
+    return bool((index >= 0).all() and (index < parts.knee.frame.canonical_shape).all())
+
+
+def _no_rule(parts: KneeParts, structure: Structure, needs: tuple[Bone, ...]) -> str:
+    missing = next((bone for bone in needs if bone not in parts.plates), needs[0])
+    return f"{structure.value} is not labelled, and its rule: {_no_bone(parts, missing)}"
+
+
+def _derived(
+    parts: KneeParts, region: derived.MmBox, structure: Structure, margin_mm: float = 0.0
+) -> RegionBox | NoBox:
+    """The rule's box with the reason why the structure's own label does not give it."""
+    box = _from_mm(region, None)
+    if isinstance(box, NoBox):
+        return box
+    return RegionBox(box.points, box.source, _fallback(parts, structure, box), margin_mm)
+
+
+def _fallback(parts: KneeParts, structure: Structure, box: RegionBox) -> str:
     if structure not in parts.knee.schemed:
         return f"not_in_scheme: {structure.value} is not labelled, box from the bones"
+    if _share_inside(parts.knee, box) < _MOSTLY_INSIDE:
+        return f"outside_field_of_view: {structure.value} lies mostly outside, box from the bones"
     if parts.knee.has(structure):
-        return f"{structure.value} is hardly there: box from the bones"
+        return f"absent: {structure.value} is not whole, box from the bones"
     return f"absent: {structure.value} has no voxel, box from the bones"
+
+
+def _share_inside(knee: Knee, box: RegionBox) -> float:
+    """Share of a box's volume that lies in the field of view."""
+    lower, upper = knee.frame.place(box.points)
+    low = np.maximum(lower, 0)
+    high = np.minimum(upper, np.asarray(knee.frame.canonical_shape))
+    whole = np.prod((upper - lower).astype(np.float64))
+    return float(np.prod(np.maximum(high - low, 0)) / whole)
 
 
 def _enough(knee: Knee, mask: BoolArray) -> bool:
     return float(mask.sum()) * knee.voxel_mm3 >= _LEAST_VOLUME_MM3
 
 
-def _of_mask(mask: BoolArray, source: BoxSource) -> RegionBox:
-    lower: list[int] = []
-    upper: list[int] = []
-    for axis in range(3):
-        used = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
-        lower.append(int(used[0]))
-        upper.append(int(used[-1]) + 1)
-    return RegionBox(np.asarray(lower), np.asarray(upper), source)
+def _of_mask(knee: Knee, mask: BoolArray, source: BoxSource) -> RegionBox:
+    return RegionBox(_points_of(knee, np.asarray(np.nonzero(mask))), source)
 
 
-def _around(
-    knee: Knee,
-    points: derived.FloatArray,
-    margin: float,
-    source: BoxSource,
-    reason: str | None = None,
-) -> RegionBox:
-    low = points.min(axis=0) - np.float32(margin)
-    high = points.max(axis=0) + np.float32(margin)
-    lower, upper = _to_voxels(knee, (low, high))
-    return RegionBox(lower, upper, source, reason)
+def _points_of(knee: Knee, where: IntArray) -> FloatArray:
+    """Points in mm whose bounding box is that of (3, n) crop indices.
+
+    All voxels where the volume was turned; where it was not, its corners say as much.
+    """
+    if knee.frame.turn is None:
+        where = np.stack([where.min(axis=1), where.max(axis=1)], axis=1)
+    return (where.T * np.asarray(knee.spacing)).astype(np.float32)
 
 
-def _from_mm(knee: Knee, box: derived.MmBox, reason: str | None) -> RegionBox | NoBox:
+def _from_mm(box: derived.MmBox, reason: str | None) -> RegionBox | NoBox:
+    """A box between two corners, as the ellipsoid that fills it.
+
+    What such a box holds is rounded: in a turned volume its corners would make the box too large.
+    """
     if bool((box[0] >= box[1]).any()):
-        return NoBox("the bones are cut off where the region would be")
-    lower, upper = _to_voxels(knee, box)
-    return RegionBox(lower, upper, BoxSource.DERIVED, reason)
-
-
-def _to_voxels(knee: Knee, box: derived.MmBox) -> tuple[IntArray, IntArray]:
-    spacing = np.asarray(knee.spacing)
-    lower = np.floor(box[0] / spacing + 0.5).astype(np.intp)
-    upper = np.floor(box[1] / spacing + 0.5).astype(np.intp) + 1
-    return lower, upper
+        return NoBox("outside_field_of_view: the bones are cut off where the region would be")
+    middle, half = (box[0] + box[1]) / 2, (box[1] - box[0]) / 2
+    points = middle + _SPHERE * half
+    return RegionBox(points.astype(np.float32), BoxSource.DERIVED, reason)

@@ -48,7 +48,7 @@ def _documented(module: ModuleType, *ids: str) -> dict[str, str]:
 
 
 DEFINITIONS: dict[str, str] = {
-    **{f"region.{feature.value}@1": text for feature, text in _REGIONS.items()},
+    **{f"region.{feature.value}@2": text for feature, text in _REGIONS.items()},
     **_documented(subregions, subregions.SUBREGION_DEFINITION),
     **_documented(bone_cartilage_interface, bone_cartilage_interface.INTERFACE_DEFINITION),
     **_documented(

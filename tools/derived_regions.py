@@ -1,24 +1,103 @@
 """Regions by anatomical rule, for what a label map does not hold: ligaments, fat pad, joint space.
 
-All positions are mm in the crop's anatomical frame (medial, anterior, superior). Proportions were
-read off the SPL atlas (a left knee with ligaments and fat pad labelled) and the pymskt knee.
+All positions are mm in the crop's anatomical frame (medial, anterior, superior). Across and upwards
+they are shares of the tibia's width, from front to back shares of the plateau's depth: so they grow
+with the knee. The shares lie between those of the SPL atlas (a left knee with ligaments, tendon and
+fat pad labelled, its leg turned outwards), the menisci and bones of the pymskt knee, and the
+phantom's; `docs/regions.md` has them side by side.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from knee.anatomy import Bone, Compartment
 from tools.anatomical_frame import FloatArray
-from tools.femoral_landmarks import FemurMarks
 from tools.knee_parts import KneeParts
 from tools.tibial_landmarks import TibiaMarks
 
 MmBox = tuple[FloatArray, FloatArray]
 """Lower and upper corner in mm."""
+Share = tuple[float, float]
+"""From and to, in shares of a length."""
+
+_ACL: tuple[Share, Share, Share] = ((-0.16, 0.04), (0.26, 0.83), (-0.07, 0.34))
+"""Across from the notch, from front to back from the plateau's back, upwards from its level."""
+_PCL: tuple[Share, Share, Share] = ((-0.07, 0.16), (-0.08, 0.67), (-0.18, 0.27))
+_TENDON_ACROSS = (-0.215, 0.205)
+"""About the patella's middle: the tuberosity lies a little lateral of it."""
+_TENDON_BOTTOM, _TENDON_TOP = -0.53, 0.09
+"""From the plateau's level to the tuberosity, and from the patella's pole up its front."""
+_TENDON_BACK, _TENDON_FRONT = 0.07, -0.09
+"""From the plateau's front, and from the patella's front."""
+_FAT_PAD_ACROSS = (-0.36, 0.36)
+_FAT_PAD_BACK, _FAT_PAD_FRONT = 0.68, -0.16
+"""From the plateau's back into the notch, and from the patella's front."""
+_FAT_PAD_BOTTOM, _FAT_PAD_TOP = -0.30, 0.18
+"""From the plateau's level, and from the patella's pole."""
+_CAVITY_ACROSS = (-0.45, 0.43)
+_CAVITY_BACK = 0.08
+"""From the condyles' centre forwards: the recesses beside the patella reach back so far."""
+_PATELLA_APEX = 0.24
+"""Share of the patella's height below the joint: its apex carries fat pad, no cartilage."""
+_POUCH_MM = 50.0
+"""The suprapatellar pouch above the patella: three fingers' breadth (Gray's Anatomy)."""
+_PATELLA_HEIGHTS = (0.25, 0.78)
+"""Lower and upper pole above the plateau where there is no patella, in tibial widths."""
+_MENISCUS_OUT = {Compartment.MEDIAL: 1.5, Compartment.LATERAL: 0.0}
+"""mm by which a meniscus in place reaches beyond the bone's edge."""
+_MENISCUS_BACK_MM, _MENISCUS_FRONT_MM = 0.5, 5.0
+"""mm in front of the plate's back and of its front at which a meniscus ends; on the two knees 2
+to 4, and -3 to 5."""
+_MENISCUS_HEIGHT = 0.12
+_ROOT_DEPTHS = {Compartment.MEDIAL: 0.23, Compartment.LATERAL: 0.30}
+"""Shares of the own plateau's depth, from behind. Labels of both real knees end at 0.22 to 0.24; the
+lateral root itself attaches some 8 mm further forward than the medial one (Johannsen 2012 [k])."""
+_ROOT_OUT_MM = 1.5
+"""And outwards of the plate's inner edge; the labels there end at 1 to 4 mm."""
+
+
+@dataclass(frozen=True)
+class KneeScale:
+    """The lengths that regions are shares of, mm.
+
+    Attributes:
+        width: of the tibia without osteophytes; of the femur where there is no tibia.
+        back: of the tibial plateau.
+        depth: of the plateau, from back to front.
+        level: of the plateau, the higher compartment's.
+    """
+
+    width: float
+    back: float
+    depth: float
+    level: float
+
+    @property
+    def front(self) -> float:
+        """Front of the plateau."""
+        return self.back + self.depth
+
+
+def tibial_scale(marks: TibiaMarks) -> KneeScale:
+    """Returns the lengths of a tibia."""
+    ends = marks.ends_a.values()
+    back = min(end[0] for end in ends)
+    return KneeScale(
+        width=marks.outer_m[Compartment.MEDIAL] - marks.outer_m[Compartment.LATERAL],
+        back=back,
+        depth=max(end[1] for end in ends) - back,
+        level=max(marks.level_s.values()),
+    )
 
 
 def _box(*ranges: tuple[float, float]) -> MmBox:
     low, high = zip(*ranges, strict=True)
     return np.asarray(low, np.float32), np.asarray(high, np.float32)
+
+
+def _from(origin: float, share: Share, length: float) -> tuple[float, float]:
+    return origin + share[0] * length, origin + share[1] * length
 
 
 def bounds_mm(parts: KneeParts, bone: Bone) -> MmBox | None:
@@ -35,124 +114,153 @@ def bounds_mm(parts: KneeParts, bone: Bone) -> MmBox | None:
     return np.asarray(low, np.float32), np.asarray(high, np.float32)
 
 
-def _both(parts: KneeParts) -> tuple[FemurMarks, TibiaMarks] | None:
+def _cruciate(parts: KneeParts, shares: tuple[Share, Share, Share]) -> MmBox | None:
     femur, tibia = parts.partition.femur, parts.partition.tibia
-    return None if femur is None or tibia is None else (femur, tibia)
-
-
-def _plateau(marks: TibiaMarks) -> tuple[float, float, float]:
-    """Back, front and height of the tibial plateau, both compartments together."""
-    ends = marks.ends_a.values()
-    return min(e[0] for e in ends), max(e[1] for e in ends), max(marks.level_s.values())
+    if femur is None or tibia is None:
+        return None
+    scale = tibial_scale(tibia)
+    return _box(
+        _from(femur.notch_m, shares[0], scale.width),
+        _from(scale.back, shares[1], scale.depth),
+        _from(scale.level, shares[2], scale.width),
+    )
 
 
 def acl_box(parts: KneeParts) -> MmBox | None:
-    """Returns the ACL's course with footprints.
+    """Returns the ACL's course with footprints: lateral condyle's wall to the front of the spines.
 
-    Across: between the plates and 8 mm into the lateral condyle's side. From the back of the
-    notch to the front third of the plateau; from 2 mm below the plateau to the condyles' centre.
+    None without the landmarks of femur and tibia.
     """
-    marks = _both(parts)
-    if marks is None:
-        return None
-    femur, tibia = marks
-    back, front, level = _plateau(tibia)
-    depth = front - back
-    return _box(
-        (femur.notch_m - 14.0, femur.notch_m + 8.0),
-        (back + 0.25 * depth, back + 0.80 * depth),
-        (level - 2.0, femur.centre[1] + 8.0),
-    )
+    return _cruciate(parts, _ACL)
 
 
 def pcl_box(parts: KneeParts) -> MmBox | None:
-    """Returns the PCL's course: medial wall of the notch to the back of the tibia below it."""
-    marks = _both(parts)
-    if marks is None:
-        return None
-    femur, tibia = marks
-    back, front, level = _plateau(tibia)
-    depth = front - back
-    return _box(
-        (femur.notch_m - 10.0, femur.notch_m + 12.0),
-        (back - 4.0, back + 0.65 * depth),
-        (level - 14.0, femur.centre[1] + 6.0),
-    )
+    """Returns the PCL's course: medial wall of the notch to the back of the tibia below it.
+
+    None without the landmarks of femur and tibia.
+    """
+    return _cruciate(parts, _PCL)
 
 
 def patellar_tendon_box(parts: KneeParts) -> MmBox | None:
-    """Returns inferior pole to tuberosity: 32 mm wide, down to 42 mm below the plateau."""
+    """Returns inferior pole to tuberosity; None without patella or tibial landmarks."""
     patella, tibia = bounds_mm(parts, Bone.PATELLA), parts.partition.tibia
     if patella is None or tibia is None:
         return None
-    front = max(end[1] for end in tibia.ends_a.values())
+    scale = tibial_scale(tibia)
     middle = float(patella[0][0] + patella[1][0]) / 2
-    level = max(tibia.level_s.values())
+    pole, front = float(patella[0][2]), float(patella[1][1])
     return _box(
-        (middle - 16.0, middle + 16.0),
-        (front - 4.0, float(patella[1][1])),
-        (level - 42.0, float(patella[0][2]) + 8.0),
+        _from(middle, _TENDON_ACROSS, scale.width),
+        (scale.front + _TENDON_BACK * scale.depth, front + _TENDON_FRONT * scale.depth),
+        (scale.level + _TENDON_BOTTOM * scale.width, pole + _TENDON_TOP * scale.width),
     )
 
 
 def hoffa_box(parts: KneeParts) -> MmBox | None:
-    """Returns the fat pad with its intercondylar part: patella's pole to tibia, notch to tendon."""
-    patella, marks = bounds_mm(parts, Bone.PATELLA), _both(parts)
-    if patella is None or marks is None:
+    """Returns the fat pad with its intercondylar part: patella's pole to tibia, notch to tendon.
+
+    None without patella, or the landmarks of femur and tibia.
+    """
+    patella, femur = bounds_mm(parts, Bone.PATELLA), parts.partition.femur
+    tibia = parts.partition.tibia
+    if patella is None or femur is None or tibia is None:
         return None
-    femur, tibia = marks
-    _, front, level = _plateau(tibia)
+    scale = tibial_scale(tibia)
+    pole, front = float(patella[0][2]), float(patella[1][1])
     return _box(
-        (femur.notch_m - 28.0, femur.notch_m + 28.0),
-        (front - 16.0, float(patella[0][1]) + 12.0),
-        (level - 24.0, float(patella[0][2]) + 14.0),
+        _from(femur.notch_m, _FAT_PAD_ACROSS, scale.width),
+        (scale.back + _FAT_PAD_BACK * scale.depth, front + _FAT_PAD_FRONT * scale.depth),
+        (scale.level + _FAT_PAD_BOTTOM * scale.width, pole + _FAT_PAD_TOP * scale.width),
     )
 
 
 def joint_cavity_box(parts: KneeParts) -> MmBox | None:
-    """Returns the retropatellar and suprapatellar space: condyles' width, to 50 mm above.
+    """Returns the retropatellar and suprapatellar space; None without the femur's landmarks.
 
-    From the trochlea's lower end to 50 mm above the patella (above the trochlea without one), and
-    from the femoral shaft's front to the patella's back.
+    Nine tenths of the knee's width; from the patella's apex to 50 mm above its base; from the
+    recesses beside the trochlea to the middle of the patella, behind whose level the quadriceps
+    tendon closes the pouch. Without a patella its usual place stands in.
     """
-    femur = parts.partition.femur
+    femur, tibia = parts.partition.femur, parts.partition.tibia
     bone = bounds_mm(parts, Bone.FEMUR)
     if femur is None or bone is None:
         return None
+    edges = femur.edge_m
+    width = edges[Compartment.MEDIAL] - edges[Compartment.LATERAL]
+    if tibia is not None:
+        width = tibial_scale(tibia).width
     patella = bounds_mm(parts, Bone.PATELLA)
-    trochlea = max(femur.front_a.values())
     if patella is None:
-        top, front = femur.centre[1] + 70.0, float(bone[1][1]) + 15.0
+        level = float(bone[0][2]) if tibia is None else tibial_scale(tibia).level
+        low, high = _from(level, _PATELLA_HEIGHTS, width)
+        front = float(bone[1][1]) + _PATELLA_APEX * width
     else:
-        top, front = float(patella[1][2]) + 50.0, float(patella[1][1])
+        low, high = float(patella[0][2]), float(patella[1][2])
+        front = float(patella[0][1] + patella[1][1]) / 2
     return _box(
-        (femur.notch_m - 38.0, femur.notch_m + 38.0),
-        (min(trochlea, float(bone[1][1]) - 20.0), front),
-        (femur.centre[1] - 10.0, top),
+        _from(femur.notch_m, _CAVITY_ACROSS, width),
+        (femur.centre[0] + _CAVITY_BACK * width, front),
+        (low + _PATELLA_APEX * (high - low), high + _POUCH_MM),
     )
 
 
 def meniscus_box(parts: KneeParts, side: Compartment) -> MmBox | None:
-    """Returns where a meniscus lies: the compartment's plateau with 3 mm around, 8 mm high."""
+    """Returns where a meniscus in place lies on its plateau; None without tibial landmarks."""
     tibia = parts.partition.tibia
     if tibia is None:
         return None
-    across = sorted((tibia.inner_m[side], tibia.outer_m[side]))
-    back, front = tibia.ends_a[side]
+    outward = 1.0 if side is Compartment.MEDIAL else -1.0
+    across = sorted((tibia.inner_m[side], tibia.outer_m[side] + outward * _MENISCUS_OUT[side]))
+    back, front = tibia.plate_a[side]
     level = tibia.level_s[side]
-    outward = 3.0 if side is Compartment.MEDIAL else -3.0
-    across = sorted((tibia.inner_m[side], tibia.outer_m[side] + outward))
-    return _box((across[0], across[1]), (back - 2.0, front + 2.0), (level, level + 9.0))
+    return _box(
+        (across[0], across[1]),
+        (back + _MENISCUS_BACK_MM, front + _MENISCUS_FRONT_MM),
+        (level, level + _MENISCUS_HEIGHT * tibial_scale(tibia).width),
+    )
+
+
+def meniscus_part_box(parts: KneeParts, side: Compartment, index: int) -> MmBox | None:
+    """Returns where a part of a meniscus in place lies: 0 anterior horn, 1 body, 2 posterior horn.
+
+    Horns lie in front of and behind the borders of the plate's central part; the body between them
+    on the outer side of the compartment's middle. None without tibial landmarks.
+    """
+    whole, tibia = meniscus_box(parts, side), parts.partition.tibia
+    if whole is None or tibia is None:
+        return None
+    low, high = whole[0].copy(), whole[1].copy()
+    back, front = tibia.thirds_a[side]
+    if index == 1:
+        low[1], high[1] = back, front
+        middle = (tibia.inner_m[side] + tibia.outer_m[side]) / 2
+        if side is Compartment.MEDIAL:
+            low[0] = middle
+        else:
+            high[0] = middle
+    elif index == 0:
+        low[1] = front
+    else:
+        high[1] = back
+    return low, high
 
 
 def root_point(parts: KneeParts, side: Compartment) -> FloatArray | None:
-    """Returns where a posterior root attaches: behind the spine, at the plate's inner edge."""
+    """Returns where a posterior root attaches (3,): at the plate's inner edge, behind the spine.
+
+    None without tibial landmarks.
+    """
     tibia = parts.partition.tibia
     if tibia is None:
         return None
     back, front = tibia.ends_a[side]
-    inward = -3.0 if side is Compartment.MEDIAL else 3.0
+    outward = _ROOT_OUT_MM if side is Compartment.MEDIAL else -_ROOT_OUT_MM
     return np.asarray(
-        (tibia.inner_m[side] + inward, back + 0.2 * (front - back), tibia.level_s[side] + 1.0),
+        (
+            tibia.inner_m[side] + outward,
+            back + _ROOT_DEPTHS[side] * (front - back),
+            tibia.level_s[side] + 1.0,
+        ),
         np.float32,
     )

@@ -5,7 +5,7 @@ from knee.findings import BoxSource, Finding, VolumeFindings
 from knee.geometry import Box3D, Frame, change_frame
 from knee.keys import canonical_json, content_hash
 from knee.questions import QUESTIONS, Question
-from tools.boxes import NoBox, region_box, region_definition
+from tools.boxes import NoBox, place_box, region_box, region_definition
 from tools.definitions import DEFINITIONS
 from tools.evidence import component_evidence
 from tools.knee_parts import KneeParts, measure_parts
@@ -112,7 +112,7 @@ def _box_fields(
     region = region_box(parts, question)
     if isinstance(region, NoBox):
         return None, None, region.reason, False
-    placed = parts.knee.frame.to_canonical_box(region.lower, region.upper)
+    placed = place_box(parts, region)
     if placed is None:
         return None, None, "outside_field_of_view: the region lies outside the volume", True
     box, truncated = placed

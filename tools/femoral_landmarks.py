@@ -11,9 +11,12 @@ from scipy import ndimage
 from knee.anatomy import Bone, Compartment
 from tools.anatomical_frame import BoolArray, FloatArray, Knee
 from tools.articular_surface import Chart, condyle_centre, femoral_angles_deg
-from tools.landmarks import MENISCI, SIDES, STRAY_PERCENT, is_whole
+from tools.landmarks import MENISCI, SIDES, STRAY_PERCENT, is_whole, meniscal_limits
 from tools.tibial_landmarks import TibiaMarks
 
+MENISCAL_MARGINS, SIXTY_PERCENT = "meniscal margins", "60 % rule"
+"""The two rules that divide the femur, the second where the first has no meniscus to go by."""
+_BETWEEN = " / "
 _NOTCH_ANGLES = (-70.0, -20.0)
 """Degrees behind straight down: between them the condyles stand apart."""
 _CONDYLE_ANGLES = (-90.0, 60.0)
@@ -25,12 +28,11 @@ _LEAST_CONDYLES_MM = ((45.0, 50.0), (45.0, 15.0))
 the field of view cuts the femur off."""
 _WALL_ANGLES = (-15.0, 20.0)
 """Degrees from straight down: the front of the notch, where its walls are steep."""
-_WALL_DROP_MM = 4.0
-"""The condyle ends where its surface is this far below its crest."""
+_WALL_DROP_MM = 7.0
+"""The condyle ends where its surface is this far below its crest: on its steep wall, 1 to 3 mm from
+the steepest place on pymskt's and the SPL knee; at 4 mm it is still the condyle's slope."""
 _STEEPEST_DEG = -65.0
 """The posterior border of the femur lies at most this far behind straight down."""
-_HORN_MM = 3.0
-"""A meniscus in place reaches at most this far in front of and behind its tibial plate."""
 _LOST_HORN = 0.2
 """A meniscus that ends more than this share of the plateau's depth early has lost a horn."""
 _CENTRAL_SHARE = 0.6
@@ -49,7 +51,7 @@ class FemurMarks:
         front_a: per compartment, trochlea in front of it, central behind it.
         back_deg: per compartment, angle (0 down, positive forward) where posterior begins.
         edge_m: per compartment, outer edge of the bone, without osteophytes.
-        definition: which rule gave `front_a` and `back_deg`.
+        definition: which rule gave `front_a` and `back_deg`, medial / lateral where they differ.
     """
 
     centre: tuple[float, float]
@@ -59,6 +61,11 @@ class FemurMarks:
     back_deg: dict[Compartment, float]
     edge_m: dict[Compartment, float]
     definition: str
+
+    def definition_of(self, side: Compartment) -> str:
+        """Returns the rule of one compartment."""
+        rules = self.definition.split(_BETWEEN)
+        return rules[0] if side is Compartment.MEDIAL else rules[-1]
 
 
 def femur_marks(knee: Knee, chart: Chart, tibia: TibiaMarks | None) -> FemurMarks | None:
@@ -89,11 +96,11 @@ def femur_marks(knee: Knee, chart: Chart, tibia: TibiaMarks | None) -> FemurMark
         mine = (across >= 0) if side is Compartment.MEDIAL else (across < 0)
         edges[side] = _outer_edge(chart, mine, side)
         own = margins.get(side)
-        sources.append("60 % rule" if own is None else "meniscal margins")
+        sources.append(SIXTY_PERCENT if own is None else MENISCAL_MARGINS)
         ends = _sixty_percent(chart, radius, notch, mine) if own is None else own
         front[side] = ends[1]
         back[side] = _crossing_angle(radius[mine].max(axis=0), centre[0], ends[0])
-    definition = sources[0] if len(set(sources)) == 1 else " / ".join(sources)
+    definition = sources[0] if len(set(sources)) == 1 else _BETWEEN.join(sources)
     border = _lateral_wall(radius, chart, notch)
     return FemurMarks(centre, notch, border, front, back, edges, definition)
 
@@ -200,8 +207,7 @@ def _meniscal_margins(
     back, front = (float(low) - 0.5) * step, (float(high) + 0.5) * step
     if tibia is None:
         return back, front
-    bone, plate = tibia.ends_a[side], tibia.plate_a[side]
-    ends = (max(bone[0], plate[0] - _HORN_MM), min(bone[1], plate[1] + _HORN_MM))
+    ends = meniscal_limits(tibia.ends_a[side], tibia.plate_a[side])
     lost = _LOST_HORN * (ends[1] - ends[0])
     return (
         None if back > ends[0] + lost else max(back, ends[0]),

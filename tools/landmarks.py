@@ -25,6 +25,10 @@ PLATES: dict[Compartment, Structure] = {
 """The tibial cartilage of a compartment."""
 STRAY_PERCENT = 0.5
 """Percent of a structure's voxels on either end that may be stray and are left out of margins."""
+_HORN_MM = 3.0
+"""A meniscus in place reaches at most this far in front of and behind its tibial plate."""
+_RIDGE_HALF_MM = 2.0
+"""From the ridge's crest to its lateral foot [k]: a ridge is rounded over some 4 mm."""
 _LEAST_PATELLA_MM = (20.0, 20.0)
 """Extents across and upwards, below which the field of view cuts the patella off."""
 
@@ -38,10 +42,21 @@ def is_whole(mask: BoolArray, step: tuple[float, float], least_mm: tuple[float, 
     return True
 
 
-def patella_ridge(chart: Chart) -> float | None:
-    """Returns the medial-lateral mm of the median ridge: the most posterior line of the patella.
+def meniscal_limits(bone: tuple[float, float], plate: tuple[float, float]) -> tuple[float, float]:
+    """Returns (posterior, anterior) mm beyond which a meniscus is extruded: it moves no border.
 
-    None when too little of the patella is in the volume.
+    Args:
+        bone: (posterior, anterior) end of the plateau's bone in the compartment.
+        plate: (posterior, anterior) end of its cartilage.
+    """
+    return max(bone[0], plate[0] - _HORN_MM), min(bone[1], plate[1] + _HORN_MM)
+
+
+def patella_ridge(chart: Chart) -> float | None:
+    """Returns the medial-lateral mm of the median ridge's lateral foot, which parts the facets.
+
+    The crest is the most posterior line of the patella; the ridge belongs to the medial side, so
+    the border is 2 mm lateral of its crest. None when too little of the patella is in the volume.
     """
     if not is_whole(chart.valid, chart.step, _LEAST_PATELLA_MM):
         return None
@@ -59,4 +74,4 @@ def patella_ridge(chart: Chart) -> float | None:
     smooth = ndimage.gaussian_filter1d(profile[used], 1.5 / step, mode="nearest")
     edge = used.size // 5
     best = edge + int(np.argmax(smooth[edge : used.size - edge or None]))
-    return float(used[best]) * step
+    return float(used[best]) * step - _RIDGE_HALF_MM

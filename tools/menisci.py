@@ -1,8 +1,10 @@
 """Menisci: parts, volumes, and extrusion beyond the tibial margin.
 
-`meniscus.thirds@1`     anterior horn, body and posterior horn lie over the anterior, central and
-                        posterior third of their tibial plateau: lines that stay when a part of the
-                        meniscus is gone.
+`meniscus.parts@2`      the horns lie in front of and behind the borders of the central part of
+                        their tibial plate; the body between them on the outer side of the
+                        compartment's middle. On the inner side the horns curve to their roots, and
+                        what lies there belongs to the nearer horn. Borders are those of the
+                        subregions (`subregions.moaks@2`): equal thirds where a horn is lost.
 `extrusion.coronal@1`   medial (lateral) edge of the meniscus beyond the tibia's, along the
                         medial-lateral axis, in the coronal slices within 2.5 mm of the medial
                         tibial spine's highest point; mean of the slices.
@@ -23,7 +25,7 @@ from tools.anatomical_frame import BoolArray, FloatArray, IntArray, Knee
 from tools.landmarks import MENISCI
 from tools.tibial_landmarks import TibiaMarks
 
-PART_DEFINITION = "meniscus.thirds@1"
+PART_DEFINITION = "meniscus.parts@2"
 CORONAL_DEFINITION = "extrusion.coronal@1"
 SAGITTAL_DEFINITION = "extrusion.sagittal@1"
 _SLAB_MM = 2.5
@@ -53,20 +55,20 @@ def part_of(site: MeniscusPart) -> tuple[Compartment, int]:
     return Compartment(side), ("anterior", "body", "posterior").index(part)
 
 
-def part_rows(knee: Knee, marks: TibiaMarks, site: MeniscusPart) -> slice:
-    """Returns the anterior-posterior crop indices over which a part lies."""
-    side, index = part_of(site)
-    back, front = (round(edge / knee.spacing[1]) for edge in marks.thirds_a[side])
-    n_rows = knee.frame.shape[1]
-    return (slice(front, n_rows), slice(back, front), slice(0, back))[index]
-
-
 def part_mask(knee: Knee, marks: TibiaMarks, site: MeniscusPart) -> BoolArray:
-    """Returns the voxels of one part."""
-    mask = np.zeros(knee.frame.shape, np.bool_)
-    rows = part_rows(knee, marks, site)
-    mask[:, rows] = knee.mask(MENISCI[part_of(site)[0]])[:, rows]
-    return mask
+    """Returns the voxels of one part; the three parts of a meniscus share no voxel."""
+    side, index = part_of(site)
+    meniscus = knee.mask(MENISCI[side])
+    m = np.arange(knee.frame.shape[0])[:, None] * knee.spacing[0]
+    a = np.arange(knee.frame.shape[1])[None, :] * knee.spacing[1]
+    back, front = marks.thirds_a[side]
+    middle = (marks.inner_m[side] + marks.outer_m[side]) / 2
+    inner = (m < middle) if side is Compartment.MEDIAL else (m > middle)
+    ahead = (a >= front) | (inner & (a >= (back + front) / 2))
+    behind = (a < back) | (inner & (a < (back + front) / 2))
+    mine = (ahead, ~ahead & ~behind, behind)[index]
+    meniscus &= mine[:, :, None]
+    return meniscus
 
 
 def measure_extrusion(knee: Knee, marks: TibiaMarks, site: ExtrusionSite) -> Extrusion:

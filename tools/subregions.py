@@ -1,16 +1,21 @@
 """The 15 MOAKS subregions as a function of position (RULES 13, FACTS 2.1).
 
-`subregions.moaks@1`:
+`subregions.moaks@2`:
     femur    medial from lateral trochlea at the medial border of the lateral condyle, so the
-             groove is medial; condyles at the middle of the intercondylar notch. Trochlea in front
-             of the anterior margin of the anterior meniscal horn (a coronal plane); posterior
+             groove is medial, and so is its end between the trochlea and the notch, which is
+             central; posterior condyles at the middle of the intercondylar notch. Trochlea in
+             front of the anterior margin of the anterior meniscal horn (a coronal plane); posterior
              behind where the coronal plane of the posterior horn's posterior margin meets the
              condyle, at most 65 degrees behind straight down. Without menisci, or with a horn
              lost, the 60 % rule: trochlea in front of the notch, central 60 % of the way from
              there to the back of the condyle.
-    tibia    plates outside their inner edges, subspinous between those; equal thirds of the plate
-             for anterior, central and posterior.
-    patella  at the median ridge, which is medial.
+    tibia    plates outside their inner edges, subspinous between those. Central is the part that is
+             uncovered between the meniscal horns and, peripherally, under the meniscal body:
+             coronal planes through the horns' free edges over the plate's middle. A horn that
+             reaches more than 3 mm beyond the plate, or beyond the bone, counts as pushed back
+             there, so an extruded meniscus moves no border. Without menisci, and for a horn that
+             is lost or has lost width, the border is at the third of the plate.
+    patella  2 mm lateral of the crest of the median ridge, which is medial.
 
 Meniscal margins are kept within the tibial plateau, so an extruded meniscus moves no border.
 """
@@ -27,7 +32,7 @@ from tools.femoral_landmarks import FemurMarks, femur_marks
 from tools.landmarks import patella_ridge
 from tools.tibial_landmarks import TibiaMarks, tibia_marks
 
-SUBREGION_DEFINITION = "subregions.moaks@1"
+SUBREGION_DEFINITION = "subregions.moaks@2"
 """Id of the partition that the module docstring describes."""
 ORDER: tuple[Subregion, ...] = tuple(Subregion)
 """Subregion of a partition index."""
@@ -80,7 +85,9 @@ class Partition:
         """Returns which rule divides a bone, in words."""
         if bone is Bone.FEMUR and self.femur is not None:
             return self.femur.definition
-        return "equal thirds" if bone is Bone.TIBIA else "median ridge"
+        if bone is Bone.TIBIA:
+            return self.tibia.definition if self.tibia is not None else "equal thirds"
+        return "median ridge"
 
 
 def make_partition(knee: Knee) -> tuple[Partition, dict[Bone, Chart]]:
@@ -121,6 +128,7 @@ def label_chart(partition: Partition, chart: Chart) -> Labels:
 
 def _label_femur(marks: FemurMarks, m: FloatArray, a: FloatArray, s: FloatArray) -> Labels:
     behind_medial = m >= marks.notch_m
+    in_front = m >= marks.border_m
     front = np.where(
         behind_medial, marks.front_a[Compartment.MEDIAL], marks.front_a[Compartment.LATERAL]
     )
@@ -131,7 +139,7 @@ def _label_femur(marks: FemurMarks, m: FloatArray, a: FloatArray, s: FloatArray)
     # Above the centre and behind it the angle wraps round: that is the back of the shaft.
     posterior = angle < back
     trochlea = (a > front) & ~posterior
-    medial = np.where(trochlea, m >= marks.border_m, behind_medial)
+    medial = np.where(posterior, behind_medial, in_front)
     part = np.where(trochlea, 0, np.where(posterior, 2, 1))
     first = np.where(
         medial,

@@ -1,14 +1,24 @@
-"""Landmarks of the tibia: margin, plates, thirds and spines, in mm of the crop's frame."""
+"""Landmarks of the tibia: margin, plates, their parts and spines, in mm of the crop's frame."""
 
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
 
 import numpy as np
 
 from knee.anatomy import Compartment
-from tools.anatomical_frame import BoolArray, Knee
+from tools.anatomical_frame import BoolArray, IntArray, Knee
 from tools.articular_surface import Chart
-from tools.landmarks import PLATES, SIDES, STRAY_PERCENT, is_whole
+from tools.landmarks import MENISCI, PLATES, SIDES, STRAY_PERCENT, is_whole, meniscal_limits
 from tools.margins import MarginCurve, OpenedOutline, smooth_margin, tibial_outline
+
+
+class BorderRule(StrEnum):
+    """What a border between two parts of a tibial plate rests on."""
+
+    MENISCAL_HORN = "meniscal horns"
+    EQUAL_THIRDS = "equal thirds"
+
 
 _LEAST_PLATEAU_MM = (45.0, 25.0)
 """Extents across and from front to back, below which the field of view cuts the tibia off."""
@@ -24,6 +34,16 @@ TIBIAL_PLATE_AP = {Compartment.MEDIAL: (0.03, 1.0), Compartment.LATERAL: (0.02, 
 _INNER_EDGES = {Compartment.MEDIAL: 0.62, Compartment.LATERAL: 0.44}
 """Inner plate edges as shares of the tibia's width, lateral to medial, where a plate is denuded:
 means of the CartiMorph template, the pymskt knee and the SPL knee."""
+_MIDDLE_COLUMNS = (0.35, 0.60)
+"""Shares of the way from a plate's inner to the bone's outer edge: there both horns cross, and the
+plate between them is uncovered (pymskt's knee, the SPL knee)."""
+_HORN_SHARES = (0.19, 0.45)
+"""Widths of a whole horn as shares of its plate's depth; on the two knees 0.20 to 0.39, and one of
+0.12. A narrower horn has lost substance, a wider one is not where a horn lies."""
+_LONGEST_RUN = 0.6
+"""What covers more than this share of a plate's depth at once is the body, not a horn."""
+_LEAST_COLUMNS = 0.5
+"""A horn that fewer of the middle columns show has no free edge to go by."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +57,12 @@ class TibiaMarks:
         outer_m: per compartment, outer edge of the plateau's bone, without osteophytes.
         ends_a: per compartment, (posterior, anterior) end of the plateau's bone.
         plate_a: per compartment, (posterior, anterior) end of the plate.
-        thirds_a: per compartment, (posterior-central, central-anterior) border.
+        thirds_a: per compartment, (posterior-central, central-anterior) border: at the free edge
+            of the meniscal horn, or at the third of the plate where `border_rules` says so.
         level_s: per compartment, height of the plate's bone surface.
         spine_a: anterior-posterior position of the medial tibial spine.
         spines_a: (posterior, anterior) end of the tibial spines.
+        border_rules: per compartment, the rule behind either border of `thirds_a`.
     """
 
     outline: OpenedOutline
@@ -53,13 +75,20 @@ class TibiaMarks:
     level_s: dict[Compartment, float]
     spine_a: float
     spines_a: tuple[float, float]
+    border_rules: dict[Compartment, tuple[BorderRule, BorderRule]]
+
+    @property
+    def definition(self) -> str:
+        """Which rule divides the plates, in words."""
+        rules = sorted({rule.value for pair in self.border_rules.values() for rule in pair})
+        return " / ".join(rules)
 
 
 def tibia_marks(knee: Knee, chart: Chart) -> TibiaMarks | None:
     """Returns the landmarks of the tibia, None when too little of its plateau is in the volume.
 
-    Thirds are equal thirds of the plate from back to front. Its ends are those of its cartilage,
-    unless cartilage is lost there: then the ends that the bone's proportions give.
+    A plate's ends are those of its cartilage, unless cartilage is lost there: then the ends that
+    the bone's proportions give.
     """
     height = chart.points[..., 2]
     plates = {side: knee.mask(PLATES[side]).any(axis=2) & chart.valid for side in SIDES}
@@ -84,9 +113,9 @@ def tibia_marks(knee: Knee, chart: Chart) -> TibiaMarks | None:
         ends[side] = (float(rows[0]), float(rows[-1]))
         plate_ends[side] = _plate_ends(plates[side], chart.step[1], side, ends[side])
         levels[side] = float(np.median(height[middle][plateau[middle]]))
-    thirds = {
-        side: (low + (high - low) / 3, low + 2 * (high - low) / 3)
-        for side, (low, high) in plate_ends.items()
+    borders = {
+        side: _plate_borders(knee, side, (inner[side], edges[side]), plate_ends[side], ends[side])
+        for side in SIDES
     }
     back = min(low for low, _ in ends.values())
     depth = max(high for _, high in ends.values()) - back
@@ -97,11 +126,99 @@ def tibia_marks(knee: Knee, chart: Chart) -> TibiaMarks | None:
         outer_m=edges,
         ends_a=ends,
         plate_a=plate_ends,
-        thirds_a=thirds,
+        thirds_a={side: border.places for side, border in borders.items()},
         level_s=levels,
         spine_a=_spine_position(chart, plateau, inner),
         spines_a=(back + _SPINES_AP[0] * depth, back + _SPINES_AP[1] * depth),
+        border_rules={side: border.rules for side, border in borders.items()},
     )
+
+
+class _Borders(NamedTuple):
+    """(posterior-central, central-anterior) in mm, and the rule behind each."""
+
+    places: tuple[float, float]
+    rules: tuple[BorderRule, BorderRule]
+
+
+def _plate_borders(
+    knee: Knee,
+    side: Compartment,
+    across: tuple[float, float],
+    plate: tuple[float, float],
+    bone: tuple[float, float],
+) -> _Borders:
+    """Where a plate's central part begins and ends.
+
+    Args:
+        knee: the knee.
+        side: the compartment.
+        across: inner edge of the plate and outer edge of the bone, mm.
+        plate: (posterior, anterior) end of the plate, mm.
+        bone: (posterior, anterior) end of the plateau's bone, mm.
+
+    A border is the free edge of a horn as it lies with its outer edge no further out than a
+    meniscus in place reaches: so an extruded horn moves no border. A horn that is gone, or has lost
+    width, leaves the border at the third of the plate.
+    """
+    low, high = plate
+    depth = high - low
+    places = [low + depth / 3, low + 2 * depth / 3]
+    rules = [BorderRule.EQUAL_THIRDS, BorderRule.EQUAL_THIRDS]
+    limits = meniscal_limits(bone, plate)
+    horns = _horns(knee, side, across, plate)
+    for which, horn in enumerate(horns):
+        if horn is None:
+            continue
+        outer, free = horn
+        width = abs(outer - free)
+        if not _HORN_SHARES[0] * depth <= width <= _HORN_SHARES[1] * depth:
+            continue
+        inward = width if which == 0 else -width
+        places[which] = float(np.clip(outer, *limits)) + inward
+        rules[which] = BorderRule.MENISCAL_HORN
+    if places[0] >= places[1]:
+        return _Borders(
+            (low + depth / 3, low + 2 * depth / 3),
+            (BorderRule.EQUAL_THIRDS, BorderRule.EQUAL_THIRDS),
+        )
+    return _Borders((places[0], places[1]), (rules[0], rules[1]))
+
+
+def _horns(
+    knee: Knee, side: Compartment, across: tuple[float, float], plate: tuple[float, float]
+) -> list[tuple[float, float] | None]:
+    """(outer edge, free edge) in mm of the posterior and the anterior horn over the plate's middle.
+
+    None for a horn that is not there. A horn is what of the meniscus, seen from above, lies in its
+    half of the plate without reaching through to the other half.
+    """
+    step_m, step_a, _ = knee.spacing
+    ends = sorted(across[0] + share * (across[1] - across[0]) for share in _MIDDLE_COLUMNS)
+    columns = slice(max(0, round(ends[0] / step_m)), round(ends[1] / step_m) + 1)
+    seen = knee.mask(MENISCI[side])[columns].any(axis=2)
+    middle, longest = (plate[0] + plate[1]) / 2, _LONGEST_RUN * (plate[1] - plate[0])
+    edges: tuple[list[tuple[float, float]], list[tuple[float, float]]] = ([], [])
+    for column in seen:
+        starts, stops = _runs(column)
+        for low, high in zip(starts * step_a, (stops - 1) * step_a, strict=True):
+            if high - low < longest:
+                behind = (low + high) / 2 < middle
+                edges[0 if behind else 1].append((low, high) if behind else (high, low))
+    found: list[tuple[float, float] | None] = []
+    for horn in edges:
+        enough = len(horn) >= max(1.0, _LEAST_COLUMNS * seen.shape[0])
+        outer, free = np.median(np.asarray(horn), axis=0) if enough else (0.0, 0.0)
+        outward = -0.5 if outer < free else 0.5
+        edge = (float(outer) + outward * step_a, float(free) - outward * step_a)
+        found.append(edge if enough else None)
+    return found
+
+
+def _runs(line: BoolArray) -> tuple[IntArray, IntArray]:
+    """First indices, and last indices + 1, of the runs of True in a line."""
+    change = np.diff(np.concatenate([[False], line, [False]]).astype(np.int8))
+    return np.flatnonzero(change == 1), np.flatnonzero(change == -1)
 
 
 def _plate_ends(

@@ -11,7 +11,8 @@ from tools.phantom.defects import paint_defect
 from tools.phantom.grid import DEMO_GRID, Grid
 from tools.phantom.hoffa import build_synovitis
 from tools.phantom.marrow import paint_marrow
-from tools.phantom.menisci import Menisci, MeniscusState, build_menisci
+from tools.phantom.menisci import Menisci, build_menisci
+from tools.phantom.meniscus_course import MeniscusState
 from tools.phantom.model import KneeModel, build_model
 from tools.phantom.pathology import Pathology, Severity, draw_pathology
 from tools.phantom.plate import SUBREGIONS, Plate
@@ -60,7 +61,9 @@ def _menisci(model: KneeModel, pathology: Pathology) -> tuple[MeniscusState, Men
     extrusion = {site: mm / scale for site, mm in pathology.extrusion_mm.items()}
     kept = {part: 0.0 if code == 8 else 0.5 for part, code in pathology.morphology.items()}
     state = MeniscusState(extrusion, kept)
-    return state, build_menisci(model.shape, model.tibia, model.femoral_floor, state)
+    return state, build_menisci(
+        model.shape, model.tibia, model.femoral_floor, model.plate_borders, state
+    )
 
 
 def build_knee(seed: int, side: Side, pathology: Pathology) -> SickKnee:

@@ -5,7 +5,10 @@ angle 0 points to the front, 90° down to the tibia, 180° to the back. Cartilag
 bone wedges inwards.
 """
 
+from typing import NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
 from knee.anatomy import Bone, Subregion
@@ -15,17 +18,15 @@ from tools.phantom.shape import FloatArray, KneeShape
 AXIS_Y, AXIS_Z = 4.0, 27.0
 """Where the transverse axis of the condyles runs, knee-frame mm."""
 
-TROCHLEA_PLANE_Y = {"medial": 18.5, "lateral": 17.0}
-"""Trochlea–central border: frontal plane at the front margin of the (unextruded) meniscus."""
-
-POSTERIOR_PLANE_Y = -16.5
-"""Central–posterior border: frontal plane at the posterior margin of the posterior horns."""
-
 _ANGLES_DEG = np.array(
-    [-90.0, -60.0, -30.0, 0.0, 30.0, 60.0, 90.0, 120.0, 150.0, 180.0, 210.0, 240.0]
+    [-90.0, -60.0, -30.0, 0.0, 30.0, 45.0, 60.0, 90.0, 120.0, 150.0, 180.0, 210.0, 240.0]
 )
-_MEDIAL_RADII = np.array([25.0, 33.0, 35.5, 35.5, 31.3, 25.2, 21.8, 22.4, 24.2, 25.6, 24.8, 24.0])
-_LATERAL_RADII = np.array([25.0, 34.0, 37.0, 37.0, 32.0, 25.0, 21.8, 22.2, 23.6, 24.6, 23.6, 23.0])
+_MEDIAL_RADII = np.array(
+    [25.0, 33.0, 35.5, 35.5, 31.3, 26.2, 23.0, 21.8, 22.4, 24.2, 25.6, 24.8, 24.0]
+)
+_LATERAL_RADII = np.array(
+    [25.0, 34.0, 37.0, 37.0, 32.0, 26.4, 23.0, 21.8, 22.2, 23.6, 24.6, 23.6, 23.0]
+)
 
 
 def _radius_along(angles: FloatArray, radii: np.ndarray, gain: float) -> FloatArray:
@@ -111,18 +112,47 @@ def _cartilage(
     return np.where(edge > 0.0, thickness, 0.0).astype(np.float32)
 
 
-def _subregions(shape: KneeShape, points: FloatArray, cartilage: FloatArray) -> np.ndarray:
-    """Subregion numbers by planes: medial–lateral, trochlea–central, central–posterior."""
-    # RULES 13: the groove is medial; the medial border of the lateral condyle parts the sides.
+class FemoralBorders(NamedTuple):
+    """Where one side of the femur is divided, knee-frame mm."""
+
+    trochlea_y: float
+    """Frontal plane between trochlea, in front of it, and the central part."""
+    posterior_y: float
+    """Frontal plane whose crossing with the condyle's crest is where the posterior part begins."""
+
+
+MENISCAL_BORDERS = {
+    "medial": FemoralBorders(18.5, -16.5),
+    "lateral": FemoralBorders(17.0, -16.5),
+}
+"""At the front and back margins of the menisci in place (RULES 13)."""
+
+
+def part_femur(
+    shape: KneeShape, points: FloatArray, cartilage: FloatArray, borders: dict[str, FemoralBorders]
+) -> NDArray[np.int8]:
+    """Returns the femur's subregion numbers over its table, -1 where there is no cartilage.
+
+    The trochlea ends at a frontal plane. The posterior part begins at the angle at which a frontal
+    plane crosses the condyle's crest: an angle, because farther out the plane would run along the
+    surface. The medial border of the lateral condyle parts the sides: the groove is medial.
+
+    Args:
+        shape: proportions of the knee.
+        points: surface points over the table, knee frame.
+        cartilage: healthy thickness over the table.
+        borders: of either side.
+    """
     lateral = points[..., 0] > shape.notch_half_width - 1.0
     y = points[..., 1]
-    below = points[..., 2] < AXIS_Z
+    angle, _ = polar(y, points[..., 2])
     part = np.full(y.shape, -1, np.int8)
-    for side, here in (("medial", ~lateral), ("lateral", lateral)):
-        front = here & (y >= TROCHLEA_PLANE_Y[side])
-        back = here & (y < POSTERIOR_PLANE_Y)
-        # Behind the axis everything above it is posterior, however far forward the top reaches.
-        back |= here & ~below & (y < AXIS_Y)
+    for side, here, sign in (("medial", ~lateral, -1.0), ("lateral", lateral, 1.0)):
+        row = int(np.abs(points[:, 0, 0] - sign * shape.condyle_x).argmin())
+        below = angle[row] > 0.5 * np.pi
+        crossed = angle[row][below & (y[row] <= borders[side].posterior_y)]
+        back = here & (angle >= float(crossed.min()))
+        front = here & (y >= borders[side].trochlea_y) & ~back
         centre = here & ~front & ~back
         for name, mask in (("trochlea", front), ("central", centre), ("posterior", back)):
             part[mask] = SUBREGIONS.index(Subregion(f"femur_{side}_{name}"))
@@ -156,7 +186,7 @@ def build_femur(shape: KneeShape, scale: float) -> Plate:
         surface=radius,
         points=points,
         cartilage=cartilage,
-        subregion=_subregions(shape, points, cartilage),
+        subregion=part_femur(shape, points, cartilage, MENISCAL_BORDERS),
         max_depth=depth.astype(np.float32),
     )
 

@@ -12,6 +12,9 @@ from tools.phantom.shape import FloatArray
 from tools.phantom.soft_tissue import SoftTissue
 from tools.phantom.tibia import outline_depth
 
+_NOTCH_Y = 8.0
+"""How far back the intercondylar part reaches; on the SPL knee even further."""
+
 
 def fat_pad(
     model: KneeModel, tissue: SoftTissue, x: FloatArray, y: FloatArray, z: FloatArray
@@ -22,10 +25,13 @@ def fat_pad(
     low, high = -22.0, model.shape.patella_z - 10.0
     # Rounded above and below, rounded to the sides.
     height = np.clip((z - low) / 10.0, 0.0, 1.0) * np.clip((high + 3.0 - z) / 6.0, 0.0, 1.0)
-    width = (22.0 - 6.0 * t) * np.sqrt(height)
+    width = (28.0 - 7.0 * t) * np.sqrt(height)
     across = np.clip(1.0 - (x / np.maximum(width, 1.0)) ** 2, 0.0, 1.0)
     front = top[1] + t * (bottom[1] - top[1])
     inner = 21.0 - 7.0 * smoothstep(z, 4.0, 9.0)
+    # Between the condyles it reaches back to the anterior cruciate ligament.
+    notch = (np.abs(x) < model.shape.notch_half_width) & (z > 0.0) & (z < 14.0)
+    inner = np.where(notch, _NOTCH_Y, inner)
     reach = inner + (front - inner) * np.sqrt(across)
     return (across > 0.0) & (z > low) & (z < high + 3.0) & (y > inner) & (y < reach)
 
@@ -52,15 +58,15 @@ class HoffaSynovitis(NamedTuple):
         return total
 
 
-def _lattice(
+def fat_pad_points(
     model: KneeModel, tissue: SoftTissue, step: float
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Lattice points in the fat pad, outside femur and tibia."""
+    """Returns x, y and z of lattice points in the fat pad, outside femur and tibia."""
     x, y, z = (
         a.astype(np.float32).ravel()
         for a in np.meshgrid(
-            np.arange(-24.0, 24.1, step),
-            np.arange(12.0, 66.1, step),
+            np.arange(-30.0, 30.1, step),
+            np.arange(7.0, 66.1, step),
             np.arange(-24.0, 32.1, step),
             indexing="ij",
         )
@@ -94,7 +100,7 @@ def build_synovitis(
     waves = 2.0 * np.pi * directions / np.linalg.norm(directions, axis=1, keepdims=True) / lengths
     phases = rng.uniform(0.0, 2.0 * np.pi, 6)
     pattern = HoffaSynovitis(waves.astype(np.float32), phases.astype(np.float32), 0.0, 0.0)
-    level = float(np.quantile(pattern.field(*_lattice(model, tissue, 1.0)), share))
+    level = float(np.quantile(pattern.field(*fat_pad_points(model, tissue, 1.0)), share))
     drawn = pattern._replace(level=level)
-    percent = 100.0 * float(drawn.bright(*_lattice(model, tissue, 0.7)).mean())
+    percent = 100.0 * float(drawn.bright(*fat_pad_points(model, tissue, 0.7)).mean())
     return drawn._replace(percent=percent)

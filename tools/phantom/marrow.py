@@ -35,18 +35,29 @@ class _Cells(NamedTuple):
     columns: NDArray[np.intp]
 
 
-def _points_below(plate: Plate, cells: _Cells, depths: FloatArray) -> FloatArray:
-    """Knee-frame points below surface cells, shape (n_cells, n_layers, 3)."""
-    surface = plate.points[cells.rows, cells.columns][:, None, :]
+def points_below(
+    plate: Plate, rows: NDArray[np.intp], columns: NDArray[np.intp], depths: FloatArray
+) -> FloatArray:
+    """Returns knee-frame points below surface cells, shape (n_cells, n_depths, 3).
+
+    Args:
+        plate: the bone's plate.
+        rows: of the cells.
+        columns: of the cells.
+        depths: shape (n_depths,), or (n_cells, n_depths) for depths of each cell's own; negative
+            ones lie in the cartilage.
+    """
+    surface = plate.points[rows, columns][:, None, :]
+    depths = np.atleast_2d(depths)[..., None]
     if plate.bone is Bone.FEMUR:
-        radius = plate.surface[cells.rows, cells.columns][:, None, None]
+        radius = plate.surface[rows, columns][:, None, None]
         axis = np.stack(
             [surface[..., 0], surface[..., 0] * 0 + AXIS_Y, surface[..., 0] * 0 + AXIS_Z], -1
         )
-        share = depths[None, :, None] / np.maximum(radius, 1.0)
+        share = depths / np.maximum(radius, 1.0)
         return (surface + (axis - surface) * share).astype(np.float32)
     inwards = [0.0, 0.0, -1.0] if plate.bone is Bone.TIBIA else [0.0, 1.0, 0.0]
-    return (surface + depths[None, :, None] * np.array(inwards, np.float32)).astype(np.float32)
+    return (surface + depths * np.array(inwards, np.float32)).astype(np.float32)
 
 
 def paint_marrow(
@@ -69,7 +80,7 @@ def paint_marrow(
     """
     cells = _Cells(*np.nonzero(plate.subregion == number))
     depths = plate.layers()
-    points = _points_below(plate, cells, depths)
+    points = points_below(plate, cells.rows, cells.columns, depths)
     weights = plate.wedge_weights(cells.rows, cells.columns)
     shallow = (depths > 2.0) & (depths < 8.0)
     candidates = points[:, shallow][weights[:, shallow] > 0.0]

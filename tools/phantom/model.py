@@ -11,6 +11,7 @@ from tools.phantom.patella import Patella, build_patella, fit_patella
 from tools.phantom.plate import Plate, sample
 from tools.phantom.shape import FloatArray, KneeShape, Pose, draw_pose, draw_shape
 from tools.phantom.tibia import build_tibia, fit_tibia
+from tools.phantom.tibial_parts import PlateBorders, meniscal_borders, with_subregions
 
 NO_FEMUR = 60.0
 """Height of the femoral floor where no femur lies above."""
@@ -28,6 +29,8 @@ class KneeModel:
     patella: Patella
     femoral_floor: FloatArray
     """Lowest height of the healthy femoral cartilage over the tibia's (x, y) table."""
+    plate_borders: PlateBorders
+    """Where tibial plates and menisci are parted front to back."""
 
     def plates(self) -> tuple[Plate, Plate, Plate]:
         """Returns femur, tibia and patella."""
@@ -60,9 +63,11 @@ def build_model(seed: int, side: Side) -> KneeModel:
     femur = build_femur(shape, pose.scale)
     loose = build_tibia(shape, pose.scale)
     floor = find_femoral_floor(femur, loose.u, loose.v)
-    tibia = fit_tibia(shape, loose, floor)
+    fitted = fit_tibia(shape, loose, floor)
+    borders = meniscal_borders(shape, fitted)
+    tibia = with_subregions(fitted, borders)
     patella = fit_patella(build_patella(shape, pose.scale), femur)
-    return KneeModel(side, shape, pose, femur, tibia, patella, floor)
+    return KneeModel(side, shape, pose, femur, tibia, patella, floor, borders)
 
 
 def plate_coordinates(

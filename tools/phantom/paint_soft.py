@@ -50,7 +50,7 @@ def paint_fluid(slab: Slab, knee: SickKnee) -> None:
 
 def paint_fat_pad(slab: Slab, knee: SickKnee) -> None:
     """Writes Hoffa's fat pad and its bright part."""
-    part = slab.empty_in(Box((-26.0, 10.0, -22.0), (26.0, 70.0, 32.0)))
+    part = slab.empty_in(Box((-30.0, 7.0, -22.0), (30.0, 70.0, 32.0)))
     inside = fat_pad(knee.model, knee.tissue, part.x, part.y, part.z)
     code = np.full(inside.shape, Tissue.HOFFA_FAT_PAD, np.uint8)
     if knee.synovitis is not None:

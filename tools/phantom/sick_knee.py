@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from knee.anatomy import MeniscusPart
 from tools.phantom.hoffa import HoffaSynovitis
-from tools.phantom.menisci import Menisci, MeniscusState
+from tools.phantom.menisci import Menisci
+from tools.phantom.meniscus_course import MeniscusState
 from tools.phantom.model import KneeModel
 from tools.phantom.plate import Plate
 from tools.phantom.shape import FloatArray

@@ -53,10 +53,15 @@ class Spur(NamedTuple):
         return total < 1.0
 
 
-def _femoral_margin(model: KneeModel, sign: float, part: str) -> NDArray[np.float64]:
-    """The outermost point of a condyle at its margin, for an angle around the femur's axis."""
+def femoral_margin(model: KneeModel, sign: float, angle: float) -> NDArray[np.float64]:
+    """Returns the outermost point of a condyle at its margin, knee frame.
+
+    Args:
+        model: the healthy knee.
+        sign: -1 for the medial condyle, 1 for the lateral one.
+        angle: around the femur's axis, in rad; 0 to the front, pi / 2 down.
+    """
     femur = model.femur
-    angle = np.deg2rad(_FEMORAL_ANGLES_DEG[part])
     column = int(np.abs(femur.v - angle).argmin())
     outside = femur.u * sign > 8.0
     crest = float(femur.surface[outside, column].max())
@@ -88,8 +93,8 @@ def place_spur(model: KneeModel, site: OsteophyteSite, height_mm: float) -> Spur
     x_axis = np.eye(3)[0]
     sign = -1.0 if first == "medial" else 1.0
     if bone == "femur":
-        centre = _femoral_margin(model, sign, rest[0])
-        angle = np.deg2rad(_FEMORAL_ANGLES_DEG[rest[0]])
+        angle = float(np.deg2rad(_FEMORAL_ANGLES_DEG[rest[0]]))
+        centre = femoral_margin(model, sign, angle)
         along = np.array([0.0, -np.sin(angle), -np.cos(angle)])
         return Spur(site, centre, _frame(sign * x_axis, along), np.array([height, 6.0, 3.2]))
     if bone == "tibia":

@@ -7,10 +7,9 @@ tibial margin that meniscal extrusion and osteophytes are measured from is a ver
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from knee.anatomy import Bone, Subregion
-from tools.phantom.plate import BML_DEPTH_MM, SUBREGIONS, Plate, smoothstep
+from knee.anatomy import Bone
+from tools.phantom.plate import BML_DEPTH_MM, Plate, smoothstep
 from tools.phantom.shape import FloatArray, KneeShape
 
 COMPARTMENT_X = 21.0
@@ -81,29 +80,11 @@ def _cartilage(shape: KneeShape, x: FloatArray, y: FloatArray) -> FloatArray:
     return thickness.astype(np.float32)
 
 
-def _subregions(x: FloatArray, y: FloatArray, cartilage: FloatArray) -> NDArray[np.int8]:
-    """Equal thirds of each plate front to back; the bone between the plates is subspinous."""
-    number = np.full(x.shape, -1, np.int8)
-    inner = []
-    for side, here in (("medial", x < 0), ("lateral", x > 0)):
-        plate = here & (cartilage > 0.0)
-        low, high = float(y[plate].min()), float(y[plate].max())
-        third = (high - low) / 3.0
-        inner.append(float(np.abs(x[plate]).min()))
-        for name, start in (
-            ("posterior", low),
-            ("central", low + third),
-            ("anterior", high - third),
-        ):
-            part = plate & (y >= start)
-            number[part] = SUBREGIONS.index(Subregion(f"tibia_{side}_{name}"))
-    between = (x > -inner[0]) & (x < inner[1]) & (np.abs(y - SPINE_Y) < 13.0)
-    number[between] = SUBREGIONS.index(Subregion.TIBIA_SUBSPINOUS)
-    return number
-
-
 def build_tibia(shape: KneeShape, scale: float) -> Plate:
-    """Returns the tibia's plate: tables over x and y (0.5 mm), before the fit to the femur."""
+    """Returns the tibia's plate: tables over x and y (0.5 mm), before the fit to the femur.
+
+    Its subregions are not drawn yet: the menisci part them (`tibial_parts`).
+    """
     u = np.arange(-44.0, 44.01, 0.5, dtype=np.float32)
     v = np.arange(-32.0, 32.01, 0.5, dtype=np.float32)
     x, y = (a.astype(np.float32) for a in np.meshgrid(u, v, indexing="ij"))
@@ -116,7 +97,7 @@ def build_tibia(shape: KneeShape, scale: float) -> Plate:
         surface=height,
         points=np.stack([x, y, height], axis=-1),
         cartilage=cartilage,
-        subregion=_subregions(x, y, cartilage),
+        subregion=np.full(x.shape, -1, np.int8),
         max_depth=np.full(x.shape, BML_DEPTH_MM / scale, np.float32),
     )
 
