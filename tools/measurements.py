@@ -180,7 +180,7 @@ def _osteophyte(parts: KneeParts, site: str) -> tuple[Measurement, ...]:
             MeasurementName.OSTEOPHYTE_PROTRUSION,
             margin.protrusion_mm,
             math.sqrt(2) * _EDGE_SD * _mean_step(parts),
-            "bone beyond the opened outline of the margin",
+            "bone beyond the osteophyte-free margin",
             osteophytes.OSTEOPHYTE_DEFINITION,
         ),
     )
