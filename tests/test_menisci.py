@@ -78,7 +78,7 @@ def test_the_three_parts_make_up_the_meniscus():
 
 def test_a_lost_horn_leaves_the_other_parts_where_they_are():
     whole = Plateau(paint=((Structure.MEDIAL_MENISCUS, _meniscus(36.0)),))
-    torn = Plateau(paint=((Structure.MEDIAL_MENISCUS, block((12, 36), (-7, 18), (2, 7))),))
+    torn = Plateau(paint=((Structure.MEDIAL_MENISCUS, block((24, 36), (-7, 18), (2, 7))),))
     horn, body = MeniscusPart.MEDIAL_MENISCUS_POSTERIOR, MeniscusPart.MEDIAL_MENISCUS_BODY
     assert part_mask(torn.knee(), _marks(torn), horn).sum() < 0.1 * (
         part_mask(whole.knee(), _marks(whole), horn).sum()

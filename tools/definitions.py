@@ -18,28 +18,35 @@ from tools import (
 )
 
 _REGIONS: dict[Feature, str] = {
-    Feature.BML: "The subregion's bone: bml.wedge-15mm@1.",
-    Feature.CARTILAGE: "The subregion's estimated bone-cartilage interface with a layer of 2.5 mm "
-    "(femur), 3 mm (tibia) or 3.5 mm (patella) on it, cartilage or denuded bone alike.",
-    Feature.OSTEOPHYTE: "The site's stretch of osteophyte-free margin, 8 mm around it.",
-    Feature.HOFFA_SYNOVITIS: "The labelled fat pad with 3 mm around it; else from the notch to "
-    "the patellar tendon, from 24 mm below the plateau to 14 mm above the patella's lower end.",
-    Feature.EFFUSION_SYNOVITIS: "Retropatellar and suprapatellar space: the condyles' width, from "
-    "the trochlea to 50 mm above the patella, femur to the patella's back. The fluid label "
-    "does not change it.",
-    Feature.EXTRUSION: "8 mm around the osteophyte-free tibial margin at the reference slice.",
-    Feature.MORPHOLOGY: "That third of the meniscus; where it is gone, the plateau's rim there.",
-    Feature.MENISCAL_CYST: "The meniscus, or its place on the plateau, with 10 mm around it.",
-    Feature.HYPERTROPHY: "The meniscus, or its place on the plateau.",
-    Feature.ROOT_TEAR: "8 mm around the posterior root's attachment: 3 mm inside the plate's "
-    "inner edge, a fifth of the plateau's depth from behind.",
-    Feature.ACL: "The labelled ligament with 3 mm for its footprints; else its course in the "
-    "notch, from the lateral condyle to the front of the plateau.",
-    Feature.PCL: "The labelled ligament with 3 mm for its footprints; else its course in the "
-    "notch, from the medial condyle to the back of the tibia 14 mm below the plateau.",
-    Feature.PATELLAR_TENDON: "The labelled tendon with 3 mm around it; else from the patella's "
-    "lower pole to 42 mm below the plateau.",
+    Feature.BML: f"The subregion's bone: {lesions.WEDGE_DEFINITION}.",
+    Feature.CARTILAGE: "The subregion's estimated bone-cartilage interface with a layer of 2.2 mm "
+    "(femur), 2.6 mm (tibia) or 3.2 mm (patella) on it, tapering to half within 5 mm of the plate's "
+    "edge; cartilage or denuded bone alike.",
+    Feature.OSTEOPHYTE: "The site's stretch of osteophyte-free margin (tools.site_margins), 8 mm "
+    "around it.",
+    Feature.HOFFA_SYNOVITIS: "The labelled fat pad; else from the notch to the patellar tendon and "
+    "from the tibia's front to the patella's apex, in proportions of the tibia.",
+    Feature.EFFUSION_SYNOVITIS: "Retropatellar and suprapatellar space: nine tenths of the knee's "
+    "width, from the patella's apex to 50 mm above its base, from the recesses beside the trochlea "
+    "to the patella's middle. The fluid label does not change it.",
+    Feature.EXTRUSION: "8 mm around the osteophyte-free tibial margin at the reference slice; "
+    "a meniscus that reaches nearly out of it widens it, to 2 mm beyond the meniscus.",
+    Feature.MORPHOLOGY: f"That part of the meniscus ({menisci.PART_DEFINITION}); where it is gone, "
+    "its place on the plateau.",
+    Feature.MENISCAL_CYST: "The meniscus, or its place on the plateau, with 10 mm around it; lost "
+    "parts count with their place.",
+    Feature.HYPERTROPHY: "The meniscus, or its place on the plateau; lost parts count with their "
+    "place.",
+    Feature.ROOT_TEAR: "8 mm around the posterior root's attachment: at the plate's inner edge, "
+    "from behind at 0.23 (medial) and 0.30 (lateral) of the compartment's depth.",
+    Feature.ACL: "The labelled ligament with 3 mm into the lateral condyle and the plateau for its "
+    "footprints; else, and for a stump, its course in proportions of the tibia.",
+    Feature.PCL: "The labelled ligament with 3 mm into the medial condyle for its footprint; else, "
+    "and for a stump, its course in proportions of the tibia.",
+    Feature.PATELLAR_TENDON: "The labelled tendon; else, and for a stump, from the patella's lower "
+    "pole to the tuberosity in proportions of the tibia.",
 }
+"""What each feature's regions hold; boxes follow the volume's axes."""
 
 
 def _documented(module: ModuleType, *ids: str) -> dict[str, str]:

@@ -14,6 +14,7 @@ import numpy as np
 from knee.anatomy import Bone, Compartment
 from tools.anatomical_frame import FloatArray
 from tools.knee_parts import KneeParts
+from tools.margins import PATELLA_RADIUS_MM, open_outline
 from tools.tibial_landmarks import TibiaMarks
 
 MmBox = tuple[FloatArray, FloatArray]
@@ -21,16 +22,16 @@ MmBox = tuple[FloatArray, FloatArray]
 Share = tuple[float, float]
 """From and to, in shares of a length."""
 
-_ACL: tuple[Share, Share, Share] = ((-0.16, 0.04), (0.26, 0.83), (-0.07, 0.34))
+_ACL: tuple[Share, Share, Share] = ((-0.16, 0.04), (0.26, 0.84), (-0.06, 0.37))
 """Across from the notch, from front to back from the plateau's back, upwards from its level."""
-_PCL: tuple[Share, Share, Share] = ((-0.07, 0.16), (-0.08, 0.67), (-0.18, 0.27))
+_PCL: tuple[Share, Share, Share] = ((-0.08, 0.16), (-0.06, 0.68), (-0.17, 0.28))
 _TENDON_ACROSS = (-0.215, 0.205)
 """About the patella's middle: the tuberosity lies a little lateral of it."""
-_TENDON_BOTTOM, _TENDON_TOP = -0.53, 0.09
+_TENDON_BOTTOM, _TENDON_TOP = -0.53, 0.11
 """From the plateau's level to the tuberosity, and from the patella's pole up its front."""
 _TENDON_BACK, _TENDON_FRONT = 0.07, -0.09
 """From the plateau's front, and from the patella's front."""
-_FAT_PAD_ACROSS = (-0.36, 0.36)
+_FAT_PAD_ACROSS = (-0.39, 0.38)
 _FAT_PAD_BACK, _FAT_PAD_FRONT = 0.68, -0.16
 """From the plateau's back into the notch, and from the patella's front."""
 _FAT_PAD_BOTTOM, _FAT_PAD_TOP = -0.30, 0.18
@@ -44,15 +45,18 @@ _POUCH_MM = 50.0
 """The suprapatellar pouch above the patella: three fingers' breadth (Gray's Anatomy)."""
 _PATELLA_HEIGHTS = (0.25, 0.78)
 """Lower and upper pole above the plateau where there is no patella, in tibial widths."""
-_MENISCUS_OUT = {Compartment.MEDIAL: 1.5, Compartment.LATERAL: 0.0}
-"""mm by which a meniscus in place reaches beyond the bone's edge."""
-_MENISCUS_BACK_MM, _MENISCUS_FRONT_MM = 0.5, 5.0
+_MENISCUS_OUT = {Compartment.MEDIAL: 0.5, Compartment.LATERAL: -1.5}
+"""mm by which a meniscus in place reaches beyond the bone's edge; 1.0 and 2.5, and -3.2 and -2.5, on
+the two knees."""
+_MENISCUS_BACK_MM, _MENISCUS_FRONT_MM = 0.0, 4.5
 """mm in front of the plate's back and of its front at which a meniscus ends; on the two knees 2
 to 4, and -3 to 5."""
-_MENISCUS_HEIGHT = 0.12
+_MENISCUS_HEIGHTS = {Compartment.MEDIAL: 0.12, Compartment.LATERAL: 0.13}
+"""Above the plate's bone; the lateral plateau is convex, its meniscus rides higher."""
 _ROOT_DEPTHS = {Compartment.MEDIAL: 0.23, Compartment.LATERAL: 0.30}
-"""Shares of the own plateau's depth, from behind. Labels of both real knees end at 0.22 to 0.24; the
-lateral root itself attaches some 8 mm further forward than the medial one (Johannsen 2012 [k])."""
+"""Shares of the own plateau's depth, from behind. Labels of both real knees end at 0.22 to 0.24;
+the lateral root itself attaches some 8 mm further forward than the medial one (Johannsen 2012
+[k])."""
 _ROOT_OUT_MM = 1.5
 """And outwards of the plate's inner edge; the labels there end at 1 to 4 mm."""
 
@@ -114,6 +118,24 @@ def bounds_mm(parts: KneeParts, bone: Bone) -> MmBox | None:
     return np.asarray(low, np.float32), np.asarray(high, np.float32)
 
 
+def patella_bounds(parts: KneeParts) -> MmBox | None:
+    """Returns the corners of the patella in mm without its osteophytes, None without a patella.
+
+    A remnant that has no landmarks is taken as it is.
+    """
+    bounds = bounds_mm(parts, Bone.PATELLA)
+    plate = parts.plates.get(Bone.PATELLA)
+    if bounds is None or plate is None:
+        return bounds
+    outline = open_outline(plate.chart.valid, plate.chart.step, PATELLA_RADIUS_MM).opened
+    for axis, other in ((0, 1), (2, 0)):
+        used = np.flatnonzero(outline.any(axis=other))
+        if used.size:
+            bounds[0][axis] = used[0] * parts.knee.spacing[axis]
+            bounds[1][axis] = used[-1] * parts.knee.spacing[axis]
+    return bounds
+
+
 def _cruciate(parts: KneeParts, shares: tuple[Share, Share, Share]) -> MmBox | None:
     femur, tibia = parts.partition.femur, parts.partition.tibia
     if femur is None or tibia is None:
@@ -144,7 +166,7 @@ def pcl_box(parts: KneeParts) -> MmBox | None:
 
 def patellar_tendon_box(parts: KneeParts) -> MmBox | None:
     """Returns inferior pole to tuberosity; None without patella or tibial landmarks."""
-    patella, tibia = bounds_mm(parts, Bone.PATELLA), parts.partition.tibia
+    patella, tibia = patella_bounds(parts), parts.partition.tibia
     if patella is None or tibia is None:
         return None
     scale = tibial_scale(tibia)
@@ -162,7 +184,7 @@ def hoffa_box(parts: KneeParts) -> MmBox | None:
 
     None without patella, or the landmarks of femur and tibia.
     """
-    patella, femur = bounds_mm(parts, Bone.PATELLA), parts.partition.femur
+    patella, femur = patella_bounds(parts), parts.partition.femur
     tibia = parts.partition.tibia
     if patella is None or femur is None or tibia is None:
         return None
@@ -190,7 +212,7 @@ def joint_cavity_box(parts: KneeParts) -> MmBox | None:
     width = edges[Compartment.MEDIAL] - edges[Compartment.LATERAL]
     if tibia is not None:
         width = tibial_scale(tibia).width
-    patella = bounds_mm(parts, Bone.PATELLA)
+    patella = patella_bounds(parts)
     if patella is None:
         level = float(bone[0][2]) if tibia is None else tibial_scale(tibia).level
         low, high = _from(level, _PATELLA_HEIGHTS, width)
@@ -217,7 +239,7 @@ def meniscus_box(parts: KneeParts, side: Compartment) -> MmBox | None:
     return _box(
         (across[0], across[1]),
         (back + _MENISCUS_BACK_MM, front + _MENISCUS_FRONT_MM),
-        (level, level + _MENISCUS_HEIGHT * tibial_scale(tibia).width),
+        (level, level + _MENISCUS_HEIGHTS[side] * tibial_scale(tibia).width),
     )
 
 

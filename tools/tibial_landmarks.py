@@ -34,6 +34,8 @@ TIBIAL_PLATE_AP = {Compartment.MEDIAL: (0.03, 1.0), Compartment.LATERAL: (0.02, 
 _INNER_EDGES = {Compartment.MEDIAL: 0.62, Compartment.LATERAL: 0.44}
 """Inner plate edges as shares of the tibia's width, lateral to medial, where a plate is denuded:
 means of the CartiMorph template, the pymskt knee and the SPL knee."""
+_LEAST_BETWEEN_MM = 3.0
+"""Between the inner edges of the plates lie the spines; on three real knees 11 to 18 mm."""
 _MIDDLE_COLUMNS = (0.35, 0.60)
 """Shares of the way from a plate's inner to the bone's outer edge: there both horns cross, and the
 plate between them is uncovered (pymskt's knee, the SPL knee)."""
@@ -113,6 +115,9 @@ def tibia_marks(knee: Knee, chart: Chart) -> TibiaMarks | None:
         ends[side] = (float(rows[0]), float(rows[-1]))
         plate_ends[side] = _plate_ends(plates[side], chart.step[1], side, ends[side])
         levels[side] = float(np.median(height[middle][plateau[middle]]))
+    if inner[Compartment.MEDIAL] - inner[Compartment.LATERAL] < _LEAST_BETWEEN_MM:
+        # Half a plateau, or one without its other plate: nothing lies between the two.
+        return None
     borders = {
         side: _plate_borders(knee, side, (inner[side], edges[side]), plate_ends[side], ends[side])
         for side in SIDES
