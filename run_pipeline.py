@@ -5,10 +5,11 @@ failed, 2 bad input, 3 stopped early and resumable. stdout is data, stderr is ta
 """
 
 import argparse
+import select
 import sys
 
 from knee.errors import KneeError
-from stages.cli import drafting, making, reading
+from stages.cli import cohorts, drafting, looking, making, reading, reads
 from stages.cli.options import Command
 
 STOPPED_EARLY = 3
@@ -16,6 +17,7 @@ EPILOG = """\
 Start here:
   run_pipeline.py demo --out demo                        the whole pipeline on phantoms
   run_pipeline.py prepare COHORT --store knees.duckdb    boxes and findings of your volumes
+  run_pipeline.py look COHORT VOLUME                     one knee on a sheet
   run_pipeline.py generate --store knees.duckdb --config configs/gpu.toml
   run_pipeline.py sql --store knees.duckdb "SELECT * FROM v_quintuples LIMIT 5"
 """
@@ -30,7 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for family in (making, drafting, reading):
+    for family in (making, cohorts, reads, drafting, reading, looking):
         family.add_commands(commands)
     return parser
 
@@ -48,9 +50,18 @@ def main(arguments: list[str] | None = None) -> int:
         print("stopped", file=sys.stderr)
         return STOPPED_EARLY
     except BrokenPipeError:
-        # The reader of stdout went away (`| head`): nothing is wrong.
+        if not _reader_is_gone():
+            raise  # another pipe than ours broke: nothing was done, and that is no success
         sys.stderr.close()
         return 0
+
+
+def _reader_is_gone() -> bool:
+    """Returns whether who reads our output went away (`| head`): then nothing is wrong."""
+    poll = select.poll()
+    for stream in (sys.stdout, sys.stderr):
+        poll.register(stream.fileno(), 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 A calibration is a TOML file::
 
     name = "phantom-default"
+    patients = ["9001104"]    # optional: whose knees the edges were fitted on; never test patients
 
     [[rules]]
     feature = "osteophyte"
@@ -20,7 +21,7 @@ import tomllib
 from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from knee.errors import InputError
 from knee.findings import UNITS, MeasurementName, Unit
@@ -83,6 +84,9 @@ class Calibration(BaseModel):
     """Name of the calibration; part of the findings' hash with all its numbers."""
     rules: tuple[CalibratedRule, ...] = ()
     """At most one rule for each (feature, component)."""
+    patients: tuple[str, ...] = Field(default=(), exclude=True)
+    """Whose knees the edges were fitted on, empty when not known; no number depends on the list,
+    so it is in no hash."""
 
     @model_validator(mode="after")
     def validate_rules(self) -> Self:

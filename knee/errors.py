@@ -2,6 +2,7 @@
 
     KneeError                 the root; carries a message and a hint
     ├── InputError            the data or the user must change something      (exit code 2)
+    │   └── HeldOutPatientError   test patients where they must not be (RULES 19)
     ├── ModelUnavailable      the server is away: wait, retry                 (exit code 2 or 3)
     ├── ModelOutputError      the model must answer again, else a rejected row
     ├── StoreError            the DuckDB file must be looked after            (exit code 2 or 3)
@@ -28,6 +29,18 @@ class KneeError(Exception):
 
 class InputError(KneeError):
     """The data or the user's request must change: a bad file, table, setting or selection."""
+
+
+class HeldOutPatientError(InputError):
+    """Test patients were given to a trial, to few-shot examples or to a fit (RULES 19).
+
+    Attributes:
+        patients: the patients that are held out, ascending.
+    """
+
+    def __init__(self, message: str, *, patients: tuple[str, ...], hint: str | None = None) -> None:
+        super().__init__(message, hint)
+        self.patients = patients
 
 
 class ModelUnavailable(KneeError):  # noqa: N818 - the name is the state, as in CONTRACTS

@@ -35,16 +35,22 @@ class MeasurementName(StrEnum):
     THINNED_SHARE = "thinned_share"
     MEAN_THICKNESS = "mean_thickness"
     MIN_THICKNESS = "min_thickness"
+    P10_THICKNESS = "p10_thickness"
+    MEDIAN_THICKNESS = "median_thickness"
+    P90_THICKNESS = "p90_thickness"
     SURFACE_AREA = "surface_area"
     OSTEOPHYTE_PROTRUSION = "osteophyte_protrusion"
     EXTRUSION = "extrusion"
     MENISCUS_VOLUME = "meniscus_volume"
+    MENISCUS_HEIGHT = "meniscus_height"
     MENISCUS_PART_VOLUME = "meniscus_part_volume"
+    MENISCUS_PART_HEIGHT = "meniscus_part_height"
     EFFUSION_VOLUME = "effusion_volume"
     EFFUSION_DEPTH = "effusion_depth"
     STRUCTURE_VOLUME = "structure_volume"
     STRUCTURE_GAP = "structure_gap"
     SIGNAL_RATIO = "signal_ratio"
+    HOFFA_SIGNAL_SHARE = "hoffa_signal_share"
 
 
 UNITS: dict[MeasurementName, Unit] = {
@@ -58,16 +64,22 @@ UNITS: dict[MeasurementName, Unit] = {
     MeasurementName.THINNED_SHARE: Unit.PERCENT,
     MeasurementName.MEAN_THICKNESS: Unit.MM,
     MeasurementName.MIN_THICKNESS: Unit.MM,
+    MeasurementName.P10_THICKNESS: Unit.MM,
+    MeasurementName.MEDIAN_THICKNESS: Unit.MM,
+    MeasurementName.P90_THICKNESS: Unit.MM,
     MeasurementName.SURFACE_AREA: Unit.MM2,
     MeasurementName.OSTEOPHYTE_PROTRUSION: Unit.MM,
     MeasurementName.EXTRUSION: Unit.MM,
     MeasurementName.MENISCUS_VOLUME: Unit.ML,
+    MeasurementName.MENISCUS_HEIGHT: Unit.MM,
     MeasurementName.MENISCUS_PART_VOLUME: Unit.ML,
+    MeasurementName.MENISCUS_PART_HEIGHT: Unit.MM,
     MeasurementName.EFFUSION_VOLUME: Unit.ML,
     MeasurementName.EFFUSION_DEPTH: Unit.MM,
     MeasurementName.STRUCTURE_VOLUME: Unit.ML,
     MeasurementName.STRUCTURE_GAP: Unit.MM,
     MeasurementName.SIGNAL_RATIO: Unit.RATIO,
+    MeasurementName.HOFFA_SIGNAL_SHARE: Unit.PERCENT,
 }
 """The one unit in which each measurement is given."""
 
@@ -145,9 +157,17 @@ class EvidenceLevel(StrEnum):
     """What there is to reason from, per component; never depends on the clinician's grade."""
 
     MEASURED = "measured"
+    """A measurement carries the grade."""
     WEAK = "weak"
+    """One does, with a weakness that the reason names."""
     IMAGE = "image"
+    """Only the image shows it: for drafters that see slices."""
     NONE = "none"
+    """Nothing honest can be said."""
+
+
+TEXT_EVIDENCE = frozenset({EvidenceLevel.MEASURED, EvidenceLevel.WEAK})
+"""Levels that a drafter who sees measurements and no image can reason from."""
 
 
 class ComponentEvidence(BaseModel):

@@ -358,13 +358,14 @@ def illegal_combinations(
     problems: list[str] = []
     size = grades.get(Component.SIZE)
     number = grades.get(Component.NUMBER)
-    if feature is Feature.BML and size is not None:
-        if number is not None and (size == 0) != (number == 0):
-            problems.append(f"BML size {size} with number {number}: both are 0 or neither is")
-        if size == 0 and grades.get(Component.PERCENT_BML, 0) > 0:
-            problems.append(
-                f"BML size 0 with % BML grade {grades[Component.PERCENT_BML]}: there is no lesion"
-            )
+    both_asked = size is not None and number is not None
+    if feature is Feature.BML and both_asked and (size == 0) != (number == 0):
+        problems.append(f"BML size {size} with number {number}: both are 0 or neither is")
+    percent = grades.get(Component.PERCENT_BML, 0)
+    # Number 0 says the same as size 0, also where size is not asked.
+    if feature is Feature.BML and percent > 0 and 0 in (size, number):
+        none = "size" if size == 0 else "number"
+        problems.append(f"BML {none} 0 with % BML grade {percent}: there is no lesion")
     depth = grades.get(Component.FULL_THICKNESS)
     if size is not None and depth is not None and depth > size:
         problems.append(f"full-thickness grade {depth} is above size grade {size}")

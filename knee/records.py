@@ -9,7 +9,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from knee.answers import Draft
-from knee.findings import EvidenceLevel, Finding
+from knee.findings import TEXT_EVIDENCE, EvidenceLevel, Finding
 from knee.grades import ClinicianGrade, GradeStatus
 from knee.moaks import Component
 from knee.questions import QUESTIONS, Question
@@ -107,7 +107,7 @@ class VolumeRecord(Record):
     segmenter: str | None
     """Who or what drew the masks, with version; None when not known."""
     licence: str | None
-    """Licence of the image and masks; None when not known."""
+    """Licence of the masks, and of the image when it has none of its own; None when not known."""
     synthetic: bool
     """True for phantoms and painted images."""
     split: str | None
@@ -116,6 +116,14 @@ class VolumeRecord(Record):
     """`ready`, or `failed` when the volume could not be described."""
     reason: str | None = None
     """Why it failed."""
+    image_source: str | None = None
+    """Where the image comes from; None when not known."""
+    image_licence: str | None = None
+    """Licence of the image; None when not known."""
+    restricted: bool | None = None
+    """True where the data may not leave the machine (RULES 25); None when not known."""
+    segmenter_trained_on: bool | None = None
+    """Whether the segmenter was trained on this patient (RULES 19); None when not known."""
 
 
 class CheckSeverity(StrEnum):
@@ -253,11 +261,11 @@ class Item(Record):
         return next((g for g in self.clinician if g.component is component), None)
 
     def status_of(self, component: Component) -> ComponentStatus:
-        """Returns whether a component is asked: read by a clinician, and with evidence."""
+        """Returns whether a component is asked: read by a clinician, and with evidence in text."""
         grade = self.clinician_grade(component)
         if grade is None or grade.status is not GradeStatus.READ:
             return ComponentStatus.UNLABELLED
-        if self.finding.evidence_for(component).level is EvidenceLevel.NONE:
+        if self.finding.evidence_for(component).level not in TEXT_EVIDENCE:
             return ComponentStatus.NO_EVIDENCE
         return ComponentStatus.GRADED
 

@@ -10,9 +10,17 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from knee.errors import InputError
+from knee.questions import parse_question_ids
 from knee.records import Grounding, Wording
 
 
@@ -42,7 +50,7 @@ class ModelEndpoint(_Settings):
 
     base_url: str
     """E.g. `http://127.0.0.1:8765/v1`."""
-    model: str
+    model: str = Field(min_length=1)
     """Name as the server lists it under /v1/models."""
     api_key_env: str | None = None
     """Environment variable that holds the key; None sends a placeholder."""
@@ -141,6 +149,8 @@ class RunConfig(_Settings):
     """LangGraph's tracing stays off, whatever the environment says, unless this is true."""
     calibration: str | None = None
     """TOML file with fitted cut-offs, relative to the settings file."""
+    questions: str = "1-69"
+    """Ids and ranges that are drafted unless `--questions` says otherwise; not identity."""
     drafter: ModelEndpoint
     """The model that drafts."""
     checks: CheckSettings = CheckSettings()
@@ -149,6 +159,16 @@ class RunConfig(_Settings):
     """How the batch runs."""
     serve: ServeSettings | None = None
     """How `serve` starts the server; None when somebody else does."""
+
+    @field_validator("questions")
+    @classmethod
+    def validate_questions(cls, value: str) -> str:
+        """Refuses what names no question."""
+        try:
+            parse_question_ids(value)
+        except InputError as error:
+            raise ValueError(error.message) from error
+        return value
 
     @model_validator(mode="after")
     def validate_locality(self) -> Self:
@@ -180,7 +200,8 @@ def load_run_config(path: Path) -> RunConfig:
     except ValidationError as error:
         problems = "\n".join(
             f"  {'.'.join(str(part) for part in issue['loc']) or 'file'}: {issue['msg']}"
-            + ("" if issue["type"] == "missing" else f" (got {issue['input']!r})"[:160])
+            # The input of a whole part is all of its settings: its message names what is wrong.
+            + ("" if isinstance(issue["input"], dict) else f" (got {issue['input']!r})"[:160])
             for issue in error.errors(include_url=False)
         )
         raise InputError(

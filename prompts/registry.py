@@ -3,18 +3,26 @@
 A prompt's sha256 covers the template's bytes, and behind them those of the data files whose
 content its variables show: a changed reading protocol is a changed prompt, and leaves prompts that
 do not show it alone.
+
+Beside a template may lie `v<N>.toml`, which is part of the prompt and of its hash: its table
+`[measurements]` names per feature which measurements the prompt shows, in which order. A feature
+that it does not name, and a prompt without it, shows all.
 """
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 
 from jinja2 import Template
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from knee.errors import InputError
+from knee.findings import MeasurementName
 from knee.keys import content_hash
+from knee.moaks import Feature
 from knee.records import PromptRef
 from prompts.context import FEATURES_FILE, PROTOCOLS_FILE, PromptContext
 from prompts.environment import compile_text, used_variables
@@ -34,6 +42,15 @@ _DATA_OF: dict[str, Path] = {
 }
 
 
+class PromptSettings(BaseModel):
+    """What `v<N>.toml` beside a template says."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    measurements: dict[Feature, tuple[MeasurementName, ...]] = {}
+    """Per feature, the measurements that are shown, in this order."""
+
+
 @dataclass(frozen=True)
 class PromptTemplate:
     """One version of one prompt."""
@@ -48,6 +65,8 @@ class PromptTemplate:
     """The template's text."""
     full_text: str
     """The template and the data files that it shows, as hashed: what the store keeps."""
+    shown: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """Feature to the names of the measurements that it shows; a feature not named shows all."""
 
     @property
     def ref(self) -> PromptRef:
@@ -82,11 +101,21 @@ def load_prompt(prompt_id: str, version: int) -> PromptTemplate:
         known = ", ".join(f"{name} v{number}" for name, number in _known())
         raise InputError(f"no prompt {prompt_id!r} version {version!r}", f"there are: {known}")
     path = TEMPLATES / prompt_id / f"v{version}.jinja2"
-    return build_prompt(prompt_id, version, path.read_text(encoding="utf-8"))
+    beside = path.with_suffix(".toml")
+    settings = beside.read_text(encoding="utf-8") if beside.is_file() else ""
+    return build_prompt(prompt_id, version, path.read_text(encoding="utf-8"), settings)
 
 
-def build_prompt(prompt_id: str, version: int, source: str) -> PromptTemplate:
+def build_prompt(
+    prompt_id: str, version: int, source: str, settings_text: str = ""
+) -> PromptTemplate:
     """Returns the prompt of a template's text, checked; `prompts try` uses it on unsaved ones.
+
+    Args:
+        prompt_id: its id.
+        version: its version.
+        source: the template.
+        settings_text: what stands in the `.toml` beside it; empty when there is none.
 
     Raises:
         InputError: as `load_prompt`.
@@ -105,8 +134,28 @@ def build_prompt(prompt_id: str, version: int, source: str) -> PromptTemplate:
         raise InputError(
             f"prompt {name!r} uses undeclared variables: {unknown!r}", f"declared are: {declared}"
         )
-    full_text = source + "".join(_data_texts(used))
-    return PromptTemplate(prompt_id, version, content_hash(full_text), source, full_text)
+    full_text = source + "".join(_data_texts(used)) + settings_text
+    sha256 = content_hash(full_text)
+    shown = _shown_measurements(settings_text, name)
+    return PromptTemplate(prompt_id, version, sha256, source, full_text, shown)
+
+
+def _shown_measurements(settings_text: str, name: str) -> dict[str, tuple[str, ...]]:
+    try:
+        settings = PromptSettings.model_validate(tomllib.loads(settings_text))
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"the settings of prompt {name!r} are not TOML: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise InputError(
+            f"the settings of prompt {name!r} are wrong at {place!r}: {first['msg']}",
+            "features and measurements are those of knee.moaks and knee.findings",
+        ) from error
+    return {
+        feature.value: tuple(entry.value for entry in names)
+        for feature, names in settings.measurements.items()
+    }
 
 
 def _data_texts(used: frozenset[str]) -> Iterator[str]:

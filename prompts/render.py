@@ -28,7 +28,7 @@ def render_draft(template: PromptTemplate, context: PromptContext) -> tuple[Chat
     Raises:
         InputError: the template shows something that the context does not hold.
     """
-    values = _values(context)
+    values = _values(template, context)
     user = ChatMessage(role="user", content=render_block(template.compiled, "user", values))
     if not template.has_system:
         return (user,)
@@ -55,7 +55,7 @@ def render_revision(
         {"check": i.check, "code": i.code, "message": neutralise(i.message, _MESSAGE_LIMIT)}
         for i in issues
     ]
-    values = _values(context) | {"codes": codes, "issues": shown}
+    values = _values(template, context) | {"codes": codes, "issues": shown}
     return (
         *render_draft(template, context),
         ChatMessage(role="assistant", content=without_role_tokens(previous_text)),
@@ -63,6 +63,11 @@ def render_revision(
     )
 
 
-def _values(context: PromptContext) -> dict[str, Any]:
+def _values(template: PromptTemplate, context: PromptContext) -> dict[str, Any]:
     # Shallow on purpose: templates read the nested records by attribute.
-    return {name: getattr(context, name) for name in PromptContext.model_fields}
+    values = {name: getattr(context, name) for name in PromptContext.model_fields}
+    names = template.shown.get(context.feature)
+    if names is not None:
+        made = {measurement.name: measurement for measurement in context.measurements}
+        values["measurements"] = tuple(made[name] for name in names if name in made)
+    return values

@@ -33,6 +33,7 @@ FEATURES = (
     Feature.EFFUSION_SYNOVITIS,
 )
 """Features that masks give evidence for; the demo shows each."""
+_LOG = "vllm.log"
 
 
 def demo(out: Path, *, knees: int, seed: int, config_path: Path, as_json: bool) -> int:
@@ -52,9 +53,14 @@ def demo(out: Path, *, knees: int, seed: int, config_path: Path, as_json: bool) 
     _check(out, knees, seed)
     config = load_run_config(config_path)
     store, cohort = out / "knees.duckdb", out / "cohort"
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot make the folder {str(out)!r}: {error.strerror}", "name another with --out"
+        ) from error
     code = 0
-    with _server_meanwhile(config, config_path, out / "vllm.log") as wait_for_server:
+    with _server_meanwhile(config, config_path, out / _LOG) as wait_for_server:
         if not cohort.exists():
             make_phantom_cohort(cohort, knees, seed, "coarse", as_json=False)
         calibration = config_path.parent / config.calibration if config.calibration else None
@@ -86,7 +92,10 @@ def _check(out: Path, knees: int, seed: int) -> None:
         raise InputError(
             f"seed {seed!r} is not one of the demo's", "0 to 9999: the model has not seen those"
         )
-    if out.exists() and any(out.iterdir()) and not (out / "cohort").exists():
+    held = {path.name for path in out.iterdir()} if out.is_dir() else set[str]()
+    # A demo that was killed while its knees were drawn leaves a log and half of a cohort.
+    foreign = {name for name in held if name != _LOG and not name.startswith(".cohort.")}
+    if foreign and "cohort" not in held:
         raise InputError(
             f"folder {str(out)!r} holds something that is no demo", "name another with --out"
         )

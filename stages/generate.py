@@ -26,10 +26,10 @@ from agents.progress import BatchProgress, progress_shown
 from agents.vllm_server import CHECKOUT, RunningServer, running_server
 from knee.calibration import Calibration, load_calibration
 from knee.errors import InputError
-from knee.findings import EvidenceLevel
-from knee.keys import parse_volume_id
+from knee.findings import TEXT_EVIDENCE
+from knee.keys import JsonValue, parse_volume_id
 from knee.questions import parse_question_ids
-from knee.records import Control, Item, Run, RunKind
+from knee.records import Control, Grounding, Item, Run, RunKind
 from knee.run_config import RunConfig, load_run_config
 from prompts.registry import PromptTemplate, list_prompts, load_prompt
 from prompts.render import ChatMessage
@@ -37,10 +37,11 @@ from stages.console import emit_json, say
 from stages.keeping import OutcomeKeeper
 from stages.report import write_report
 from stages.serve import WaitingLine, default_log, serve_settings
+from stages.split_guard import refuse_fit_on_test_store
 from stages.summary import load_summary, show_states, show_summary
 from store.items import Selection, select_volumes
 from store.journal import Journal
-from store.queries import count_left, current_findings_ids, find_run
+from store.queries import count_left, current_findings_ids, find_run, selection_states
 from store.writer import StoreWriter
 
 _PACKAGES = ("langgraph", "openai", "pydantic", "duckdb", "numpy", "jinja2")
@@ -56,8 +57,8 @@ class GenerateOptions:
     """The DuckDB file."""
     config: Path
     """Settings file."""
-    questions: str = "1-69"
-    """Ids and ranges."""
+    questions: str | None = None
+    """Ids and ranges; None takes the settings file's."""
     visit: str | None = None
     """Only this visit."""
     limit: int | None = None
@@ -129,7 +130,23 @@ def generate(options: GenerateOptions) -> int:
     return _finish(options, run_id, result)
 
 
+def _check_settings(config: RunConfig) -> None:
+    """Refuses settings that would be stored with the run and not be true of it."""
+    if config.grounding is not Grounding.BLIND:
+        raise InputError(
+            f"settings {config.name!r}: grounding {config.grounding.value!r} cannot be run yet",
+            'no prompt shows a clinician\'s grade; set grounding = "blind"',
+        )
+    unknown = sorted(set(config.checks.warn_only) - CHECK_VERSIONS.keys())
+    if unknown:
+        raise InputError(
+            f"settings {config.name!r}: checks.warn_only names no check: {unknown!r}",
+            f"the checks are {', '.join(sorted(CHECK_VERSIONS))}",
+        )
+
+
 def _plan(options: GenerateOptions, config: RunConfig, writer: StoreWriter) -> _Plan:
+    _check_settings(config)
     template = load_prompt(config.drafter.prompt_id, config.drafter.prompt_version)
     calibration = (
         None
@@ -138,11 +155,14 @@ def _plan(options: GenerateOptions, config: RunConfig, writer: StoreWriter) -> _
     )
     control = Control.NONE if options.control is None else Control(options.control)
     selection = Selection(
-        question_ids=parse_question_ids(options.questions),
+        question_ids=parse_question_ids(
+            config.questions if options.questions is None else options.questions
+        ),
         visit=options.visit,
         limit=options.limit,
     )
     with writer.reading() as con:
+        refuse_fit_on_test_store(calibration, con)
         if not select_volumes(con, selection):
             raise InputError(
                 f"no volume of store {str(options.store)!r} matches"
@@ -266,7 +286,7 @@ def _other_patients_volume(volume_id: str, volumes: list[str]) -> str:
 def _can_stand_in(other: Item, item: Item) -> bool:
     finding = other.finding
     return finding.box is not None and all(
-        finding.evidence_for(component).level is not EvidenceLevel.NONE for component in item.asked
+        finding.evidence_for(component).level in TEXT_EVIDENCE for component in item.asked
     )
 
 
@@ -274,6 +294,11 @@ def _nothing_to_draft(plan: _Plan, writer: StoreWriter) -> int:
     """Tells why: nothing was read by a clinician, or nothing of it has evidence."""
     with writer.reading() as con:
         show_states(con, plan.selection)
+    if plan.options.as_json:
+        with writer.reading() as con:
+            counts = selection_states(con, plan.selection)
+        states: dict[str, JsonValue] = {state.value: n for state, n in counts.items()}
+        emit_json({"run_id": None, "states": states, "report": None})
     say("nothing to draft: no item of the selection is both read by a clinician and has evidence")
     return 0
 

@@ -5,20 +5,18 @@ of quintuples with the slices through their box. Pictures need the volumes' file
 away, the report says so instead.
 """
 
-import base64
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
-from knee.anatomy import Side
-from knee.errors import KneeError
+from knee.errors import InputError
 from knee.questions import QUESTIONS
-from knee.records import ComponentComparison, ComponentStatus, ItemState, VolumeRecord, Wording
+from knee.records import ComponentComparison, ComponentStatus, ItemState, Wording
 from prompts.question_text import question_text
 from stages.console import emit_json, percent, say
+from stages.pictures import Pictures
 from stages.status import pick_run
 from stages.summary import (
     ACCEPTANCE_COLUMNS,
@@ -34,67 +32,15 @@ from store.connection import open_store
 from store.items import rows_of
 from store.loading import OutcomeExample, outcome_examples
 from store.queries import Acceptance
-from tools.segmentation import LabelMap, load_label_map, load_scheme
-from tools.slices import sheet_png
-from tools.volumes import Volume, load_volume
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _MAX_EXAMPLES = 12
 _MAX_CODES = 12
-_PANEL_MM = 130.0
-_PANEL_PIXELS = 390
-
-
-@dataclass(frozen=True, slots=True)
-class _Files:
-    """The files of one volume, or why they cannot be shown."""
-
-    image: Volume | None
-    label_map: LabelMap | None
-    trouble: str | None
-
-
-class _Pictures:
-    """Draws sheets; keeps the volume drawn last, for examples come volume by volume."""
-
-    def __init__(self, cohort_root: Path | None) -> None:
-        self._root = cohort_root
-        self._loaded: dict[str, _Files] = {}
-
-    def draw(self, example: OutcomeExample) -> tuple[str | None, str]:
-        """Returns a base64 PNG of an example, or None and the reason."""
-        volume = example.volume
-        if volume.volume_id not in self._loaded:
-            self._loaded = {volume.volume_id: self._load(volume)}
-        files = self._loaded[volume.volume_id]
-        if files.trouble is not None:
-            return None, files.trouble
-        question = QUESTIONS[example.outcome.question_id]
-        png = sheet_png(
-            files.image,
-            files.label_map,
-            example.box,
-            title=f"{volume.volume_id}   {question.region_name}",
-            panel_mm=_PANEL_MM,
-            panel_pixels=_PANEL_PIXELS,
-        )
-        return base64.b64encode(png).decode(), ""
-
-    def _load(self, volume: VolumeRecord) -> _Files:
-        root = self._root or Path(volume.cohort_root)
-        try:
-            image = None if volume.image is None else load_volume(root / volume.image)
-            is_file = volume.scheme.endswith(".toml")
-            scheme = load_scheme(str(root / volume.scheme) if is_file else volume.scheme)
-            label_map = load_label_map(root / volume.label_map, scheme, Side(volume.side))
-        except KneeError as error:
-            return _Files(None, None, error.message)
-        return _Files(image, label_map, None)
 
 
 def _examples(store: Path, run_id: str, cohort_root: Path | None) -> list[dict[str, Any]]:
     """Returns accepted items, highest grades first; of a run that accepted none, others."""
-    pictures = _Pictures(cohort_root)
+    pictures = Pictures(cohort_root)
     found: list[OutcomeExample] = []
     with open_store(store, read_only=True) as con:
         for state in (ItemState.ACCEPTED, ItemState.DISAGREES, ItemState.REJECTED):
@@ -105,10 +51,11 @@ def _examples(store: Path, run_id: str, cohort_root: Path | None) -> list[dict[s
     return [_example(example, pictures) for example in found]
 
 
-def _example(example: OutcomeExample, pictures: _Pictures) -> dict[str, Any]:
+def _example(example: OutcomeExample, pictures: Pictures) -> dict[str, Any]:
     outcome, draft = example.outcome, example.last.draft
     question = QUESTIONS[outcome.question_id]
-    picture, trouble = pictures.draw(example)
+    title = f"{outcome.volume_id}   {question.region_name}"
+    picture, trouble = pictures.draw(example.volume, example.box, title)
     asked = tuple(c.component for c in outcome.components if c.status is ComponentStatus.GRADED)
     box = "none" if example.box is None else list(example.box.indices)
     return {
@@ -207,6 +154,7 @@ def write_report(store: Path, run_id: str, cohort_root: Path | None) -> Path:
         cohort_root: where the images lie now; None takes the place at which they were prepared.
 
     Raises:
+        InputError: the report cannot be written.
         StoreError: the store cannot be read.
     """
     summary = load_summary(store, run_id)
@@ -239,10 +187,16 @@ def write_report(store: Path, run_id: str, cohort_root: Path | None) -> Path:
         provenance=f"{cost_line(summary)}. Code {run['provenance'].get('code', 'unknown')}.",
     )
     path = reports_folder(store) / run_id / "index.html"
-    path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_suffix(".part")
-    half.write_text(html, encoding="utf-8")
-    half.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        half.write_text(html, encoding="utf-8")
+        half.replace(path)
+    except OSError as error:
+        raise InputError(
+            f"cannot write the report {str(path)!r}: {error.strerror}",
+            "the store has everything; `report` writes it again once the folder can be written",
+        ) from error
     return path
 
 

@@ -42,8 +42,8 @@ _INTEGERS = ("max_tokens", "seed")
 
 VOLUMES = pa.schema(
     {
-        **{name: TEXT for name in VolumeRecord.model_fields if name != "synthetic"},
-        "synthetic": pa.bool_(),
+        **dict.fromkeys(VolumeRecord.model_fields, TEXT),
+        **{name: pa.bool_() for name in ("synthetic", "restricted", "segmenter_trained_on")},
         "added_at": pa.timestamp("us"),
         "updated_at": pa.timestamp("us"),
     }
@@ -122,6 +122,11 @@ CLINICIAN_GRADES = pa.schema(
         "lines": pa.list_(pa.int32()),
         "readprj": pa.list_(TEXT),
         "version": pa.list_(TEXT),
+        "policy": TEXT,
+        "read_files": pa.list_(TEXT),
+        "read_status": pa.list_(TEXT),
+        "read_grades": pa.list_(pa.int16()),
+        "taken": pa.list_(pa.bool_()),
     }
 )
 RUNS = pa.schema(

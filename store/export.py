@@ -131,11 +131,12 @@ def _check_mixture(con: duckdb.DuckDBPyConnection, request: ExportRequest) -> tu
     rows = con.execute(
         "SELECT count(*), count(*) FILTER (synthetic), list_sort(list(DISTINCT run_id)), "
         "list_sort(list(DISTINCT coalesce(licence, 'not known'))), "
+        "list_sort(list(DISTINCT coalesce(image_licence, 'not known'))), "
         "list_sort(list(DISTINCT coalesce(model_licence, 'not known'))) "
         f"FROM ({_query(request)})",
         _parameters(request),
     ).fetchall()
-    total, synthetic, runs, licences, model_licences = rows[0]
+    total, synthetic, runs, licences, image_licences, model_licences = rows[0]
     if total == 0:
         raise InputError("no accepted quintuple is selected", "`status` shows what there is")
     if synthetic and not request.synthetic:
@@ -149,7 +150,11 @@ def _check_mixture(con: duckdb.DuckDBPyConnection, request: ExportRequest) -> tu
             "never pooled with them",
             "add --where synthetic, or leave --synthetic out and add --where 'NOT synthetic'",
         )
-    for name, found in (("licence", licences), ("model_licence", model_licences)):
+    for name, found in (
+        ("licence", licences),
+        ("image_licence", image_licences),
+        ("model_licence", model_licences),
+    ):
         if len(found) > 1 and not request.mixed_licences:
             raise InputError(
                 f"the selected rows have {len(found)} values of {name}: {found!r}",

@@ -7,7 +7,8 @@ import duckdb
 
 from knee.errors import StoreError
 from knee.keys import ItemKey
-from knee.records import ItemOutcome
+from knee.records import ItemOutcome, VolumeRecord
+from knee.splits import HeldOutUse, refuse_test_patients
 from store.arrow_rows import Table
 from store.journal import item_key
 from store.outcome_rows import outcome_hash, outcome_table
@@ -65,6 +66,40 @@ def insert_new_outcomes(
             raise _conflict(unique[ItemKey(*differing)])
     con.unregister("given_rows")
     return [outcome for key, outcome in unique.items() if key in new]
+
+
+def settled_split(con: duckdb.DuckDBPyConnection, volume: VolumeRecord) -> str | None:
+    """Returns the recorded split of a volume's patient, else the volume's own.
+
+    Raises:
+        StoreError: the volume says otherwise.
+    """
+    for (split,) in con.execute(
+        "SELECT split FROM patient_splits WHERE patient = ?", [volume.patient]
+    ).fetchall():
+        if volume.split not in (None, split):
+            raise StoreError(
+                f"volume {volume.volume_id!r} has split {volume.split!r}, its patient {split!r}",
+                "a split never changes",
+            )
+        return str(split)
+    return volume.split
+
+
+def refuse_test_volumes(con: duckdb.DuckDBPyConnection, volume_ids: Sequence[str]) -> None:
+    """Lets no volume of a test patient into a trial.
+
+    Raises:
+        HeldOutPatientError: names the test patients among the volumes.
+    """
+    rows = con.execute(
+        "SELECT DISTINCT patient, split FROM volumes WHERE volume_id IN (SELECT unnest(?)) "
+        "ORDER BY split = 'test' NULLS FIRST",
+        [list(volume_ids)],
+    ).fetchall()
+    # The last one counts: a patient with one volume in the test split is a test patient.
+    splits = {str(patient): split for patient, split in rows}
+    refuse_test_patients(HeldOutUse.TRIAL, splits, splits)
 
 
 def _conflict(outcome: ItemOutcome) -> StoreError:

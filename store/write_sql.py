@@ -10,7 +10,11 @@ _VOLUME_COLUMNS = (
     "mask_source",
     "segmenter",
     "licence",
+    "image_source",
+    "image_licence",
     "synthetic",
+    "restricted",
+    "segmenter_trained_on",
     "split",
     "status",
     "reason",
@@ -21,7 +25,21 @@ UPDATE_VOLUME: Final = "ON CONFLICT (volume_id) DO UPDATE SET " + ", ".join(
 )
 """A volume that is prepared again keeps its findings and the time when it was added."""
 
-_GRADE_CONTENT = ("status", "grade", "raw", "variable", "file", "lines", "readprj", "version")
+_GRADE_CONTENT = (
+    "status",
+    "grade",
+    "raw",
+    "variable",
+    "file",
+    "lines",
+    "readprj",
+    "version",
+    "policy",
+    "read_files",
+    "read_status",
+    "read_grades",
+    "taken",
+)
 
 STAGE_GRADES: Final = """
 CREATE TEMP TABLE changed_grades AS
@@ -40,7 +58,7 @@ SELECT
     v.volume_id, q.question_id, v.findings_id,
     CASE
         WHEN any_value(b.region) IS NULL THEN 'no_region'
-        WHEN bool_or(g.status = 'read' AND e.level <> 'none') THEN 'pending'
+        WHEN bool_or(g.status = 'read' AND e.level IN ('measured', 'weak')) THEN 'pending'
         WHEN bool_or(g.status = 'read') THEN 'no_evidence'
         ELSE 'unlabelled'
     END AS starting_state

@@ -17,7 +17,7 @@ from knee.errors import InputError, StoreError
 from knee.findings import VolumeFindings
 from knee.grades import ClinicianGrade
 from knee.keys import ItemKey, content_hash
-from knee.records import Item, ItemOutcome, PromptRef, Run, VolumeRecord
+from knee.records import Item, ItemOutcome, PromptRef, Run, RunKind, VolumeRecord
 from store.arrow_rows import (
     FINDINGS_SETS,
     RUNS,
@@ -34,7 +34,14 @@ from store.arrow_rows import (
     volume_row,
 )
 from store.connection import create_store, open_store, translate
-from store.inserting import exists, insert, insert_new_outcomes, unique_outcomes
+from store.inserting import (
+    exists,
+    insert,
+    insert_new_outcomes,
+    refuse_test_volumes,
+    settled_split,
+    unique_outcomes,
+)
 from store.items import Selection, finished_keys, load_items, select_volumes
 from store.journal import Journal, item_key, journalled_runs
 from store.outcome_rows import outcome_child_tables
@@ -153,9 +160,16 @@ class StoreWriter:
                 )
 
     def put_volume(self, volume: VolumeRecord) -> None:
-        """Puts a volume, or renews what is known of it; its findings stay."""
+        """Puts a volume, or renews what is known of it; its findings stay.
+
+        A volume without a split takes the one that its patient has.
+
+        Raises:
+            StoreError: the patient has another split (RULES 19).
+        """
         with self.transaction() as con:
-            insert(con, "volumes", arrow([volume_row(volume)], VOLUMES), UPDATE_VOLUME)
+            row = {**volume_row(volume), "split": settled_split(con, volume)}
+            insert(con, "volumes", arrow([row], VOLUMES), UPDATE_VOLUME)
 
     def put_findings(self, findings: VolumeFindings) -> bool:
         """Puts the findings of a volume and makes them the current ones.
@@ -247,12 +261,19 @@ class StoreWriter:
 
         Returns:
             How many items of these volumes are pending.
+
+        Raises:
+            StoreError: there is no such run.
+            HeldOutPatientError: a trial is given volumes of test patients (RULES 19).
         """
         with self.transaction() as con:
-            if not exists(con, "runs WHERE run_id = ?", [run_id]):
+            kind = con.execute("SELECT kind FROM runs WHERE run_id = ?", [run_id]).fetchone()
+            if kind is None:
                 raise StoreError(f"no run {run_id!r} in the store")
             if volume_ids is None:
                 volume_ids = select_volumes(con, Selection())
+            if kind[0] == RunKind.TRIAL.value:
+                refuse_test_volumes(con, volume_ids)
             parameters = {"run": run_id, "volumes": list(volume_ids)}
             con.execute(BIND_ITEMS, parameters)
             con.execute(REBIND_ITEMS, parameters)

@@ -17,7 +17,7 @@ from knee.findings import (
     Unit,
 )
 from knee.geometry import voxel_box
-from knee.moaks import Component, Feature
+from knee.moaks import Component, Feature, RuleBasis
 from knee.questions import Question, question_by_region
 from knee.records import CheckSeverity, Wording
 from prompts.context import PromptContext, prompt_context
@@ -63,6 +63,7 @@ class Case:
     box: tuple[int, int, int, int, int, int] = (60, 100, 20, 90, 10, 41)
     is_follow_up: bool = False
     borderline: tuple[str, ...] = field(default_factory=tuple)
+    bases: dict[Component, RuleBasis] = field(default_factory=dict[Component, RuleBasis])
 
     @property
     def question(self) -> Question:
@@ -104,6 +105,7 @@ class Case:
             level=EvidenceLevel.MEASURED if measured else EvidenceLevel.IMAGE,
             reason="test",
             measurement=name if measured else None,
+            rule_basis=self.bases.get(component, RuleBasis.NONE if rule is None else rule.basis),
             borderline=component.value in self.borderline,
         )
 

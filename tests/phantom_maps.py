@@ -11,7 +11,7 @@ from tests.small_knee import stored_as
 from tools.phantom.build import Phantom, make_phantom
 from tools.phantom.grid import DEMO_GRID
 from tools.segmentation import LabelMap, label_map_from_volume, load_scheme
-from tools.volumes import make_volume
+from tools.volumes import Volume, make_volume
 
 
 @cache
@@ -39,3 +39,10 @@ def phantom_map(
     """Returns the label map of one phantom."""
     made = phantom(seed, side, severity)
     return as_label_map(np.asarray(made.label_map), np.asarray(made.affine), side, codes)
+
+
+def phantom_image(seed: int, side: Side, severity: float | None = None) -> Volume:
+    """Returns the image of one phantom."""
+    made = phantom(seed, side, severity)
+    path = Path("phantom-image.nii.gz")
+    return make_volume(np.asarray(made.image), np.asarray(made.affine), path, "sha256:image")

@@ -23,3 +23,12 @@ def real_file(name: str) -> Path:
     if not path.is_file():
         pytest.skip(f"no real data: {name} is not in KNEE_REAL_DATA (or ../shared/data)")
     return path
+
+
+def real_folder(name: str) -> Path:
+    """Returns a folder of the real data; skips the test where it is not there."""
+    default = Path(__file__).parents[1].parent / "shared" / "data"
+    path = Path(os.environ.get("KNEE_REAL_DATA", default)) / name
+    if not path.is_dir():
+        pytest.skip(f"no real data: {name} is not in KNEE_REAL_DATA (or ../shared/data)")
+    return path

@@ -77,3 +77,13 @@ def test_a_bad_file_is_one_message(tmp_path: Path, text: str, message: str):
 def test_a_missing_file_is_named(tmp_path: Path):
     with pytest.raises(InputError, match=r"nowhere\.toml"):
         load_calibration(tmp_path / "nowhere.toml")
+
+
+def test_whose_knees_the_edges_were_fitted_on_is_known_and_in_no_hash(tmp_path: Path):
+    path = tmp_path / "fitted.toml"
+    path.write_text('name = "a"\npatients = ["9000001", "9000002"]\n', encoding="utf-8")
+    fitted = load_calibration(path)
+    path.write_text('name = "a"\n', encoding="utf-8")
+    assert fitted.patients == ("9000001", "9000002")
+    assert load_calibration(path).patients == ()
+    assert fitted.model_dump_json() == load_calibration(path).model_dump_json()

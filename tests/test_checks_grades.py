@@ -14,7 +14,7 @@ from agents.checks.run import CHECK_VERSIONS, NEVER_WARN, check_answer
 from agents.checks.terms import Polarity, clauses, polarity
 from knee.answers import StepName
 from knee.findings import Measurement, MeasurementName, Unit
-from knee.moaks import SCALES, Component, Feature, GradeRule
+from knee.moaks import SCALES, Component, Feature, GradeRule, RuleBasis
 from knee.records import CheckSeverity
 from tests.draft_cases import CASES, Case, failing_codes, report_of
 
@@ -132,6 +132,20 @@ def test_a_calibrated_cut_off_only_warns():
     assert [(i.code, i.severity) for i in report.issues] == [
         ("grade_does_not_follow", CheckSeverity.WARN)
     ]
+
+
+def test_moaks_cut_offs_over_a_calibrated_measurement_only_warn():
+    case = _BY_NAME["cartilage_partial"]
+    answer = case.answer
+    answer["apply_scale"]["text"] = "The surface loss is held against the cut-offs."
+    answer["conclude"]["text"] = (
+        "The medial central femur shows cartilage loss of size grade 3 and full-thickness grade 0."
+    )
+    answer["grades"]["size"] = 3
+    fitted = replace(case, bases={Component.SIZE: RuleBasis.CALIBRATED})
+    for one, severity in ((case, CheckSeverity.FAIL), (fitted, CheckSeverity.WARN)):
+        found = [i for i in report_of(one, answer).issues if i.check == "grade_follows"]
+        assert [i.severity for i in found] == [severity]
 
 
 @pytest.mark.parametrize(

@@ -129,3 +129,30 @@ def test_box_numbers_pass_in_locate(word: str):
 def test_a_box_with_one_number_changed_fails_in_locate():
     text = "Right knee, medial central femur, box 60 100 20 91 10 41."
     assert "box_text_mismatch" in _codes(StepName.LOCATE, text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "About half of the surface is bare.",
+        "Two thirds of the surface is worn away.",
+        "A quarter of the plateau lacks cartilage.",
+        "A dozen fissures are seen.",
+        "The cartilage is halved.",
+        "Cartilage is thinned by half.",
+    ],
+)
+def test_shares_in_words_have_no_source(text: str):
+    assert "fraction_in_words" in _codes(StepName.OBSERVE, text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Cartilage loss lies in the anterior third of the medial central femur.",
+        "The third slice shows cartilage loss.",
+        "The other half-plane is not shown; cartilage loss is seen.",
+    ],
+)
+def test_words_for_places_are_no_shares(text: str):
+    assert "fraction_in_words" not in _codes(StepName.OBSERVE, text)

@@ -1,5 +1,7 @@
 """Every bad input gets one message, a hint, exit code 2, and leaves nothing behind."""
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -7,7 +9,16 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from tests.demo_run import run_command
+from knee.errors import InputError
+from run_pipeline import main
+from stages.demo import demo
+from stages.report import write_report
+from store.connection import create_store
+from store.writer import StoreWriter
+from tests.demo_run import CHECKOUT, run_command
+from tests.store_records import run
+
+DEMO_TOML = CHECKOUT / "configs" / "demo.toml"
 
 HEADER = (
     "patient,visit,side,sequence,image,label_map,scheme,mask_source,segmenter,licence,synthetic,"
@@ -121,3 +132,69 @@ def test_settings_without_a_server_part_or_with_nothing_matching(tmp_path: Path)
     gpu = run_command("serve", "--config", "configs/gpu.toml")
     assert gpu.code == 2
     assert "hint:" in gpu.err
+
+
+def test_a_pipe_that_breaks_inside_is_no_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    def broken(*_: object, **__: object) -> int:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr("stages.prepare.prepare", broken)
+    with capfd.disabled(), pytest.raises(BrokenPipeError):
+        main(["prepare", str(tmp_path), "--store", str(tmp_path / "s.duckdb")])
+
+
+def test_a_reader_that_goes_away_ends_a_command_quietly(tmp_path: Path):
+    store = tmp_path / "s.duckdb"
+    create_store(store)
+    command = [sys.executable, "run_pipeline.py", "sql", "--store", str(store)]
+    process = subprocess.Popen(
+        [*command, "--format", "csv", "SELECT * FROM range(200000)"],
+        cwd=CHECKOUT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+    told = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(60) == 0
+    assert told == b""
+
+
+@pytest.mark.parametrize("command", ["report", "demo"])
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path, command: str):
+    (tmp_path / "file").write_text("in the way")
+    if command == "demo":
+        with pytest.raises(InputError, match="file"):
+            demo(tmp_path / "file" / "demo", knees=2, seed=1, config_path=DEMO_TOML, as_json=False)
+        return
+    store = tmp_path / "s.duckdb"
+    with StoreWriter(store, create=True) as writer:
+        writer.put_catalogue()
+        run_id, _ = writer.start_or_resume_run(run())
+    (tmp_path / "s.duckdb.reports").write_text("in the way")
+    with pytest.raises(InputError, match="reports"):
+        write_report(store, run_id, None)
+
+
+def test_a_demo_that_was_killed_early_can_be_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    class ReachedTheServerError(Exception):
+        pass
+
+    def reached(*_: object) -> None:
+        raise ReachedTheServerError
+
+    monkeypatch.setattr("stages.demo._server_meanwhile", reached)
+    (tmp_path / "vllm.log").touch()
+    (tmp_path / ".cohort.0a1b.partial").mkdir()
+    with pytest.raises(ReachedTheServerError):
+        demo(tmp_path, knees=2, seed=1, config_path=DEMO_TOML, as_json=False)
+    (tmp_path / "thesis.txt").touch()
+    with pytest.raises(InputError, match="no demo"):
+        demo(tmp_path, knees=2, seed=1, config_path=DEMO_TOML, as_json=False)

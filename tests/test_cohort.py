@@ -4,7 +4,9 @@ import pytest
 
 from knee.anatomy import Side
 from knee.errors import InputError
-from tools.cohort import COLUMNS, Split, load_cohort
+from knee.splits import Split
+from tools.cohort import load_cohort
+from tools.cohort_volume import COLUMNS
 
 ROW = {
     "patient": "9000001",
@@ -72,12 +74,14 @@ def test_the_image_may_be_left_out(tmp_path: Path):
 
 
 def test_a_missing_file_is_no_fault_of_the_manifest(tmp_path: Path):
-    cohort = load_cohort(write(tmp_path, {}, {"visit": "V01", "label_map": "gone.nii.gz"}))
+    cohort = load_cohort(
+        write(tmp_path, {}, {"visit": "V01", "image": "", "label_map": "gone.nii.gz"})
+    )
     assert len(cohort.volumes) == 2
 
 
 def test_a_cohort_without_any_file_is_refused(tmp_path: Path):
-    write(tmp_path, {"label_map": "a.nii"}, {"visit": "V01", "label_map": "b.nii"})
+    write(tmp_path, {"label_map": "a.nii"}, {"visit": "V01", "image": "", "label_map": "b.nii"})
     message = problems(tmp_path)
     assert "none of the 2 label maps" in message
     assert "'a.nii'" in message
@@ -160,7 +164,7 @@ def test_missing_and_unknown_columns_are_both_named(tmp_path: Path):
 def test_a_row_of_the_wrong_length_is_named(tmp_path: Path):
     path = write(tmp_path, {}) / "cohort.csv"
     path.write_text(path.read_text() + "a,b\n")
-    assert "line 3: 2 cells, the header has 12" in problems(tmp_path)
+    assert "line 3: 2 cells, the header has 15" in problems(tmp_path)
 
 
 def test_no_manifest_and_an_empty_one_are_refused(tmp_path: Path):
@@ -196,3 +200,99 @@ def test_a_path_never_goes_up(tmp_path: Path):
 
 def test_a_backslash_is_refused(tmp_path: Path):
     assert "has a backslash" in problems(write(tmp_path, {"image": "9000001\\image.nii"}))
+
+
+def test_columns_with_defaults_may_be_left_out(tmp_path: Path):
+    header = ("patient", "visit", "side", "label_map", "scheme")
+    (volume,) = load_cohort(write(tmp_path, {}, header=header)).volumes
+    assert volume.key.sequence == "dess"
+    assert volume.image is None
+    assert volume.synthetic is False
+    assert volume.restricted is True
+    assert volume.licence is None
+    assert volume.split is None
+
+
+def test_the_images_licence_is_that_of_the_masks_unless_it_has_its_own(tmp_path: Path):
+    volumes = load_cohort(
+        write(
+            tmp_path,
+            {"image_source": "OAI"},
+            {"image_licence": "OAI terms", "sequence": "iw"},
+        )
+    ).volumes
+    assert [v.image_licence for v in volumes] == ["MIT", "OAI terms"]
+    assert [v.image_source for v in volumes] == ["OAI", None]
+
+
+def test_patients_are_restricted_unless_the_manifest_says_otherwise(tmp_path: Path):
+    rows = ({}, {"restricted": "false", "sequence": "b"}, {"synthetic": "true", "sequence": "c"})
+    volumes = load_cohort(write(tmp_path, *rows)).volumes
+    assert [v.restricted for v in volumes] == [True, False, False]
+
+
+def test_a_restricted_phantom_and_a_flag_that_is_neither_are_refused(tmp_path: Path):
+    message = problems(
+        write(tmp_path, {"synthetic": "true", "restricted": "true"}, {"restricted": "perhaps"})
+    )
+    assert "line 2: restricted is true of a synthetic volume" in message
+    assert "line 3: restricted 'perhaps'" in message
+
+
+def test_a_link_that_leads_out_of_the_root_is_refused(tmp_path: Path):
+    outside, root = tmp_path / "outside", tmp_path / "root"
+    outside.mkdir()
+    root.mkdir()
+    (outside / "labels.nii.gz").touch()
+    (root / "linked").symlink_to(outside)
+    message = problems(write(root, {"label_map": "linked/labels.nii.gz"}))
+    assert (
+        "line 2: label_map 'linked/labels.nii.gz' leads outside of the cohort's root by a link"
+        in (message)
+    )
+
+
+def test_a_link_within_the_root_and_a_root_that_is_a_link_are_fine(tmp_path: Path):
+    root = tmp_path / "root"
+    root.mkdir()
+    write(root, {"label_map": "linked/labels.nii.gz"})
+    (root / "linked").symlink_to(root / "9000001")
+    (tmp_path / "elsewhere").symlink_to(root)
+    assert len(load_cohort(tmp_path / "elsewhere").volumes) == 1
+
+
+def test_a_link_to_anothers_label_map_is_found(tmp_path: Path):
+    write(tmp_path, {}, {"side": "left", "image": "", "label_map": "copy.nii.gz"})
+    (tmp_path / "copy.nii.gz").symlink_to(tmp_path / "9000001/labels.nii.gz")
+    assert "label map 'copy.nii.gz' belongs to '9000001/V00/right/dess'" in problems(tmp_path)
+
+
+def test_a_loop_of_links_and_a_path_with_a_null_byte_are_no_crash(tmp_path: Path):
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    message = problems(
+        write(tmp_path, {"label_map": "loop/a.nii"}, {"label_map": "a\0.nii", "visit": "V01"})
+    )
+    assert "line 2: label_map 'loop/a.nii'" in message
+    assert "line 3: label_map 'a\\x00.nii'" in message
+
+
+def test_one_image_for_two_visits_is_refused(tmp_path: Path):
+    message = problems(write(tmp_path, {}, {"visit": "V01", "label_map": "b.nii"}))
+    assert "line 3: image '9000001/image.nii.gz' belongs to '9000001/V00/right/dess'" in message
+
+
+def test_the_image_is_not_its_own_label_map(tmp_path: Path):
+    message = problems(write(tmp_path, {"label_map": "9000001/./image.nii.gz"}))
+    assert "image and label_map are the same file" in message
+
+
+def test_a_folder_of_masks_is_a_label_map(tmp_path: Path):
+    (tmp_path / "masks").mkdir()
+    cohort = load_cohort(write(tmp_path, {"label_map": "masks", "scheme": "masks"}))
+    assert cohort.volumes[0].is_mask_folder
+    assert cohort.scheme_reference(cohort.volumes[0]) == "masks"
+
+
+def test_a_volume_without_a_split_beside_one_with_a_split_is_a_leak(tmp_path: Path):
+    message = problems(write(tmp_path, {"split": "test"}, {"sequence": "iw"}))
+    assert "patient '9000001' is in split '', but in 'test' on line 2" in message

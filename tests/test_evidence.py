@@ -6,10 +6,13 @@ import pytest
 from knee.anatomy import Side, Structure
 from knee.calibration import CalibratedRule, Calibration
 from knee.findings import EvidenceLevel, MeasurementName, Unit, VolumeFindings
+from knee.grades import ClinicianGrade, GradeStatus
 from knee.moaks import Component, Feature, RuleBasis
 from knee.questions import QUESTIONS
-from tests.phantom_maps import phantom_map
+from knee.records import ComponentStatus
+from tests.phantom_maps import phantom_image, phantom_map
 from tests.plateau_knee import Plateau, ball
+from tests.sample_items import sample_item
 from tools.describe import describe_volume
 from tools.evidence import is_suitable_for_bml
 from tools.segmentation import LabelMap, Scheme, label_map_from_volume
@@ -110,6 +113,8 @@ def test_lesions_without_a_suitable_sequence_are_weak_and_without_labels_none():
         ("T2 FS", True),
         ("cor PD SPAIR", True),
         ("STIR", True),
+        ("sag_iw_tse_fs", True),
+        ("cor_t1", False),
         ("SAG 3D DESS", False),
         ("SAG 3D DESS WE", False),
         ("T1", False),
@@ -133,14 +138,73 @@ def test_a_horn_that_is_gone_is_weak_evidence_and_one_that_is_there_is_none():
 
 
 def test_an_absent_ligament_is_a_finding_and_a_missing_label_is_not():
-    findings = describe_volume(None, Plateau().label_map(), "P/V00/right").findings
-    tear = findings[59].evidence_for(Component.COMPLETE_TEAR)
+    label_map = phantom_map(71, Side.RIGHT, 0.6)
+    array = label_map.volume.array.copy()
+    array[label_map.mask(Structure.ACL)] = 0
+    gone = label_map_from_volume(
+        replace(label_map.volume, array=array), label_map.scheme, Side.RIGHT
+    )
+    finding = describe_volume(None, gone, "P/V00/right").findings[59]
+    tear = finding.evidence_for(Component.COMPLETE_TEAR)
     assert (tear.level, tear.reason.split(":")[0]) == (EvidenceLevel.WEAK, "absent")
-    assert findings[59].measurement(MeasurementName.STRUCTURE_VOLUME) is not None
-    bare = _without_labels(Plateau().label_map(), Structure.ACL)
+    assert tear.measurement is MeasurementName.STRUCTURE_GAP
+    gap = finding.measurement(MeasurementName.STRUCTURE_GAP)
+    assert gap is not None
+    assert gap.value > 12
+    bare = _without_labels(label_map, Structure.ACL)
     other = describe_volume(None, bare, "P/V00/right").findings[59]
     assert other.evidence_for(Component.COMPLETE_TEAR).reason.startswith("not_in_scheme")
     assert other.measurements == ()
+
+
+def _levels(findings: VolumeFindings, feature: Feature) -> set[EvidenceLevel]:
+    return {
+        e.level
+        for f in findings.findings
+        if QUESTIONS[f.question_id].feature is feature
+        for e in f.evidence
+    }
+
+
+def _with_image(sequence: str, *gone: Structure) -> VolumeFindings:
+    label_map = _without_labels(phantom_map(71, Side.RIGHT, 0.6), *gone)
+    volume_id = f"P/V00/right/{sequence}"
+    return describe_volume(phantom_image(71, Side.RIGHT, 0.6), label_map, volume_id)
+
+
+def test_with_an_image_what_no_mask_shows_is_image_evidence_and_never_weak():
+    found = _with_image("dess")
+    for feature in (
+        Feature.MENISCAL_CYST,
+        Feature.HYPERTROPHY,
+        Feature.ROOT_TEAR,
+        Feature.PATELLAR_TENDON,
+    ):
+        assert _levels(found, feature) == {EvidenceLevel.IMAGE}, feature
+    horns = [f for f in found.findings if QUESTIONS[f.question_id].feature is Feature.MORPHOLOGY]
+    assert EvidenceLevel.IMAGE in {f.evidence[0].level for f in horns}
+    assert all("dess image" in e.reason for f in horns for e in f.evidence if e.level == "image")
+
+
+def test_dess_is_no_evidence_of_marrow_lesions_and_a_suitable_sequence_is():
+    lesions = (Structure.FEMORAL_BML, Structure.TIBIAL_BML, Structure.PATELLAR_BML)
+    assert _levels(_with_image("dess", *lesions), Feature.BML) == {EvidenceLevel.NONE}
+    assert _levels(_with_image("sag_iw_tse_fs", *lesions), Feature.BML) == {EvidenceLevel.IMAGE}
+
+
+def test_the_fat_pads_signal_is_weak_and_says_what_readers_grade_on():
+    evidence = _with_image("dess").findings[41].evidence[0]
+    assert evidence.level is EvidenceLevel.WEAK
+    assert evidence.measurement is MeasurementName.HOFFA_SIGNAL_SHARE
+    assert "fat-suppressed" in evidence.reason
+    bare = _with_image("dess", Structure.HOFFA_FAT_PAD).findings[41].evidence[0]
+    assert bare.level is EvidenceLevel.IMAGE
+
+
+def test_a_region_without_a_box_has_no_evidence():
+    finding = describe_volume(None, Plateau().label_map(), "P/V00/right").findings[59]
+    assert finding.box is None
+    assert {e.level for e in finding.evidence} == {EvidenceLevel.NONE}
 
 
 def test_near_a_threshold_a_grade_is_borderline():
@@ -153,3 +217,82 @@ def test_near_a_threshold_a_grade_is_borderline():
             measured = finding.measurement(e.measurement)
             assert measured is not None
             assert e.borderline == (measured.sd is not None and e.margin <= measured.sd)
+
+
+def _rule(
+    feature: Feature, component: Component, name: MeasurementName, unit: Unit, *edges: float
+) -> CalibratedRule:
+    return CalibratedRule(
+        feature=feature,
+        component=component,
+        measurement=name,
+        unit=unit,
+        edges=edges,
+        source="test",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "edges"),
+    [
+        (MeasurementName.EFFUSION_VOLUME, Unit.ML, (3.0, 7.0, 13.0)),
+        (MeasurementName.EFFUSION_DEPTH, Unit.MM, (2.0, 6.0, 10.0)),
+    ],
+)
+def test_the_measurement_that_a_calibration_reads_carries_the_grade(
+    name: MeasurementName, unit: Unit, edges: tuple[float, ...]
+):
+    rule = _rule(Feature.EFFUSION_SYNOVITIS, Component.GRADE, name, unit, *edges)
+    calibration = Calibration(name="test", rules=(rule,))
+    label_map = phantom_map(71, Side.RIGHT, 0.6)
+    finding = describe_volume(None, label_map, "P/V00/right", calibration=calibration).findings[42]
+    evidence, measured = finding.evidence[0], finding.measurement(name)
+    assert measured is not None
+    assert evidence.measurement is name
+    assert evidence.rule_grade == rule.grade_rule().grade(measured.value)
+    assert evidence.rule_basis is RuleBasis.CALIBRATED
+
+
+def test_a_calibrated_gap_grades_a_torn_ligament():
+    rule = _rule(Feature.ACL, Component.COMPLETE_TEAR, MeasurementName.STRUCTURE_GAP, Unit.MM, 5.0)
+    calibration = Calibration(name="test", rules=(rule,))
+    label_map = phantom_map(71, Side.RIGHT, 0.6)
+    whole = describe_volume(None, label_map, "P/V00/right", calibration=calibration)
+    array = label_map.volume.array.copy()
+    array[label_map.mask(Structure.ACL)] = 0
+    gone = label_map_from_volume(
+        replace(label_map.volume, array=array), label_map.scheme, Side.RIGHT
+    )
+    torn = describe_volume(None, gone, "P/V00/right", calibration=calibration)
+    grades = [
+        f.findings[59].evidence_for(Component.COMPLETE_TEAR).rule_grade for f in (whole, torn)
+    ]
+    assert grades == [0, 1]
+    assert whole.findings[59].evidence_for(Component.REPAIR).rule_grade is None
+
+
+def test_what_only_an_image_shows_is_not_asked_of_a_text_drafter():
+    finding = _with_image("dess").findings[59]
+    read = tuple(
+        ClinicianGrade(
+            question_id=60,
+            component=component,
+            status=GradeStatus.READ,
+            grade=0,
+            patient="P",
+            visit="V00",
+            side=Side.RIGHT,
+            raw=("0",),
+            variable="V",
+            file="f",
+            lines=(1,),
+            readprj=("1",),
+            version=("1",),
+        )
+        for component in QUESTIONS[60].components
+    )
+    item = sample_item().model_copy(
+        update={"question_id": 60, "finding": finding, "clinician": read}
+    )
+    assert item.asked == (Component.COMPLETE_TEAR,)
+    assert item.status_of(Component.REPAIR) is ComponentStatus.NO_EVIDENCE

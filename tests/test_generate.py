@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from store.connection import open_store
 from tests.demo_run import CHECKOUT, run_command
 from tests.prepared_store import prepare_phantoms, stub_process, write_answers, write_config
 
@@ -58,10 +59,10 @@ def test_five_kills_and_a_resume_finish_the_same_items(prepared: tuple[Path, Pat
         states = {state for _, _, state, _ in expected}
         assert {"accepted", "rejected"} <= states
         n_before = 0
-        for moment in (1.4, 1.7, 2.0, 2.3, 2.6):
-            _generate_and_kill(disturbed, config, after_s=moment)
-            n_now = len(finished_if_any(disturbed))
-            assert n_now >= n_before, "a kill lost what was committed"
+        for later_s in (0.0, 0.05, 0.1, 0.2, 0.3):
+            _generate_and_kill(disturbed, config, after_more_than=n_before, later_s=later_s)
+            n_now = count_finished(disturbed)
+            assert n_now > n_before, "a kill lost what was committed"
             n_before = n_now
         assert n_before < len(expected), "the kills came too late to show anything"
         resumed = run_command("generate", "--store", str(disturbed), *arguments)
@@ -69,7 +70,11 @@ def test_five_kills_and_a_resume_finish_the_same_items(prepared: tuple[Path, Pat
         assert finished(disturbed) == expected
 
 
-def _generate_and_kill(store: Path, config: Path, *, after_s: float) -> None:
+def _generate_and_kill(store: Path, config: Path, *, after_more_than: int, later_s: float) -> None:
+    """Kills a run in its midst: once more items are committed than before, and a moment later.
+
+    Seconds since the start would not do: on a busy machine they end before the first item.
+    """
     process = subprocess.Popen(
         [
             sys.executable,
@@ -85,16 +90,21 @@ def _generate_and_kill(store: Path, config: Path, *, after_s: float) -> None:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    time.sleep(after_s)
+    deadline = time.monotonic() + 120
+    while count_finished(store) <= after_more_than:
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline, "the run does not get on"
+        time.sleep(0.02)
+    time.sleep(later_s)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
-def finished_if_any(store: Path) -> Finished:
-    """Returns the finished items, none when no run was started yet."""
-    with duckdb.connect(str(store), read_only=True) as con:
-        row = con.execute("SELECT count(*) FROM runs").fetchone()
-    return finished(store) if row is not None and row[0] else []
+def count_finished(store: Path) -> int:
+    """Returns how many items are committed; waits for a writer."""
+    with open_store(store, read_only=True, wait_s=30) as con:
+        row = con.execute("SELECT count(*) FROM outcomes").fetchone()
+    return 0 if row is None else int(row[0])
 
 
 def test_the_shuffled_control_is_a_run_of_its_own_with_its_own_kind(
@@ -154,9 +164,12 @@ def test_without_a_table_every_item_is_unlabelled_and_none_is_drafted(tmp_path: 
         table.unlink()
     prepared = run_command("prepare", str(tmp_path / "cohort"), "--store", str(store))
     assert prepared.code == 0, prepared.err
-    done = run_command("generate", "--store", str(store), "--config", "configs/demo.toml")
+    done = run_command("generate", "--store", str(store), "--config", "configs/demo.toml", "--json")
     assert done.code == 0, done.err
-    assert "unlabelled" in done.err
+    assert "nothing to draft" in done.err
+    told = json.loads(done.out)
+    assert told["run_id"] is None
+    assert told["states"]["unlabelled"] > 50
     with duckdb.connect(str(store), read_only=True) as con:
         assert con.execute("SELECT count(*) FROM attempts").fetchone() == (0,)
 
@@ -183,3 +196,22 @@ def test_unreachable_server_and_wrong_model_write_nothing(
         assert "Traceback" not in result.err
     with duckdb.connect(str(store), read_only=True) as con:
         assert con.execute("SELECT count(*) FROM runs").fetchone() == (0,)
+
+
+def test_warn_only_names_checks_that_there_are(prepared: tuple[Path, Path], tmp_path: Path):
+    config = write_config(tmp_path, 9)
+    config.write_text(config.read_text() + '[checks]\nwarn_only = ["lateralty"]\n')
+    refused = run_command("generate", "--store", str(prepared[0]), "--config", str(config))
+    assert refused.code == 2
+    assert "'lateralty'" in refused.err
+    assert "laterality" in refused.err.split("hint:")[1]
+
+
+def test_a_run_that_would_show_grades_is_refused_while_no_prompt_does(
+    prepared: tuple[Path, Path], tmp_path: Path
+):
+    config = write_config(tmp_path, 9)
+    config.write_text('grounding = "label_given"\n' + config.read_text())
+    refused = run_command("generate", "--store", str(prepared[0]), "--config", str(config))
+    assert refused.code == 2
+    assert "'label_given'" in refused.err

@@ -95,6 +95,13 @@ def test_legal_combinations(feature: Feature, grades: dict[Component, int], lega
     assert (not illegal_combinations(feature, grades)) is legal
 
 
+def test_number_0_allows_no_share_of_a_lesion_when_size_is_not_asked():
+    grades = {Component.NUMBER: 0, Component.PERCENT_BML: 2}
+    assert illegal_combinations(Feature.BML, grades)
+    assert not illegal_combinations(Feature.BML, grades | {Component.PERCENT_BML: 0})
+    assert not illegal_combinations(Feature.BML, grades | {Component.NUMBER: 1})
+
+
 def test_progressive_maceration_is_legal_at_follow_up():
     grades = {Component.MORPHOLOGY: 7}
     assert not illegal_combinations(Feature.MORPHOLOGY, grades, is_follow_up=True)

@@ -1,4 +1,5 @@
 import re
+import struct
 
 import pytest
 from hypothesis import given
@@ -113,10 +114,52 @@ def test_cartilage_codes_split_on_the_text(cell: str, size: int, full: int):
 
 
 @pytest.mark.parametrize(
-    "cell", ["2.5", "1.2", "0.1", "3.4", "4.0", "2.11", "12.1", "2.1.1", "2.0999999", "-2.1"]
+    "cell",
+    [
+        "2.5",
+        "1.2",
+        "0.1",
+        "3.4",
+        "4.0",
+        "2.11",
+        "12.1",
+        "2.1.1",
+        "2.09",
+        "2.0999",
+        "-2.1",
+        "1.9999999",
+        "0.0000001",
+        "3.3999999",
+    ],
 )
 def test_impossible_cartilage_codes_are_off_scale_as_a_whole(cell: str):
     assert pair(cell) == (none(GradeStatus.OFF_SCALE),) * 2
+
+
+@pytest.mark.parametrize(
+    ("cell", "size", "full"),
+    [
+        ("2.0999999", 2, 1),
+        ("2.0999999046325684", 2, 1),
+        ("2.1000000000000001", 2, 1),
+        ("1.10009765625: truncated to three bytes", 1, 1),
+        ("3.2998046875", 3, 3),
+        ("2.199999999", 2, 2),
+    ],
+)
+def test_binary_fractions_of_sas_numbers_are_the_codes_they_stand_for(
+    cell: str, size: int, full: int
+):
+    assert pair(cell) == (read(size), read(full))
+
+
+@given(size=st.integers(1, 3), full=st.integers(1, 3), n_bytes=st.integers(3, 8))
+def test_a_sas_number_of_any_length_is_read_as_its_code(size: int, full: int, n_bytes: int):
+    if full > size:
+        size, full = full, size
+    big = struct.pack(">d", float(f"{size}.{full}"))
+    (shortened,) = struct.unpack(">d", big[:n_bytes] + bytes(8 - n_bytes))
+    assert pair(repr(shortened)) == (read(size), read(full))
 
 
 def test_missing_cartilage_is_missing_in_both_components():
@@ -173,6 +216,7 @@ def test_no_cell_becomes_grade_0_unless_its_code_is_0(cell: str, stem: str, foll
         assert (graded.grade is None) == (graded.status is not GradeStatus.READ)
         if component is Component.FULL_THICKNESS:
             # "2.0", and "2", which is the same number: zero after the point, size before it.
+            # Six decimals or more may be a float that was printed; none of those is near zero.
             says_zero = bool(re.fullmatch(r"\+?0*[0-3](\.0*)?|\+?\.0+", code))
         else:
             says_zero = is_zero

@@ -4,7 +4,7 @@ import pytest
 
 from knee.anatomy import Side
 from knee.errors import InputError
-from knee.grades import ClinicianGrade, GradeStatus
+from knee.grades import ClinicianGrade, GradeStatus, parse_reads_policy
 from knee.moaks import SCALES, Component
 from knee.questions import QUESTIONS, question_by_region
 from tests.moaks_tables import write_table
@@ -46,6 +46,11 @@ def test_a_grade_carries_where_it_comes_from(tmp_path: Path):
         lines=(2,),
         readprj=("65",),
         version=("SQ:65",),
+        policy="agree_or_conflict",
+        read_files=(NAME,),
+        read_status=(GradeStatus.READ,),
+        read_grades=(2,),
+        taken=(True,),
     )
 
 
@@ -116,10 +121,10 @@ def test_a_table_without_key_columns_names_what_it_has(tmp_path: Path, missing: 
     assert "READPRJ, V00MEFFWK" in caught.value.message
 
 
-@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("delimiter", [";", "\t"])
 def test_another_delimiter_is_an_input_error(tmp_path: Path, delimiter: str):
     path = write_table(tmp_path / NAME, ["V00MEFFWK"], [{"V00MEFFWK": "1"}], delimiter=delimiter)
-    with pytest.raises(InputError, match="has no '\\|', but") as caught:
+    with pytest.raises(InputError, match="wrong delimiter: its first line has neither") as caught:
         read_moaks_tables([path])
     assert repr(delimiter) in caught.value.message
 
@@ -176,7 +181,8 @@ def test_two_reads_together(
 
 
 def test_counts_above_three_agree_when_their_grade_does(tmp_path: Path):
-    found = only(table(tmp_path, {"V00MBMNPM": "4"}, {"V00MBMNPM": "6"}))
+    rows = [{"READPRJ": prj, "V00MBMNPM": cell} for prj, cell in (("22", "4"), ("65", "6"))]
+    found = only(table(tmp_path, *rows))
     assert (found.status, found.grade, found.raw) == (GradeStatus.READ, 3, ("4", "6"))
 
 
@@ -251,12 +257,158 @@ def test_names_in_lower_case_are_understood(tmp_path: Path):
     assert (grade.grade, grade.variable, grade.readprj) == (3, "v00meffwk", ("",))
 
 
+def by_policy(tmp_path: Path, text: str, *rows: dict[str, str]) -> MoaksTable:
+    columns = list(dict.fromkeys(c for row in rows for c in row if c.startswith("V0")))
+    path = write_table(tmp_path / NAME, columns, rows)
+    return read_moaks_tables([path], policy=parse_reads_policy(text))
+
+
+def test_project_priority_takes_the_first_project_that_says_anything(tmp_path: Path):
+    rows = (
+        {"READPRJ": "65", "V00MEFFWK": "1", "V00MCMPM": "2.1", "V00MSYIC": "0"},
+        {"READPRJ": "63A", "V00MEFFWK": ".", "V00MCMPM": "2.0", "V00MSYIC": "9"},
+    )
+    found = by_policy(tmp_path, "project_priority:63*,65", *rows)
+    grades = {(g.question_id, g.component): g for g in found.grades_for("9000001", "V00", "right")}
+    full = grades[16, Component.FULL_THICKNESS]
+    assert (full.grade, full.taken, full.read_grades) == (0, (False, True), (1, 0))
+    assert full.is_ambiguous
+    assert full.policy == "project_priority:63*,65"
+    assert grades[43, Component.GRADE].taken == (True, False)
+    hoffa = grades[42, Component.GRADE]
+    assert (hoffa.grade, hoffa.read_status[1]) == (0, GradeStatus.OFF_SCALE)
+
+
+def test_reads_of_one_project_that_disagree_conflict_whatever_its_priority(tmp_path: Path):
+    rows = (
+        {"READPRJ": "65", "VERSION": "SQ:61", "V00MEFFWK": "1"},
+        {"READPRJ": "65", "VERSION": "SQ:65", "V00MEFFWK": "2"},
+        {"READPRJ": "22", "V00MEFFWK": "1"},
+    )
+    assert only(by_policy(tmp_path, "project_priority:65,*", *rows)).status is GradeStatus.CONFLICT
+
+
+def test_an_order_that_leaves_a_project_out_is_an_input_error(tmp_path: Path):
+    with pytest.raises(InputError, match=r"does not name the project\(s\) '30', '61'"):
+        by_policy(
+            tmp_path,
+            "project_priority:65",
+            *({"READPRJ": prj, "V00MEFFWK": "1"} for prj in ("65", "61", "30")),
+        )
+
+
+def test_most_complete_takes_the_read_with_most_grades_component_by_component(tmp_path: Path):
+    rows = (
+        {"READPRJ": "22", "V00MEFFWK": "1", "V00MSYIC": "3", "V00MBMSPM": "."},
+        {"READPRJ": "65", "V00MEFFWK": "2", "V00MSYIC": ".", "V00MCMPM": "0.0", "V00MBMSPM": "1"},
+    )
+    found = by_policy(tmp_path, "most_complete", *rows)
+    grades = {(g.question_id, g.component): g for g in found.grades_for("9000001", "V00", "right")}
+    assert grades[43, Component.GRADE].grade == 2
+    assert grades[42, Component.GRADE].grade == 3
+    assert grades[43, Component.GRADE].taken == (False, True)
+
+
+def test_equally_complete_reads_that_disagree_conflict(tmp_path: Path):
+    rows = ({"READPRJ": "22", "V00MEFFWK": "1"}, {"READPRJ": "65", "V00MEFFWK": "2"})
+    assert only(by_policy(tmp_path, "most_complete", *rows)).status is GradeStatus.CONFLICT
+
+
+@pytest.mark.parametrize(
+    ("name", "columns", "row", "words"),
+    [
+        ("poma.txt", ["V03MEFFWK"], {"VISIT": "0"}, "VISIT '0', but 'V03' by columns"),
+        ("kMRI_X_MOAKS_BICL03.txt", ["MEFFWK"], {"VISIT": "0"}, "but 'V03' by the file's name"),
+        ("poma.txt", ["V00MEFFWK", "V01MEFFWK"], {"VISIT": "0"}, "are of several visits"),
+        ("poma.txt", ["MEFFWK"], {"VISIT": "baseline"}, "'baseline' is not a visit number"),
+    ],
+)
+def test_what_says_the_visit_must_agree(
+    tmp_path: Path, name: str, columns: list[str], row: dict[str, str], words: str
+):
+    keys = ("ID", "SIDE", "VISIT")
+    path = write_table(tmp_path / name, columns, [row | dict.fromkeys(columns, "1")], keys)
+    with pytest.raises(InputError, match=words):
+        read_moaks_tables([path])
+
+
+def test_a_visit_column_that_agrees_does_no_harm(tmp_path: Path):
+    row = {"VISIT": "3: 24-month", "V03MEFFWK": "1"}
+    keys = ("ID", "SIDE", "VISIT")
+    path = write_table(tmp_path / "kMRI_X_MOAKS_BICL03.txt", ["V03MEFFWK"], [row], keys)
+    assert read_moaks_tables([path]).knee_visits() == (("9000001", "V03", Side.RIGHT),)
+
+
+@pytest.mark.parametrize("other", ["1", "2"])
+def test_a_read_that_is_there_twice_is_an_input_error(tmp_path: Path, other: str):
+    words = "the same" if other == "1" else "other"
+    with pytest.raises(
+        InputError, match=f"line 3: the read of 9000001 right V00.*line 2, with {words} cells"
+    ):
+        table(tmp_path, {"V00MEFFWK": "1"}, {"SIDE": "1: Right", "V00MEFFWK": other})
+
+
+def test_another_version_is_another_read(tmp_path: Path):
+    rows = ({"VERSION": "SQ:61", "V00MEFFWK": "1"}, {"VERSION": "SQ:65", "V00MEFFWK": "1"})
+    assert only(table(tmp_path, *rows)).version == ("SQ:61", "SQ:65")
+
+
+def test_two_releases_of_one_table_are_two_files_for_one_visit(tmp_path: Path):
+    first = write_table(tmp_path / NAME, ["V00MEFFWK"], [{"VERSION": "1", "V00MEFFWK": "1"}])
+    second = write_table(
+        tmp_path / "kmri_sq_moaks_bicl00.csv",
+        ["V00MEFFWK"],
+        [{"VERSION": "2", "V00MEFFWK": "1"}],
+        delimiter=",",
+    )
+    with pytest.raises(InputError, match=r"two files for one visit: 1 knee.*READPRJ '65'"):
+        read_moaks_tables([first, second])
+
+
+def test_problems_of_all_files_are_in_one_listing(tmp_path: Path):
+    paths = [
+        write_table(tmp_path / "semicolon_BICL00.txt", ["V00MEFFWK"], [{}], delimiter=";"),
+        write_table(tmp_path / "no_side_BICL00.txt", ["V00MEFFWK"], [{}], ("ID", "READPRJ")),
+        write_table(
+            tmp_path / "rows_BICL00.txt",
+            ["V00MEFFWK"],
+            [{"SIDE": "3: Both"}, {"ID": ""}, {"READPRJ": "22"}, {"READPRJ": "22"}],
+            ("ID", "SIDE", "READPRJ"),
+        ),
+        write_table(tmp_path / "again_BICL00.txt", ["V00MEFFWK"], [{"READPRJ": "22"}]),
+        tmp_path / "gone_BICL00.txt",
+    ]
+    (tmp_path / "wide_BICL00.txt").write_bytes("ID|SIDE|V00MEFFWK\n".encode("utf-16"))
+    with pytest.raises(InputError, match="the 6 MOAKS tables have 8 problems") as caught:
+        read_moaks_tables([*paths, tmp_path / "wide_BICL00.txt"])
+    for words in (
+        "'semicolon_BICL00.txt': wrong delimiter",
+        "'no_side_BICL00.txt': it has no column SIDE",
+        "'rows_BICL00.txt': line 2: SIDE '3: Both'",
+        "'rows_BICL00.txt': line 3: ID ''",
+        "'rows_BICL00.txt': line 5: the read of 9000001 right V00, READPRJ '22'",
+        "'rows_BICL00.txt' and 'again_BICL00.txt' are two files for one visit",
+        "there is no MOAKS table",
+        "'wide_BICL00.txt': it is not a text file",
+    ):
+        assert words in caught.value.message
+
+
+@pytest.mark.parametrize("cell", ["b'9000001'", 'b"9000001"', "b'9000001.0'"])
+def test_printed_bytes_are_what_they_hold(tmp_path: Path, cell: str):
+    row = {"ID": cell, "SIDE": "b'1: Right'", "READPRJ": "b'65'", "V00MEFFWK": "1"}
+    path = tmp_path / NAME
+    path.write_text("|".join(row) + "\n" + "|".join(row.values()) + "\n")
+    (grade,) = read_moaks_tables([path]).grades_for("9000001", "V00", "right")
+    assert grade.readprj == ("65",)
+
+
 def test_two_tables_of_one_visit_are_joined(tmp_path: Path):
     main = write_table(tmp_path / NAME, ["V00MEFFWK"], [{"V00MEFFWK": "1"}])
     fnih = write_table(
         tmp_path / "kMRI_FNIH_SQ_MOAKS_BICL00.txt",
         ["V00MEFFWK", "V00MACLBML"],
-        [{"V00MEFFWK": "2", "V00MACLBML": "0"}],
+        [{"READPRJ": "22", "V00MEFFWK": "2", "V00MACLBML": "0"}],
     )
     found = read_moaks_tables([main, fnih])
     effusion, acl = found.grades_for("9000001", "V00", "right")
@@ -284,7 +436,7 @@ def test_latin_1_text_is_read(tmp_path: Path):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "has no '\\|'"),
+        (b"", "its first line has neither '\\|' nor ','"),
         (b"ID|SIDE|V00MEFFWK\n", "it has no rows"),
         (b"ID|SIDE|V00MEFFWK\n1|1\n", "line 2: 2 cells, the header has 3"),
         (b"ID|SIDE|V00MEFFWK\n|1|1\n", "ID '' is not a patient id"),

@@ -65,10 +65,63 @@ def test_unconfirmed_names_are_marked():
     assert variables["MCMFMA"].encoding is CodeEncoding.SIZE_DOT_FULL_THICKNESS
 
 
-def test_a_users_own_file_is_read(tmp_path: Path):
+def own_file(tmp_path: Path, text: str) -> Path:
     path = tmp_path / "mine.toml"
-    path.write_text(GROUP.replace("MBMS", "xbms"))
-    assert list(load_variables(path)) == ["XBMSFMA"]
+    path.write_text(text)
+    return path
+
+
+def test_a_users_file_names_what_is_not_confirmed(tmp_path: Path):
+    mine = """
+[[group]]
+prefix = "mostk"
+feature = "osteophyte"
+components = ["grade"]
+status = "assumed"
+sites = { m = "tibia_medial" }
+"""
+    variables = load_variables(own_file(tmp_path, mine))
+    assert "MOSTM" not in variables
+    assert variables["MOSTKM"].question_id == 40
+    assert variables["MOSTKM"].status is StemStatus.SET_BY_USER
+    assert variables["MOSTL"].status is StemStatus.ASSUMED
+    assert len(variables) == len(load_variables())
+
+
+def test_confirmed_names_are_fixed(tmp_path: Path):
+    renamed = own_file(tmp_path, GROUP.replace("MBMS", "XBMS"))
+    with pytest.raises(InputError, match=r"gives 'XBMSFMA'.*but 'MBMSFMA' as size.*is confirmed"):
+        load_variables(renamed)
+    moved = own_file(tmp_path, GROUP.replace("femur_medial_trochlea", "femur_medial_central"))
+    with pytest.raises(InputError, match="'MBMSFMA' as size of question 3 is confirmed"):
+        load_variables(moved)
+
+
+def test_how_the_codes_of_a_confirmed_name_are_read_can_be_set(tmp_path: Path):
+    acl = """
+[[group]]
+prefix = "MACLTR"
+feature = "acl"
+components = ["complete_tear"]
+status = "confirmed"
+recode = { "2" = 1 }
+sites = { "" = "acl" }
+"""
+    assert load_variables(own_file(tmp_path, acl))["MACLTR"].recode == {"2": 1}
+    assert load_variables()["MACLTR"].recode == {}
+
+
+def test_a_users_name_that_another_column_has_is_refused(tmp_path: Path):
+    taken = """
+[[group]]
+prefix = "MOSTL"
+feature = "osteophyte"
+components = ["grade"]
+status = "assumed"
+sites = { "" = "tibia_medial" }
+"""
+    with pytest.raises(InputError, match="'MOSTL' twice"):
+        load_variables(own_file(tmp_path, taken))
 
 
 @pytest.mark.parametrize(
@@ -82,6 +135,8 @@ def test_a_users_own_file_is_read(tmp_path: Path):
         (GROUP + GROUP, "'MBMSFMA' twice"),
         (GROUP + GROUP.replace("MBMS", "MXXX"), "to both 'MBMSFMA' and 'MXXXFMA'"),
         (GROUP + "surprise = 1\n", "surprise"),
+        (GROUP + 'recode = { "4" = 9 }\n', "recode '4' = 9 is not on its scale"),
+        (GROUP + 'recode = { "." = 0 }\n', "recode '.' = 0 is not on its scale"),
     ],
 )
 def test_wrong_files_are_input_errors(tmp_path: Path, text: str, words: str):

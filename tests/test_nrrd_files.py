@@ -1,3 +1,4 @@
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from knee.errors import InputError
 from tools.nrrd_files import read_nrrd
-from tools.volumes import load_volume
+from tools.volumes import load_volume, make_volume
 
 ARRAY = np.arange(60, dtype=np.int16).reshape(3, 4, 5)
 DIRECTIONS = np.array([[0.5, 0, 0], [0, 0.5, 0], [0, 0, 2.0]])
@@ -99,7 +100,25 @@ def good_bytes(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return write(tmp_path_factory.mktemp("nrrd") / "a.nrrd").read_bytes()
 
 
-@settings(max_examples=150, deadline=None)
+def volume_or_refusal(data: bytes) -> str:
+    """Reads bytes as `load_volume` does; returns the error's message, or nothing for a volume."""
+    tracemalloc.start()
+    try:
+        array, affine = read_nrrd(data, Path("fuzz.nrrd"))
+        volume = make_volume(array, affine, Path("fuzz.nrrd"), "sha256:0")
+    except InputError as error:
+        return error.message if error.hint else "no hint"
+    else:
+        assert np.isfinite(volume.affine).all()
+        assert volume.array.dtype.kind in "iuf"
+        return "fuzz.nrrd"
+    finally:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 20e6
+
+
+@settings(max_examples=300, deadline=None)
 @given(
     changes=st.lists(st.tuples(st.integers(4, 240), st.integers(0, 255)), min_size=1, max_size=5)
 )
@@ -109,12 +128,66 @@ def test_damaged_headers_give_a_volume_or_an_input_error(
     data = bytearray(good_bytes)
     for position, value in changes:
         data[position % len(data)] = value
-    try:
-        array, affine = read_nrrd(bytes(data), Path("fuzz.nrrd"))
-    except InputError as error:
-        message = error.message
-    else:
-        message = "fuzz.nrrd"
-        assert array.ndim == 3
-        assert affine.shape == (4, 4)
-    assert "fuzz.nrrd" in message
+    assert "fuzz.nrrd" in volume_or_refusal(bytes(data))
+
+
+NUMBER = st.one_of(
+    st.integers(-(2**70), 2**70).map(str), st.floats().map(str), st.sampled_from(["none", "x", ""])
+)
+VECTOR = st.lists(NUMBER, max_size=4).map(lambda numbers: f"({','.join(numbers)})")
+FIELDS = {
+    "type": st.sampled_from(["short", "uchar", "double", "block", "float", "int64", "half", ""]),
+    "dimension": NUMBER,
+    "space": st.sampled_from(["left-posterior-superior", "RAS", "scanner-xyz", "", "3"]),
+    "sizes": st.lists(NUMBER, max_size=5).map(" ".join),
+    "space directions": st.lists(st.one_of(VECTOR, st.just("none")), max_size=4).map(" ".join),
+    "space origin": VECTOR,
+    "space units": st.sampled_from(['"mm" "mm" "mm"', '"um" "um" "um"', '"', "mm"]),
+    "kinds": st.sampled_from(["domain domain domain", "list domain domain", ""]),
+    "endian": st.sampled_from(["little", "big", "", "middle"]),
+    "encoding": st.sampled_from(["raw", "gzip", "bzip2", "ascii", "hex", "", "txt"]),
+    "line skip": st.integers(-5, 2**40).map(str),
+    "byte skip": st.integers(-5, 2**40).map(str),
+    "data file": st.sampled_from(["/etc/passwd", "x.raw", "LIST"]),
+    "measurement frame": VECTOR,
+}
+"""Header fields to what a damaged or hostile file may say in them."""
+
+
+@settings(max_examples=400, deadline=None)
+@given(said=st.sets(st.sampled_from(sorted(FIELDS)), min_size=1, max_size=4), d=st.data())
+def test_headers_that_claim_anything_give_a_volume_or_an_input_error(
+    good_bytes: bytes, said: set[str], d: st.DataObject
+):
+    head, _, voxels = good_bytes.partition(b"\n\n")
+    lines = head.decode("ascii").split("\n")
+    for field in sorted(said):
+        value = d.draw(FIELDS[field], label=field)
+        lines = [line for line in lines if not line.startswith(f"{field}:")]
+        lines.append(f"{field}: {value}")
+    data = "\n".join(lines).encode("ascii") + b"\n\n" + voxels
+    assert "fuzz.nrrd" in volume_or_refusal(data)
+
+
+@pytest.mark.parametrize("encoding", ["raw", "gzip", "bzip2", "ascii"])
+def test_a_header_that_claims_more_than_the_file_holds_allocates_nothing(
+    tmp_path: Path, encoding: str
+):
+    data = write(tmp_path / "a.nrrd", encoding=encoding).read_bytes()
+    data = data.replace(b"sizes: 3 4 5", b"sizes: 900 900 900")
+    assert "fuzz.nrrd" in volume_or_refusal(data)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "bzip2"])
+def test_a_bomb_is_read_only_as_far_as_its_header_wants(tmp_path: Path, encoding: str):
+    zeros = np.zeros((100, 300, 400), np.int16)
+    data = write(tmp_path / "a.nrrd", zeros, encoding=encoding).read_bytes()
+    data = data.replace(b"sizes: 100 300 400", b"sizes: 3 4 5")
+    assert volume_or_refusal(data) == "fuzz.nrrd"
+
+
+@pytest.mark.parametrize("field", ["line skip", "lineskip", "byte skip", "byteskip"])
+def test_skips_are_refused(tmp_path: Path, field: str):
+    data = write(tmp_path / "a.nrrd", encoding="raw").read_bytes()
+    data = data.replace(b"encoding: raw", f"encoding: raw\n{field}: 1000000000000".encode())
+    assert "skips lines or bytes" in volume_or_refusal(data)

@@ -105,3 +105,31 @@ def test_no_template_names_a_variable_of_the_other_kind():
 def test_every_feature_has_a_question_template_of_its_own():
     for feature in Feature:
         assert (QUESTION_FOLDER / f"{feature.value}.jinja2").is_file()
+
+
+def test_a_prompt_may_declare_its_measurements_and_they_are_part_of_its_hash():
+    text = '[measurements]\ncartilage = ["mean_thickness", "surface_area"]\n'
+    prompt = build_prompt("x", 1, _MINIMAL, text)
+    assert prompt.shown == {"cartilage": ("mean_thickness", "surface_area")}
+    assert prompt.sha256 != build_prompt("x", 1, _MINIMAL).sha256
+    assert text in prompt.full_text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[measurements\n",
+        '[measurements]\ncartilage = ["no_such_measurement"]\n',
+        '[measurements]\nno_such_feature = ["mean_thickness"]\n',
+        'other = "x"\n',
+    ],
+)
+def test_wrong_settings_beside_a_template_are_told(text: str):
+    with pytest.raises(InputError, match="settings of prompt 'x v1'"):
+        build_prompt("x", 1, _MINIMAL, text)
+
+
+def test_the_demo_prompt_names_all_features_with_a_region_and_draft_none():
+    shown = load_prompt("demo-draft", 1).shown
+    assert set(shown) == {f.value for f in Feature} - {Feature.PERIARTICULAR.value}
+    assert load_prompt("draft", 1).shown == {}

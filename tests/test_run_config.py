@@ -6,6 +6,8 @@ import pytest
 
 from knee.calibration import load_calibration
 from knee.errors import InputError
+from knee.moaks import Feature
+from knee.questions import QUESTIONS, parse_question_ids
 from knee.run_config import load_run_config
 
 CONFIGS = sorted(
@@ -46,8 +48,9 @@ def test_all_problems_are_named_at_once(tmp_path: Path):
 def test_a_remote_server_needs_leave(tmp_path: Path):
     path = tmp_path / "remote.toml"
     path.write_text(MINIMAL.format(url="https://models.example.org/v1"))
-    with pytest.raises(InputError, match="allow_remote"):
+    with pytest.raises(InputError, match="allow_remote") as caught:
         load_run_config(path)
+    assert "prompt_id" not in str(caught.value), "it tells the problem, not all settings"
     path.write_text("allow_remote = true\n" + MINIMAL.format(url="https://models.example.org/v1"))
     assert not load_run_config(path).drafter.is_local
 
@@ -60,6 +63,13 @@ def test_the_fixed_checks_cannot_be_softened(tmp_path: Path):
         load_run_config(path)
 
 
+def test_a_model_without_a_name_is_told(tmp_path: Path):
+    path = tmp_path / "nameless.toml"
+    path.write_text(MINIMAL.format(url="http://localhost:1/v1").replace('"m"', '""'))
+    with pytest.raises(InputError, match=r"drafter\.model"):
+        load_run_config(path)
+
+
 def test_missing_and_broken_files_are_told(tmp_path: Path):
     with pytest.raises(InputError, match="not found"):
         load_run_config(tmp_path / "none.toml")
@@ -67,3 +77,24 @@ def test_missing_and_broken_files_are_told(tmp_path: Path):
     broken.write_text("name = ")
     with pytest.raises(InputError, match="not TOML"):
         load_run_config(broken)
+
+
+def test_settings_may_name_the_questions_and_wrong_ones_are_told(tmp_path: Path):
+    path = tmp_path / "some.toml"
+    text = MINIMAL.format(url="http://localhost:1/v1")
+    path.write_text('questions = "1-15,43"' + text)
+    assert load_run_config(path).questions == "1-15,43"
+    path.write_text('questions = "1-15,70"' + text)
+    with pytest.raises(InputError, match="'70' is outside 1-69"):
+        load_run_config(path)
+
+
+def test_the_demo_asks_what_its_model_was_trained_on():
+    asked = parse_question_ids(load_run_config(Path("configs/demo.toml")).questions)
+    assert {QUESTIONS[number].feature for number in asked} == {
+        Feature.BML,
+        Feature.CARTILAGE,
+        Feature.OSTEOPHYTE,
+        Feature.EXTRUSION,
+        Feature.EFFUSION_SYNOVITIS,
+    }

@@ -9,6 +9,7 @@ from knee.errors import InputError
 from tests.real_data import CARTIMORPH_IMAGE, CARTIMORPH_LABELS, PYMSKT, SPL, real_file
 from tests.small_knee import AFFINE, block_labels, block_volume, stored_as, write_nifti
 from tools.segmentation import (
+    LabelMap,
     Scheme,
     check_same_grid,
     count_labels,
@@ -19,6 +20,7 @@ from tools.segmentation import (
 )
 from tools.volumes import Volume, load_volume, make_volume
 
+SIDES = 'name = "a"\nsource = "b"\nsided = true\n[labels]\n1 = "femur"\n'
 PYMSKT_SCHEME = load_scheme("pymskt")
 
 
@@ -34,9 +36,9 @@ def test_every_scheme_loads_and_is_named_like_its_file(name: str):
 
 
 def test_the_schemes_of_issue_2_are_there():
-    assert {"oaizib-cm", "oai-zib", "pymskt", "spl-atlas", "skm-tea", "bone-lesions-9"} <= set(
-        scheme_names()
-    )
+    wanted = {"oaizib-cm", "oai-zib", "pymskt", "spl-atlas", "skm-tea", "bone-lesions-9"}
+    wanted |= {"oai-zib-menisci", "dosma-qdess", "masks", "phantom"}
+    assert wanted <= set(scheme_names())
 
 
 def test_unsided_schemes_say_so():
@@ -71,6 +73,16 @@ def test_a_users_own_file_is_a_scheme(tmp_path: Path):
         ('name = "a"\nsource = "b"\nsided = true\n[labels]\n1 = "meniscus"', "unsided"),
         ('name = "a"\nsource = "b"\nsided = false\n[labels]\n1 = "femur"', "unsided"),
         ('name = "a"\nsource = "b"\nsided = true\n[labels]', "at least one label"),
+        (
+            SIDES + "[side_labels.left]\n5 = 'medial_meniscus'",
+            r"side_labels: right has \[\], left \[5\]",
+        ),
+        (
+            SIDES + "[side_labels.left]\n1 = 'acl'\n[side_labels.right]\n1 = 'pcl'",
+            r"in labels and in side_labels: \[1\]",
+        ),
+        (SIDES + "[side_labels.both]\n5 = 'medial_meniscus'", "side_labels.both"),
+        (SIDES + "[files]\nx = 'acl'", "files name structures that have no label"),
         ('name = "a"\nsource = "b"\nsided = true\nextra = 1\n[labels]\n1 = "femur"', "extra"),
     ],
 )
@@ -80,6 +92,25 @@ def test_files_that_are_no_scheme_are_input_errors(tmp_path: Path, text: str, wo
     with pytest.raises(InputError, match=words) as caught:
         load_scheme(str(path))
     assert "bad.toml" in caught.value.message
+
+
+@pytest.mark.parametrize("side", list(Side))
+def test_numbers_that_change_with_the_side_are_read_for_the_declared_one(side: Side):
+    # As FACTS has it: left 5 medial, 6 lateral; right 5 lateral, 6 medial.
+    scheme = load_scheme("oai-zib-menisci")
+    expected = {
+        Side.LEFT: (Structure.MEDIAL_MENISCUS, Structure.LATERAL_MENISCUS),
+        Side.RIGHT: (Structure.LATERAL_MENISCUS, Structure.MEDIAL_MENISCUS),
+    }[side]
+    array = np.zeros((4, 4, 4), dtype=np.uint8)
+    array[0, 0, :3], array[1, 1, :2], array[2] = 5, 6, 1
+    label_map = label_map_from_volume(small(array), scheme, side)
+    assert label_map.n_voxels(expected[0]) == 3
+    assert label_map.n_voxels(expected[1]) == 2
+    assert label_map.scheme.numbers(expected[0]) == (5,)
+    assert LabelMap(small(array), scheme, side).present() == label_map.present()
+    assert scheme.for_side(side).for_side(side) == scheme.for_side(side)
+    assert scheme.for_side(side).name == "oai-zib-menisci"
 
 
 @pytest.mark.parametrize("codes", ["RAS", "PIR", "LAS"])

@@ -4,12 +4,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from knee.anatomy import Side
+from knee.anatomy import Side, Structure
 from knee.errors import InputError
 from knee.findings import SideCheck
 from tests.real_data import CARTIMORPH_LABELS, PYMSKT, SPL, real_file
 from tests.small_knee import AFFINE, block_labels, block_volume, stored_as
-from tools.segmentation import LabelMap, label_map_from_volume, load_label_map, load_scheme
+from tools.segmentation import LabelMap, Scheme, label_map_from_volume, load_label_map, load_scheme
 from tools.side_check import check_side
 from tools.volumes import make_volume
 
@@ -80,6 +80,50 @@ def test_unsided_schemes_are_unverified():
     volume = make_volume(array, AFFINE, Path("map.nii"), "sha256:0")
     unsided = label_map_from_volume(volume, load_scheme("oai-zib"), Side.LEFT)
     assert check_side(unsided) is SideCheck.UNVERIFIED
+
+
+def renumbered(side: Side, numbers: dict[int, int]) -> npt.NDArray[np.uint8]:
+    """The block knee with other numbers; what is not named is background."""
+    table = np.zeros(11, np.uint8)
+    for old, new in numbers.items():
+        table[old] = new
+    return table[block_labels(side)]
+
+
+@pytest.mark.parametrize("side", list(Side))
+def test_labels_that_change_with_the_declared_side_cannot_confirm_it(side: Side):
+    # 5 always lies towards the patient's right: lateral in a right knee, medial in a left one.
+    right, left = {9: 5, 10: 6}, {10: 5, 9: 6}
+    numbers = {5: 1, 1: 2, 6: 3, 2: 4, 3: 4} | (right if side is Side.RIGHT else left)
+    volume = make_volume(renumbered(side, numbers), AFFINE, Path("map.nii"), "sha256:0")
+    scheme = load_scheme("oai-zib-menisci")
+    for declared in Side:
+        found = check_side(label_map_from_volume(volume, scheme, declared))
+        assert found is SideCheck.UNVERIFIED
+
+
+@pytest.mark.parametrize("side", list(Side))
+def test_labels_that_change_with_the_side_still_contradict_a_mirrored_volume(side: Side):
+    wrong_way = {9: 6, 10: 5} if side is Side.RIGHT else {10: 6, 9: 5}
+    array = renumbered(side, {5: 1, 1: 2, 6: 3, 2: 4, 3: 4} | wrong_way)
+    volume = make_volume(array, AFFINE, Path("map.nii"), "sha256:0")
+    with pytest.raises(InputError, match="lateral_meniscus at x = "):
+        check_side(label_map_from_volume(volume, load_scheme("oai-zib-menisci"), side))
+
+
+@pytest.mark.parametrize("side", list(Side))
+def test_a_fibula_confirms_the_side_of_an_unsided_map(side: Side):
+    scheme = Scheme(
+        name="u",
+        source="test",
+        sided=False,
+        labels={1: Structure.TIBIA, 2: Structure.MENISCUS, 3: Structure.FIBULA},
+    )
+    array = renumbered(side, {6: 1, 9: 2, 10: 2, 8: 3})
+    volume = make_volume(array, AFFINE, Path("map.nii"), "sha256:0")
+    assert check_side(label_map_from_volume(volume, scheme, side)) is SideCheck.CONFIRMED
+    with pytest.raises(InputError, match="fibula at x = "):
+        check_side(label_map_from_volume(volume, scheme, OTHER[side]))
 
 
 def test_the_check_does_not_depend_on_the_axes_it_is_given():

@@ -126,6 +126,22 @@ def test_mixed_licences_must_be_named(store: Path, tmp_path: Path):
             writer.put_volume(volume("9002", synthetic=False))
 
 
+def test_mixed_image_licences_must_be_named_and_travel_with_the_rows(store: Path, tmp_path: Path):
+    other = volume("9002", synthetic=False).model_copy(
+        update={"image_source": "OAI", "image_licence": "OAI terms", "restricted": True}
+    )
+    with StoreWriter(store) as writer:
+        writer.put_volume(other)
+    try:
+        with pytest.raises(InputError, match=r"2 values of image_licence: \['OAI terms', 'not"):
+            export_parquet(store, tmp_path / "out", request("NOT synthetic"))
+        one = request("image_licence = 'OAI terms' AND restricted AND image_source = 'OAI'")
+        assert export_parquet(store, tmp_path / "out", one).rows > 0
+    finally:
+        with StoreWriter(store) as writer:
+            writer.put_volume(volume("9002", synthetic=False))
+
+
 def test_a_folder_with_something_in_it_is_refused_and_an_empty_one_used(
     store: Path, tmp_path: Path
 ):

@@ -4,6 +4,7 @@ import pytest
 
 from knee.answers import StepName
 from knee.errors import InputError
+from knee.findings import EvidenceLevel
 from knee.keys import ItemKey
 from knee.moaks import Component, Feature
 from knee.questions import QUESTIONS
@@ -30,7 +31,7 @@ from store.queries import (
     state_table,
 )
 from store.writer import StoreWriter
-from tests.store_records import clinician_grades, findings, outcome, run, volume
+from tests.store_records import clinician_grades, finding, findings, outcome, run, volume
 
 V1, V2 = "9001/V00/right/dess", "9002/V03/right/dess"
 READ = (1, 16, 30)
@@ -265,3 +266,31 @@ def test_the_catalogue_is_all_69_questions_with_their_scales(store: Path):
 
 def test_the_sagittal_axis_follows_from_the_orientation():
     assert [sagittal_axis(codes) for codes in ("PIR", "LAS", "ARS")] == [2, 0, 1]
+
+
+def test_what_only_an_image_shows_is_no_evidence_for_a_text_run(tmp_path: Path):
+    """Question 1 is measured, 2 weak, 16 in the image only, 30 has nothing; SQL as Python."""
+    path, record, ids = tmp_path / "levels.duckdb", volume("9001"), (1, 2, 16, 30)
+    made = findings(record.volume_id).model_copy(
+        update={
+            "findings": tuple(
+                finding(question, evidence=level)
+                for question, level in zip(ids, EvidenceLevel, strict=True)
+            )
+        }
+    )
+    with StoreWriter(path, create=True) as writer, writer.transaction():
+        writer.put_catalogue()
+        writer.put_volume(record)
+        writer.put_findings(made)
+        writer.put_clinician_grades(clinician_grades(record, ids))
+    with open_store(path, read_only=True) as con:
+        items = list(load_items(con, Selection(pending_only=False)))
+        states = selection_states(con, Selection())
+    assert [item.starting_state for item in items] == [
+        ItemState.PENDING,
+        ItemState.PENDING,
+        ItemState.NO_EVIDENCE,
+        ItemState.NO_EVIDENCE,
+    ]
+    assert (states[ItemState.PENDING], states[ItemState.NO_EVIDENCE]) == (2, 2)

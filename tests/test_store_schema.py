@@ -41,7 +41,9 @@ clinician_grades
     SMALLINT NOT NULL, component VARCHAR NOT NULL, revision SMALLINT NOT NULL, status VARCHAR
     NOT NULL, grade SMALLINT, raw VARCHAR[] NOT NULL, variable VARCHAR NOT NULL, file VARCHAR
     NOT NULL, lines INTEGER[] NOT NULL, readprj VARCHAR[] NOT NULL, version VARCHAR[] NOT
-    NULL, is_current BOOLEAN NOT NULL, loaded_at TIMESTAMP NOT NULL
+    NULL, is_current BOOLEAN NOT NULL, loaded_at TIMESTAMP NOT NULL, policy VARCHAR NOT NULL,
+    read_files VARCHAR[] NOT NULL, read_status VARCHAR[] NOT NULL, read_grades SMALLINT[] NOT
+    NULL, taken BOOLEAN[] NOT NULL
 components
     question_id SMALLINT NOT NULL, component VARCHAR NOT NULL, position SMALLINT NOT NULL,
     scale_type VARCHAR NOT NULL, grades SMALLINT[] NOT NULL, wording VARCHAR[] NOT NULL,
@@ -71,6 +73,9 @@ outcomes
     findings_id VARCHAR NOT NULL, state VARCHAR NOT NULL, codes VARCHAR[] NOT NULL, gates
     VARCHAR[] NOT NULL, complete BOOLEAN NOT NULL, error VARCHAR, n_attempts SMALLINT NOT
     NULL, content_sha256 VARCHAR NOT NULL, recorded_at TIMESTAMP NOT NULL
+patient_splits
+    patient VARCHAR NOT NULL, split VARCHAR NOT NULL, source VARCHAR NOT NULL, seed BIGINT,
+    stratum VARCHAR, assigned_at TIMESTAMP NOT NULL
 prompts
     prompt_id VARCHAR NOT NULL, version INTEGER NOT NULL, sha256 VARCHAR NOT NULL, text
     VARCHAR NOT NULL, added_at TIMESTAMP NOT NULL
@@ -89,6 +94,29 @@ regions
     INTEGER, k1 INTEGER), box_world STRUCT(x0 DOUBLE, x1 DOUBLE, y0 DOUBLE, y1 DOUBLE, z0
     DOUBLE, z1 DOUBLE), box_source VARCHAR, box_reason VARCHAR, truncated BOOLEAN NOT NULL,
     definition_id VARCHAR NOT NULL
+released_grades
+    source VARCHAR NOT NULL, volume_id VARCHAR NOT NULL, question_id SMALLINT NOT NULL,
+    component VARCHAR NOT NULL, grade SMALLINT, problem VARCHAR, label_status VARCHAR,
+    label_grades SMALLINT[], flag VARCHAR
+released_imports
+    source VARCHAR NOT NULL, licence VARCHAR NOT NULL, author VARCHAR NOT NULL, folder VARCHAR
+    NOT NULL, layout_version INTEGER NOT NULL, content_sha256 VARCHAR NOT NULL, box_order
+    VARCHAR, box_overlap DOUBLE, counts MAP(VARCHAR, BIGINT) NOT NULL, imported_at TIMESTAMP
+    NOT NULL
+released_items
+    source VARCHAR NOT NULL, volume_id VARCHAR NOT NULL, question_id SMALLINT NOT NULL,
+    text_sha256 VARCHAR, raw_answer VARCHAR NOT NULL, raw_box INTEGER[], box STRUCT(i0
+    INTEGER, i1 INTEGER, j0 INTEGER, j1 INTEGER, k0 INTEGER, k1 INTEGER), box_reason VARCHAR,
+    problems VARCHAR[] NOT NULL, file VARCHAR NOT NULL, position INTEGER NOT NULL
+released_questions
+    source VARCHAR NOT NULL, file VARCHAR NOT NULL, question_id SMALLINT NOT NULL, text
+    VARCHAR NOT NULL
+released_texts
+    text_sha256 VARCHAR NOT NULL, text VARCHAR NOT NULL, is_template BOOLEAN
+released_volumes
+    source VARCHAR NOT NULL, volume_id VARCHAR NOT NULL, patient VARCHAR NOT NULL, visit
+    VARCHAR NOT NULL, side VARCHAR NOT NULL, split VARCHAR NOT NULL, image VARCHAR NOT NULL,
+    label_map VARCHAR NOT NULL, n_items SMALLINT NOT NULL
 run_items
     run_id VARCHAR NOT NULL, volume_id VARCHAR NOT NULL, question_id SMALLINT NOT NULL,
     findings_id VARCHAR NOT NULL, starting_state VARCHAR NOT NULL
@@ -107,6 +135,14 @@ v_acceptance
     run_id VARCHAR, kind VARCHAR, control VARCHAR, question_id SMALLINT, feature VARCHAR,
     component VARCHAR, clinician_grade SMALLINT, synthetic BOOLEAN, accepted BIGINT, rejected
     BIGINT, disagrees BIGINT, failed BIGINT, drafted BIGINT, acceptance DOUBLE
+v_ambiguous
+    patient VARCHAR, visit VARCHAR, side VARCHAR, question_id SMALLINT, feature VARCHAR, site
+    VARCHAR, component VARCHAR, grades SMALLINT[], n_reads BIGINT, projects VARCHAR[], status
+    VARCHAR, grade SMALLINT, policy VARCHAR
+v_clinician_reads
+    patient VARCHAR, visit VARCHAR, side VARCHAR, question_id SMALLINT, feature VARCHAR, site
+    VARCHAR, component VARCHAR, read_no BIGINT, status VARCHAR, grade SMALLINT, raw VARCHAR,
+    file VARCHAR, line INTEGER, readprj VARCHAR, version VARCHAR, taken BOOLEAN, policy VARCHAR
 v_item_states
     run_id VARCHAR, volume_id VARCHAR, question_id SMALLINT, feature VARCHAR, state VARCHAR,
     synthetic BOOLEAN
@@ -129,7 +165,14 @@ v_quintuples
     INTEGER, prompt_sha256 VARCHAR, model VARCHAR, judge_model VARCHAR, author VARCHAR, gates
     VARCHAR[], attempt_no SMALLINT, n_attempts SMALLINT, grade_changed BOOLEAN, findings_id
     VARCHAR, image VARCHAR, label_map VARCHAR, scheme VARCHAR, mask_source VARCHAR, segmenter
-    VARCHAR, licence VARCHAR, model_licence VARCHAR, synthetic BOOLEAN
+    VARCHAR, licence VARCHAR, model_licence VARCHAR, synthetic BOOLEAN, image_source VARCHAR,
+    image_licence VARCHAR, restricted BOOLEAN, segmenter_trained_on BOOLEAN
+v_released
+    source VARCHAR, licence VARCHAR, author VARCHAR, volume_id VARCHAR, patient VARCHAR, visit
+    VARCHAR, side VARCHAR, split VARCHAR, question_id SMALLINT, feature VARCHAR, region
+    VARCHAR, text VARCHAR, is_template BOOLEAN, box STRUCT(i0 INTEGER, i1 INTEGER, j0 INTEGER,
+    j1 INTEGER, k0 INTEGER, k1 INTEGER), box_reason VARCHAR, grades MAP(VARCHAR, SMALLINT),
+    flags MAP(VARCHAR, VARCHAR), problems VARCHAR[], raw_answer VARCHAR
 v_selection
     run_id VARCHAR, feature VARCHAR, component VARCHAR, clinician_status VARCHAR,
     clinician_grade SMALLINT, synthetic BOOLEAN, n_all BIGINT, n_read BIGINT, n_boxed BIGINT,
@@ -140,7 +183,8 @@ volumes
     cohort_root VARCHAR NOT NULL, scheme VARCHAR NOT NULL, mask_source VARCHAR, segmenter
     VARCHAR, licence VARCHAR, synthetic BOOLEAN NOT NULL, split VARCHAR, status VARCHAR NOT
     NULL, reason VARCHAR, findings_id VARCHAR, added_at TIMESTAMP NOT NULL, updated_at
-    TIMESTAMP NOT NULL
+    TIMESTAMP NOT NULL, image_source VARCHAR, image_licence VARCHAR, restricted BOOLEAN,
+    segmenter_trained_on BOOLEAN
 """
 
 PRIMARY_KEYS = {
@@ -149,10 +193,17 @@ PRIMARY_KEYS = {
     "components": ["question_id", "component"],
     "findings_sets": ["volume_id", "findings_id"],
     "outcomes": ["run_id", "volume_id", "question_id"],
+    "patient_splits": ["patient"],
     "prompts": ["prompt_id", "version", "sha256"],
     "questions": ["question_id"],
     "quintuples": ["run_id", "volume_id", "question_id"],
     "regions": ["volume_id", "findings_id", "question_id"],
+    "released_grades": ["source", "volume_id", "question_id", "component"],
+    "released_imports": ["source"],
+    "released_items": ["source", "volume_id", "question_id"],
+    "released_questions": ["source", "file", "question_id"],
+    "released_texts": ["text_sha256"],
+    "released_volumes": ["source", "volume_id"],
     "run_items": ["run_id", "volume_id", "question_id"],
     "runs": ["run_id"],
     "schema_migrations": ["version"],

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from knee.anatomy import Side
@@ -64,6 +64,69 @@ def test_oblique_volumes_stay_where_they_are(codes: str):
     for number in (1, 47, 209):
         assert label_positions(canonical, number) == label_positions(reference, number)
     assert np.shares_memory(canonical.array, stored.array)
+
+
+def rotation(axis: tuple[float, float, float], angle: float) -> npt.NDArray[np.float64]:
+    """Rodrigues' formula; the identity for an axis without length."""
+    length = float(np.linalg.norm(axis))
+    if length < 1e-6:
+        return np.eye(3)
+    x, y, z = np.array(axis) / length
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    order=st.permutations([0, 1, 2]),
+    flips=st.tuples(*[st.booleans()] * 3),
+    axis=st.tuples(*[st.floats(-1, 1)] * 3),
+    angle=st.floats(-np.pi, np.pi),
+    spacing=st.tuples(*[st.floats(0.2, 4)] * 3),
+    origin=st.tuples(*[st.floats(-200, 200)] * 3),
+)
+def test_any_storage_of_any_oblique_volume_is_one_canonical_volume(
+    order: list[int],
+    flips: tuple[bool, bool, bool],
+    axis: tuple[float, float, float],
+    angle: float,
+    spacing: tuple[float, float, float],
+    origin: tuple[float, float, float],
+):
+    array = np.arange(3 * 4 * 5, dtype=np.int16).reshape(3, 4, 5)
+    affine = np.eye(4)
+    affine[:3, :3] = rotation(axis, angle) @ np.diag(spacing)
+    affine[:3, 3] = origin
+    # The same content in another of the 48 storage orders, by the definition of an affine alone.
+    stored = array.transpose(order)
+    stored_affine = np.eye(4)
+    stored_affine[:3, :3] = affine[:3, order]
+    stored_affine[:3, 3] = origin
+    for stored_axis in [a for a in range(3) if flips[a]]:
+        column = stored_affine[:3, stored_axis].copy()
+        stored_affine[:3, 3] += column * (stored.shape[stored_axis] - 1)
+        stored_affine[:3, stored_axis] = -column
+        stored = np.flip(stored, stored_axis)
+    one, other = volume_of(array, affine), volume_of(stored, stored_affine)
+    first, second = one.to_canonical(), other.to_canonical()
+    if is_clear_cut(affine):
+        assert np.array_equal(first.array, second.array)
+        np.testing.assert_allclose(first.affine, second.affine, atol=1e-9)
+        assert first.orientation == "RAS"
+    for number in (0, 17, 59):
+        places = [label_place(v, number) for v in (one, other, first, second)]
+        np.testing.assert_allclose(places, np.broadcast_to(places[0], (4, 3)), atol=1e-9)
+
+
+def is_clear_cut(affine: npt.NDArray[np.float64]) -> bool:
+    """Whether no two axes are equally close to one world axis, up to rounding."""
+    shares = np.sort(np.abs(affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)), axis=None)
+    return bool(np.diff(shares[shares > 1e-6]).min(initial=1) > 1e-6)
+
+
+def label_place(volume: Volume, number: int) -> npt.NDArray[np.float64]:
+    (index,) = np.argwhere(volume.array == number)
+    return volume.affine[:3, :3] @ index + volume.affine[:3, 3]
 
 
 def test_worked_example_of_the_module_docstring():
@@ -153,10 +216,13 @@ def test_foreign_byte_order_becomes_native():
 def test_missing_file_folder_and_text_are_input_errors(tmp_path: Path):
     text = tmp_path / "notes.nii.gz"
     text.write_text("not a volume")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "map.mhd").write_text("ObjectType = Image\nNDims = 3\nElementDataFile = map.raw\n")
     for path, words in (
         (tmp_path / "none.nii", "there is no file"),
-        (tmp_path, "is a folder"),
+        (tmp_path / "folder", "holds no DICOM image"),
         (text, "neither NIfTI nor NRRD"),
+        (tmp_path / "map.mhd", "MetaImage"),
     ):
         with pytest.raises(InputError, match=words) as caught:
             load_volume(path)

@@ -19,7 +19,6 @@ Coordinates inside are voxel indices of that cropped array, or millimetres = ind
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +28,10 @@ from knee.anatomy import Bone, Side, Structure, medial_sign
 from knee.errors import InputError
 from knee.geometry import Box3D, voxel_box
 from tools.bone_axes import Matrix, bone_axes, turned_deg
+from tools.bounds import Box, label_boxes
+from tools.label_scheme import UNSIDED
 from tools.segmentation import LabelMap
+from tools.side_split import knee_midline, split_sides
 from tools.volumes import Volume
 
 BoolArray = NDArray[np.bool_]
@@ -38,8 +40,6 @@ FloatArray = NDArray[np.float32]
 """Lengths in mm or shares, float32 to spare memory."""
 IntArray = NDArray[np.intp]
 """Indices."""
-Box = tuple[slice, ...]
-"""Slices of the cropped array, one for each axis."""
 
 _CROP_MARGIN_MM = 12.0
 """Kept around the labelled structures; at least the 8 mm that a box may reach beyond them."""
@@ -48,13 +48,6 @@ _UPRIGHT_DEG = 6.0
 _ROUND_OFF = 1e-3
 """Voxels: a centre so near to a box's side lies within, whichever way its mm were rounded."""
 _CODES = {structure: code for code, structure in enumerate(Structure, start=1)}
-_UNSIDED: dict[Structure, tuple[Structure, Structure]] = {
-    Structure.TIBIAL_CARTILAGE: (
-        Structure.MEDIAL_TIBIAL_CARTILAGE,
-        Structure.LATERAL_TIBIAL_CARTILAGE,
-    ),
-    Structure.MENISCUS: (Structure.MEDIAL_MENISCUS, Structure.LATERAL_MENISCUS),
-}
 _BONE_PARTS: dict[Bone, tuple[Structure, ...]] = {
     Bone.FEMUR: (Structure.FEMUR, Structure.FEMORAL_BML),
     Bone.TIBIA: (Structure.TIBIA, Structure.TIBIAL_BML),
@@ -239,9 +232,23 @@ class Knee:
         """Returns whether a structure has voxels."""
         return self._box(structure) is not None
 
+    def within(self, structure: Structure) -> tuple[Box, BoolArray] | None:
+        """Returns the bounding slices of a structure and its mask inside them.
+
+        None without a voxel. For structures that are small in the crop: nothing of the crop's
+        size is made.
+        """
+        box = self._box(structure)
+        return None if box is None else (box, self.codes[box] == _CODES[structure])
+
+    def n_voxels(self, structure: Structure) -> int:
+        """Returns how many voxels a structure has."""
+        found = self.within(structure)
+        return 0 if found is None else int(np.count_nonzero(found[1]))
+
     def _box(self, structure: Structure) -> Box | None:
         if not self._boxes:
-            found = ndimage.find_objects(self.codes, max_label=len(_CODES))
+            found = label_boxes(self.codes, len(_CODES))
             self._boxes.update(dict(zip(Structure, found, strict=True)))
         return self._boxes[structure]
 
@@ -277,7 +284,7 @@ class Knee:
 def anatomical_knee(label_map: LabelMap) -> Knee:
     """Returns a label map in its anatomical frame, cropped to what is labelled.
 
-    The unsided labels `tibial_cartilage` and `meniscus` are split at the middle of the tibia.
+    The unsided labels `tibial_cartilage` and `meniscus` are split (`tools.side_split`).
 
     Raises:
         InputError: none of the structures that a question is about has a voxel.
@@ -305,10 +312,9 @@ def anatomical_knee(label_map: LabelMap) -> Knee:
         turn=turn,
     )
     schemed = {s for s in Structure if label_map.in_scheme(s)}
-    for unsided, (medial, lateral) in _UNSIDED.items():
-        if unsided in schemed:
-            _split_by_side(crop, _CODES[unsided], _CODES[medial], _CODES[lateral])
-            schemed |= {medial, lateral}
+    unsided = schemed.intersection(UNSIDED)
+    if unsided:
+        schemed |= _split_unsided(crop, spacing, unsided)
     return Knee(
         frame=frame,
         side=label_map.side,
@@ -377,15 +383,13 @@ def _turned(
             inside &= (found >= 0) & (found < codes.shape[axis])
             index.append(np.clip(found, 0, codes.shape[axis] - 1))
         turned[plane] = np.where(inside, codes[index[0], index[1], index[2]], 0)
-    return turned, start
+    return turned, start.astype(np.float64)
 
 
 def _crop_bounds(
     codes: NDArray[np.uint8], spacing: tuple[float, float, float], shown: str
 ) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
-    # A number that does not occur has None in its place, which the stubs leave out.
-    objects = cast("list[tuple[slice, ...] | None]", ndimage.find_objects(codes))
-    found = [box for box in objects if box is not None]
+    found = [box for box in label_boxes(codes, len(_CODES)) if box is not None]
     if not found:
         raise InputError(
             f"label map {shown!r} holds none of the structures that the questions are about",
@@ -401,17 +405,31 @@ def _crop_bounds(
     return (low[0], low[1], low[2]), (high[0], high[1], high[2])
 
 
-def _split_by_side(codes: NDArray[np.uint8], unsided: int, medial: int, lateral: int) -> None:
-    """Recodes an unsided structure in place: medial of the tibia's middle, and lateral of it."""
-    mask = codes == unsided
-    if not mask.any():
-        return
-    tibia = (codes == _CODES[Structure.TIBIA]).any(axis=(1, 2))
-    used = np.flatnonzero(tibia if tibia.any() else mask.any(axis=(1, 2)))
-    middle = (int(used[0]) + int(used[-1]) + 1) // 2
-    upper = mask[middle:]
-    codes[middle:][upper] = medial
-    codes[:middle][mask[:middle]] = lateral
+def _split_unsided(
+    codes: NDArray[np.uint8], spacing: tuple[float, float, float], unsided: set[Structure]
+) -> set[Structure]:
+    """Recodes unsided structures in place, medial and lateral; returns the sided ones it made.
+
+    Without anything that tells where the midline is, they stay unsided and nothing is returned.
+    """
+    masks = {structure: codes == _CODES[structure] for structure in unsided}
+    midline = knee_midline(
+        codes == _CODES[Structure.TIBIA],
+        codes == _CODES[Structure.FEMUR],
+        codes == _CODES[Structure.FEMORAL_CARTILAGE],
+        masks.values(),
+        spacing,
+    )
+    if midline is None:
+        return set()
+    made: set[Structure] = set()
+    for structure, mask in masks.items():
+        medial, lateral = UNSIDED[structure]
+        is_medial = split_sides(mask, midline, spacing)
+        codes[mask] = _CODES[lateral]
+        codes[is_medial] = _CODES[medial]
+        made |= {medial, lateral}
+    return made
 
 
 def _shifted(box: Box, by: Box, sign: int = 1) -> Box:

@@ -11,17 +11,22 @@ from tools import (
     bone_cartilage_interface,
     cartilage,
     effusion,
+    hoffa,
     lesions,
+    ligaments,
+    meniscal_parts,
     menisci,
     osteophytes,
+    signal,
     subregions,
+    thickness,
 )
 
 _REGIONS: dict[Feature, str] = {
     Feature.BML: f"The subregion's bone: {lesions.WEDGE_DEFINITION}.",
     Feature.CARTILAGE: "The subregion's estimated bone-cartilage interface with a layer of 2.2 mm "
-    "(femur), 2.6 mm (tibia) or 3.2 mm (patella) on it, tapering to half within 5 mm of the plate's "
-    "edge; cartilage or denuded bone alike.",
+    "(femur), 2.6 mm (tibia) or 3.2 mm (patella) on it, tapering to half within 5 mm of the "
+    "plate's edge; cartilage or denuded bone alike.",
     Feature.OSTEOPHYTE: "The site's stretch of osteophyte-free margin (tools.site_margins), 8 mm "
     "around it.",
     Feature.HOFFA_SYNOVITIS: "The labelled fat pad; else from the notch to the patellar tendon and "
@@ -73,7 +78,14 @@ DEFINITIONS: dict[str, str] = {
         menisci.CORONAL_DEFINITION,
         menisci.SAGITTAL_DEFINITION,
     ),
-    **_documented(effusion, effusion.EFFUSION_DEFINITION),
+    **_documented(effusion, effusion.EFFUSION_DEFINITION, effusion.DEPTH_DEFINITION),
+    **_documented(thickness, thickness.PERCENTILES_DEFINITION),
+    **_documented(
+        meniscal_parts, meniscal_parts.HEIGHT_DEFINITION, meniscal_parts.SIGNAL_DEFINITION
+    ),
+    **_documented(signal, signal.MARROW_DEFINITION, signal.CARTILAGE_SIGNAL_DEFINITION),
+    **_documented(hoffa, hoffa.HOFFA_DEFINITION),
+    **_documented(ligaments, ligaments.GAP_DEFINITION),
     "structure.volume@1": "Voxels of a label times the volume of one voxel.",
 }
 """Definition id to its text."""

@@ -46,8 +46,8 @@ _POUCH_MM = 50.0
 _PATELLA_HEIGHTS = (0.25, 0.78)
 """Lower and upper pole above the plateau where there is no patella, in tibial widths."""
 _MENISCUS_OUT = {Compartment.MEDIAL: 0.5, Compartment.LATERAL: -1.5}
-"""mm by which a meniscus in place reaches beyond the bone's edge; 1.0 and 2.5, and -3.2 and -2.5, on
-the two knees."""
+"""mm by which a meniscus in place reaches beyond the bone's edge; 1.0 and 2.5, and -3.2 and -2.5,
+on the two knees."""
 _MENISCUS_BACK_MM, _MENISCUS_FRONT_MM = 0.0, 4.5
 """mm in front of the plate's back and of its front at which a meniscus ends; on the two knees 2
 to 4, and -3 to 5."""

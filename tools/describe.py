@@ -3,7 +3,7 @@
 from knee.calibration import Calibration
 from knee.findings import BoxSource, Finding, VolumeFindings
 from knee.geometry import Box3D, Frame, change_frame
-from knee.keys import canonical_json, content_hash
+from knee.keys import canonical_json, content_hash, parse_volume_id
 from knee.questions import QUESTIONS, Question
 from tools.boxes import NoBox, place_box, region_box, region_definition
 from tools.definitions import DEFINITIONS
@@ -12,6 +12,8 @@ from tools.knee_parts import KneeParts, measure_parts
 from tools.measurements import measure
 from tools.segmentation import LabelMap, check_same_grid
 from tools.side_check import check_side
+from tools.signal import read_signal
+from tools.soft_tissue import SoftTissue, further_measurements, measure_soft_tissue
 from tools.volumes import Volume, canonical_box_to_stored
 
 TOOLS_VERSION = "2"
@@ -28,9 +30,10 @@ def describe_volume(
     """Returns the findings of one volume.
 
     Args:
-        image: the MRI; only its identity and grid are used so far. None when there is none.
+        image: the MRI, for what is a matter of signal. None when there is none. Only labelled
+            voxels of it are read; it is never copied whole.
         label_map: the structures, with the declared side.
-        volume_id: `<patient>/<visit>/<side>/<sequence>`.
+        volume_id: `<patient>/<visit>/<side>/<sequence>`; its sequence is the image's.
         calibration: fitted cut-offs for components that MOAKS gives no numbers for.
 
     Returns:
@@ -45,6 +48,9 @@ def describe_volume(
         check_same_grid(image, label_map.volume)
     side_check = check_side(label_map)
     parts = measure_parts(label_map)
+    sequence = parse_volume_id(volume_id).sequence
+    signal = None if image is None else read_signal(image, parts.knee, parts.partition, sequence)
+    tissue = measure_soft_tissue(parts, signal)
     volume = label_map.volume
     return VolumeFindings(
         volume_id=volume_id,
@@ -58,7 +64,7 @@ def describe_volume(
         image_sha256=volume.sha256 if image is None else image.sha256,
         label_map_sha256=volume.sha256,
         findings=tuple(
-            _finding(parts, question, volume, calibration)
+            _finding(parts, tissue, question, volume, calibration)
             for question in QUESTIONS.values()
             if question.has_region
         ),
@@ -82,10 +88,17 @@ def _findings_id(image: Volume | None, label_map: LabelMap, calibration: Calibra
 
 
 def _finding(
-    parts: KneeParts, question: Question, volume: Volume, calibration: Calibration | None
+    parts: KneeParts,
+    tissue: SoftTissue,
+    question: Question,
+    volume: Volume,
+    calibration: Calibration | None,
 ) -> Finding:
     box, source, reason, truncated = _box_fields(parts, question, volume)
-    measurements = measure(parts, question)
+    measurements = (
+        *measure(parts, question),
+        *further_measurements(parts, tissue, question),
+    )
     return Finding(
         question_id=question.question_id,
         region=question.region,
@@ -99,7 +112,15 @@ def _finding(
         definition_id=region_definition(question.feature),
         measurements=measurements,
         evidence=tuple(
-            component_evidence(parts, question, component, measurements, calibration)
+            component_evidence(
+                parts,
+                tissue,
+                question,
+                component,
+                measurements,
+                calibration,
+                has_box=box is not None,
+            )
             for component in question.components
         ),
     )

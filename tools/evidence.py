@@ -1,9 +1,17 @@
 """Evidence per component: how good it is, why, and the rule-based grade (RULES 8-11).
 
-The level depends on what the label map holds, never on what was measured there or graded.
+`measured`  a measurement carries the grade.
+`weak`      one does, with a known weakness: lesions drawn on DESS, ligaments whose tears
+            segmentations bridge, the fat pad's signal on DESS.
+`image`     nothing is measured, and the image that there is shows it: for drafters that see slices.
+`none`      neither, or the region has no box and cannot be asked about.
+
+The level depends on what the label map and its scheme hold, on whether there is an image and of
+which sequence, and on nothing that was graded. `docs/evidence.md` shows it by scheme.
 """
 
 import re
+from collections.abc import Sequence
 
 from knee.anatomy import Bone, Compartment, MeniscusPart, Structure, Subregion
 from knee.calibration import Calibration, rule_for
@@ -15,34 +23,40 @@ from tools.knee_parts import KneeParts
 from tools.landmarks import MENISCI
 from tools.lesions import BML_LABELS
 from tools.menisci import part_of
+from tools.signal import NotMeasured
+from tools.soft_tissue import LIGAMENT_OF, SoftTissue
 
-_CARRIERS: dict[tuple[Feature, Component], MeasurementName] = {
-    (Feature.BML, Component.SIZE): MeasurementName.BML_VOLUME_SHARE,
-    (Feature.BML, Component.NUMBER): MeasurementName.BML_COUNT,
-    (Feature.BML, Component.PERCENT_BML): MeasurementName.BML_SHARE_OF_LESION,
-    (Feature.CARTILAGE, Component.SIZE): MeasurementName.SURFACE_LOSS_SHARE,
-    (Feature.CARTILAGE, Component.FULL_THICKNESS): MeasurementName.FULL_THICKNESS_SHARE,
-    (Feature.OSTEOPHYTE, Component.GRADE): MeasurementName.OSTEOPHYTE_PROTRUSION,
-    (Feature.EFFUSION_SYNOVITIS, Component.GRADE): MeasurementName.EFFUSION_VOLUME,
-    (Feature.EXTRUSION, Component.GRADE): MeasurementName.EXTRUSION,
-    (Feature.ACL, Component.COMPLETE_TEAR): MeasurementName.STRUCTURE_VOLUME,
-    (Feature.PCL, Component.COMPLETE_TEAR): MeasurementName.STRUCTURE_VOLUME,
-    (Feature.MORPHOLOGY, Component.MORPHOLOGY): MeasurementName.MENISCUS_PART_VOLUME,
+_TEAR = (MeasurementName.STRUCTURE_GAP, MeasurementName.STRUCTURE_VOLUME)
+_CARRIERS: dict[tuple[Feature, Component], tuple[MeasurementName, ...]] = {
+    (Feature.BML, Component.SIZE): (MeasurementName.BML_VOLUME_SHARE,),
+    (Feature.BML, Component.NUMBER): (MeasurementName.BML_COUNT,),
+    (Feature.BML, Component.PERCENT_BML): (MeasurementName.BML_SHARE_OF_LESION,),
+    (Feature.CARTILAGE, Component.SIZE): (MeasurementName.SURFACE_LOSS_SHARE,),
+    (Feature.CARTILAGE, Component.FULL_THICKNESS): (MeasurementName.FULL_THICKNESS_SHARE,),
+    (Feature.OSTEOPHYTE, Component.GRADE): (MeasurementName.OSTEOPHYTE_PROTRUSION,),
+    (Feature.HOFFA_SYNOVITIS, Component.GRADE): (MeasurementName.HOFFA_SIGNAL_SHARE,),
+    (Feature.EFFUSION_SYNOVITIS, Component.GRADE): (
+        MeasurementName.EFFUSION_VOLUME,
+        MeasurementName.EFFUSION_DEPTH,
+    ),
+    (Feature.EXTRUSION, Component.GRADE): (MeasurementName.EXTRUSION,),
+    (Feature.ACL, Component.COMPLETE_TEAR): _TEAR,
+    (Feature.PCL, Component.COMPLETE_TEAR): _TEAR,
+    (Feature.MORPHOLOGY, Component.MORPHOLOGY): (MeasurementName.MENISCUS_PART_VOLUME,),
 }
-"""The measurement that carries each component's grade; other components have none."""
+"""The measurements that can carry each component's grade: the one that its rule reads, else the
+first that was made. Other components have none."""
 _FLUID_SENSITIVE = re.compile(r"\b(IW|T2W?|PD|PDW|INT)\b", re.IGNORECASE)
 _FAT_SUPPRESSED = re.compile(r"\b(FS|FATSAT|FAT-SAT|SPAIR|SPIR)\b", re.IGNORECASE)
 _STIR = re.compile(r"\bSTIR\b", re.IGNORECASE)
-_REASONS: dict[tuple[Feature, Component], str] = {
-    (Feature.HOFFA_SYNOVITIS, Component.GRADE): "hyperintensity of the fat pad is a matter of "
-    "signal on fluid-sensitive images; a mask holds none",
+_IN_THE_IMAGE: dict[tuple[Feature, Component], str] = {
     (Feature.MENISCAL_CYST, Component.PRESENCE): "no label holds meniscal cysts",
     (Feature.MENISCAL_CYST, Component.TEAR_LOCATION): "a tear is signal inside the meniscus; "
     "a mask holds none",
     (Feature.HYPERTROPHY, Component.PRESENCE): "no normal size of a meniscus is agreed on that "
     "its volume could be held against",
     (Feature.ROOT_TEAR, Component.PRESENCE): "a root tear is a gap of a few millimetres that "
-    "segmentations bridge; it is read from the image",
+    "segmentations bridge",
     (Feature.ACL, Component.BML_CYST): "lesions at the footprints are not told apart from "
     "others by a label",
     (Feature.ACL, Component.REPAIR): "tunnels and graft are not labelled",
@@ -51,40 +65,85 @@ _REASONS: dict[tuple[Feature, Component], str] = {
     (Feature.PATELLAR_TENDON, Component.SIGNAL_ABNORMALITY): "signal inside the tendon is not "
     "in a mask",
 }
-"""Components that no mask can show, and why."""
+"""Components that no mask can show, and why; an image does."""
+_NOT_ON_DESS = "readers grade it on fluid-sensitive fat-suppressed images"
+_Judged = tuple[EvidenceLevel, str]
+"""A level and its reason; `image` stands for: it would take an image."""
 
 
 def component_evidence(
     parts: KneeParts,
+    tissue: SoftTissue,
     question: Question,
     component: Component,
-    measurements: tuple[Measurement, ...],
+    measurements: Sequence[Measurement],
     calibration: Calibration | None,
+    *,
+    has_box: bool,
 ) -> ComponentEvidence:
-    """Returns level, reason and rule-based grade of one component."""
-    level, reason = _level(parts, question, component)
-    carrier = _CARRIERS.get((question.feature, component))
-    measured = next((m for m in measurements if m.name is carrier), None)
-    if level is EvidenceLevel.NONE or measured is None:
-        if level is not EvidenceLevel.NONE:
-            level, reason = EvidenceLevel.NONE, "the measurement could not be made here"
-        return ComponentEvidence(component=component, level=level, reason=reason)
+    """Returns level, reason and rule-based grade of one component.
+
+    Args:
+        parts: the measured knee.
+        tissue: its soft tissue, with the image where there is one.
+        question: the component's question.
+        component: one of the question's.
+        measurements: what was measured for the question.
+        calibration: fitted cut-offs for components that MOAKS gives no numbers for.
+        has_box: whether the question's region has a box; without one it cannot be asked about.
+    """
+    level, reason = _level(parts, tissue, question, component)
     rule = rule_for(question.feature, component, calibration)
-    if rule is None:
+    carrier = _carrier(question.feature, component, measurements, rule)
+    if level in (EvidenceLevel.MEASURED, EvidenceLevel.WEAK) and carrier is None:
+        level, reason = EvidenceLevel.IMAGE, "the measurement could not be made here"
+    if not has_box and level is not EvidenceLevel.NONE:
+        level, reason = EvidenceLevel.NONE, f"no box, where to look is not known: {reason}"
+    if level is EvidenceLevel.IMAGE:
+        level, reason = _with_image(tissue, question.feature, reason)
+    if level not in (EvidenceLevel.MEASURED, EvidenceLevel.WEAK) or carrier is None:
+        return ComponentEvidence(component=component, level=level, reason=reason)
+    if rule is None or rule.measurement != carrier.name.value:
         return ComponentEvidence(
-            component=component, level=level, reason=reason, measurement=measured.name
+            component=component, level=level, reason=reason, measurement=carrier.name
         )
-    margin = rule.margin(measured.value)
+    margin = rule.margin(carrier.value)
     return ComponentEvidence(
         component=component,
         level=level,
         reason=reason,
-        measurement=measured.name,
-        rule_grade=rule.grade(measured.value),
+        measurement=carrier.name,
+        rule_grade=rule.grade(carrier.value),
         rule_basis=_basis(component, question.feature, rule),
         margin=margin,
-        borderline=measured.sd is not None and margin <= measured.sd,
+        borderline=carrier.sd is not None and margin <= carrier.sd,
     )
+
+
+def _carrier(
+    feature: Feature,
+    component: Component,
+    measurements: Sequence[Measurement],
+    rule: GradeRule | None,
+) -> Measurement | None:
+    made = {m.name: m for m in measurements}
+    known = _CARRIERS.get((feature, component), ())
+    read = "" if rule is None else rule.measurement
+    names = sorted(known, key=lambda name: name.value != read)
+    return next((made[name] for name in names if name in made), None)
+
+
+def _with_image(tissue: SoftTissue, feature: Feature, reason: str) -> _Judged:
+    """What an image makes of a component that nothing measures."""
+    if tissue.signal is None:
+        return EvidenceLevel.NONE, reason
+    sequence = tissue.signal.sequence
+    if is_suitable_for_bml(sequence):
+        return EvidenceLevel.IMAGE, f"to be read from the {sequence} image: {reason}"
+    if feature is Feature.BML:
+        return EvidenceLevel.NONE, f"{reason}; intensity on {sequence} is no evidence of one"
+    limits = f"; {_NOT_ON_DESS}" if feature is Feature.HOFFA_SYNOVITIS else ""
+    return EvidenceLevel.IMAGE, f"to be read from the {sequence} image: {reason}{limits}"
 
 
 def is_suitable_for_bml(sequence: str | None) -> bool:
@@ -95,9 +154,11 @@ def is_suitable_for_bml(sequence: str | None) -> bool:
     """
     if sequence is None:
         return False
-    if _STIR.search(sequence):
+    # A volume's id has no spaces: sag_iw_tse_fs.
+    words = sequence.replace("_", " ")
+    if _STIR.search(words):
         return True
-    return bool(_FLUID_SENSITIVE.search(sequence) and _FAT_SUPPRESSED.search(sequence))
+    return bool(_FLUID_SENSITIVE.search(words) and _FAT_SUPPRESSED.search(words))
 
 
 def _basis(component: Component, feature: Feature, rule: GradeRule) -> RuleBasis:
@@ -107,10 +168,12 @@ def _basis(component: Component, feature: Feature, rule: GradeRule) -> RuleBasis
     return rule.basis
 
 
-def _level(parts: KneeParts, question: Question, component: Component) -> tuple[EvidenceLevel, str]:
+def _level(
+    parts: KneeParts, tissue: SoftTissue, question: Question, component: Component
+) -> _Judged:
     feature = question.feature
-    if (feature, component) in _REASONS:
-        return EvidenceLevel.NONE, _REASONS[feature, component]
+    if (feature, component) in _IN_THE_IMAGE:
+        return EvidenceLevel.IMAGE, _IN_THE_IMAGE[feature, component]
     if feature is Feature.BML:
         return _bml_level(parts, Subregion(question.site).bone)
     if feature is Feature.CARTILAGE:
@@ -122,12 +185,16 @@ def _level(parts: KneeParts, question: Question, component: Component) -> tuple[
         return _extrusion_level(parts, Compartment(question.site.split("_")[0]))
     if feature is Feature.MORPHOLOGY:
         return _morphology_level(parts, MeniscusPart(question.site))
-    return _label_level(parts, feature)
+    if feature is Feature.HOFFA_SYNOVITIS:
+        return _hoffa_level(tissue)
+    if feature is Feature.EFFUSION_SYNOVITIS:
+        return _fluid_level(parts)
+    return _ligament_level(parts, LIGAMENT_OF[feature])
 
 
-def _bone_level(parts: KneeParts, bone: Bone, reason: str) -> tuple[EvidenceLevel, str]:
+def _bone_level(parts: KneeParts, bone: Bone, reason: str) -> _Judged:
     if Structure(bone.value) not in parts.knee.schemed:
-        return EvidenceLevel.NONE, f"not_in_scheme: no label for the {bone.value}"
+        return EvidenceLevel.IMAGE, f"not_in_scheme: no label for the {bone.value}"
     if bone not in parts.plates:
         return (
             EvidenceLevel.NONE,
@@ -136,33 +203,30 @@ def _bone_level(parts: KneeParts, bone: Bone, reason: str) -> tuple[EvidenceLeve
     return EvidenceLevel.MEASURED, reason
 
 
-def _bml_level(parts: KneeParts, bone: Bone) -> tuple[EvidenceLevel, str]:
+def _bml_level(parts: KneeParts, bone: Bone) -> _Judged:
     level, reason = _bone_level(parts, bone, "")
-    if level is EvidenceLevel.NONE:
+    if level is not EvidenceLevel.MEASURED:
         return level, reason
     if BML_LABELS[bone] not in parts.knee.schemed:
-        return EvidenceLevel.NONE, (
-            f"not_in_scheme: no label for lesions of the {bone.value}; intensity on DESS is no "
-            "evidence of a bone marrow lesion"
-        )
+        return EvidenceLevel.IMAGE, f"not_in_scheme: no label for lesions of the {bone.value}"
     sequence = parts.knee.lesion_sequence
     if is_suitable_for_bml(sequence):
         return EvidenceLevel.MEASURED, f"lesion labels drawn on {sequence}"
-    shown = "an unknown sequence" if sequence is None else sequence
-    return (
-        EvidenceLevel.WEAK,
-        f"lesion labels drawn on {shown}, which shows about half of the lesions",
-    )
+    if sequence is None:
+        reason = "lesion labels drawn on an unknown sequence: DESS shows about half of the lesions"
+    else:
+        reason = f"lesion labels drawn on {sequence}, which shows about half of the lesions"
+    return EvidenceLevel.WEAK, reason
 
 
-def _cartilage_level(parts: KneeParts, subregion: Subregion) -> tuple[EvidenceLevel, str]:
+def _cartilage_level(parts: KneeParts, subregion: Subregion) -> _Judged:
     level, reason = _bone_level(parts, subregion.bone, "cartilage and bone labels")
-    if level is EvidenceLevel.NONE:
+    if level is not EvidenceLevel.MEASURED:
         return level, reason
     labels = set(CARTILAGES[subregion.bone]) & parts.knee.schemed
     if not labels:
         return (
-            EvidenceLevel.NONE,
+            EvidenceLevel.IMAGE,
             f"not_in_scheme: no label for cartilage of the {subregion.bone.value}",
         )
     plate = parts.plates[subregion.bone]
@@ -177,13 +241,13 @@ def _cartilage_level(parts: KneeParts, subregion: Subregion) -> tuple[EvidenceLe
     return level, reason
 
 
-def _extrusion_level(parts: KneeParts, side: Compartment) -> tuple[EvidenceLevel, str]:
+def _extrusion_level(parts: KneeParts, side: Compartment) -> _Judged:
     level, reason = _bone_level(parts, Bone.TIBIA, "meniscus against the osteophyte-free margin")
     structure = MENISCI[side]
-    if level is EvidenceLevel.NONE:
+    if level is not EvidenceLevel.MEASURED:
         return level, reason
     if structure not in parts.knee.schemed:
-        return EvidenceLevel.NONE, f"not_in_scheme: no label for the {side.value} meniscus"
+        return EvidenceLevel.IMAGE, f"not_in_scheme: no label for the {side.value} meniscus"
     if not parts.knee.has(structure):
         return (
             EvidenceLevel.NONE,
@@ -192,43 +256,47 @@ def _extrusion_level(parts: KneeParts, side: Compartment) -> tuple[EvidenceLevel
     return level, reason
 
 
-def _morphology_level(parts: KneeParts, part: MeniscusPart) -> tuple[EvidenceLevel, str]:
+def _morphology_level(parts: KneeParts, part: MeniscusPart) -> _Judged:
     side, index = part_of(part)
     name = ("anterior horn", "body", "posterior horn")[index]
     if MENISCI[side] not in parts.knee.schemed:
-        return EvidenceLevel.NONE, f"not_in_scheme: no label for the {side.value} meniscus"
+        return EvidenceLevel.IMAGE, f"not_in_scheme: no label for the {side.value} meniscus"
     n_voxels = parts.part_voxels.get(part)
     if n_voxels is None:
-        return EvidenceLevel.NONE, "without a tibia the meniscus cannot be divided"
+        return EvidenceLevel.IMAGE, "without a tibia the meniscus cannot be divided"
     if n_voxels == 0:
         return EvidenceLevel.WEAK, f"absent: no voxel is left of the {name}"
     return (
-        EvidenceLevel.NONE,
+        EvidenceLevel.IMAGE,
         "tears are signal inside the meniscus; a mask shows only what is gone",
     )
 
 
-def _label_level(parts: KneeParts, feature: Feature) -> tuple[EvidenceLevel, str]:
-    """Joint fluid, ACL and PCL: read from one label each."""
-    structure, level, reason = {
-        Feature.EFFUSION_SYNOVITIS: (
-            Structure.JOINT_FLUID,
-            EvidenceLevel.MEASURED,
-            "volume of the joint fluid label",
-        ),
-        Feature.ACL: (
-            Structure.ACL,
-            EvidenceLevel.WEAK,
-            "volume of the ligament's label; segmentations bridge tears",
-        ),
-        Feature.PCL: (
-            Structure.PCL,
-            EvidenceLevel.WEAK,
-            "volume of the ligament's label; segmentations bridge tears",
-        ),
-    }[feature]
+def _hoffa_level(tissue: SoftTissue) -> _Judged:
+    if isinstance(tissue.hoffa, NotMeasured):
+        return EvidenceLevel.IMAGE, tissue.hoffa.reason
+    sequence = "an image" if tissue.signal is None else tissue.signal.sequence
+    # No share has been held against readers on any sequence yet: weak on all of them.
+    return (
+        EvidenceLevel.WEAK,
+        f"signal of the fat pad's label on {sequence}; {_NOT_ON_DESS}, by eye",
+    )
+
+
+def _fluid_level(parts: KneeParts) -> _Judged:
+    return _labelled(
+        parts, Structure.JOINT_FLUID, EvidenceLevel.MEASURED, "volume of the joint fluid label"
+    )
+
+
+def _ligament_level(parts: KneeParts, structure: Structure) -> _Judged:
+    reason = "gap and volume of the ligament's label; segmentations bridge tears"
+    return _labelled(parts, structure, EvidenceLevel.WEAK, reason)
+
+
+def _labelled(parts: KneeParts, structure: Structure, level: EvidenceLevel, reason: str) -> _Judged:
     if structure not in parts.knee.schemed:
-        return EvidenceLevel.NONE, f"not_in_scheme: no label for {structure.value}"
+        return EvidenceLevel.IMAGE, f"not_in_scheme: no label for {structure.value}"
     if not parts.knee.has(structure):
         return level, f"absent: {structure.value} has no voxel in a map that labels it"
     return level, reason

@@ -6,7 +6,7 @@ from knee.anatomy import Bone, ExtrusionSite, MeniscusPart, OsteophyteSite, Subr
 from tools.anatomical_frame import Knee, anatomical_knee
 from tools.cartilage import Plate, make_plates
 from tools.lesions import BoneWedges, LesionNumbers, cut_wedges, measure_lesions
-from tools.menisci import Extrusion, measure_extrusion, part_mask
+from tools.menisci import Extrusion, measure_extrusion, part_voxels
 from tools.osteophytes import MarginSite, measure_osteophytes
 from tools.segmentation import LabelMap
 from tools.subregions import Partition, make_partition
@@ -63,5 +63,5 @@ def measure_parts(label_map: LabelMap) -> KneeParts:
         else {site: measure_extrusion(knee, marks, site) for site in ExtrusionSite},
         part_voxels={}
         if marks is None
-        else {part: int(part_mask(knee, marks, part).sum()) for part in MeniscusPart},
+        else {part: part_voxels(knee, marks, part) for part in MeniscusPart},
     )

@@ -230,7 +230,7 @@ def _whole_meniscus(parts: KneeParts, site: str) -> tuple[Measurement, ...]:
     structure = MENISCI[Compartment(site.split("_")[0])]
     if structure not in parts.knee.schemed:
         return ()
-    n_voxels = int(parts.knee.mask(structure).sum())
+    n_voxels = parts.knee.n_voxels(structure)
     return (_volume(parts, n_voxels, MeasurementName.MENISCUS_VOLUME, "meniscus label"),)
 
 
@@ -238,7 +238,7 @@ def _structure(structure: Structure) -> Callable[[KneeParts, str], tuple[Measure
     def build(parts: KneeParts, _site: str) -> tuple[Measurement, ...]:
         if structure not in parts.knee.schemed:
             return ()
-        n_voxels = int(parts.knee.mask(structure).sum())
+        n_voxels = parts.knee.n_voxels(structure)
         method = f"{structure.value} label"
         return (_volume(parts, n_voxels, MeasurementName.STRUCTURE_VOLUME, method),)
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from knee.anatomy import Compartment, ExtrusionSite, MeniscusPart
-from tools.anatomical_frame import BoolArray, FloatArray, IntArray, Knee
+from tools.anatomical_frame import BoolArray, Box, FloatArray, IntArray, Knee
 from tools.landmarks import MENISCI
 from tools.tibial_landmarks import TibiaMarks
 
@@ -55,10 +55,9 @@ def part_of(site: MeniscusPart) -> tuple[Compartment, int]:
     return Compartment(side), ("anterior", "body", "posterior").index(part)
 
 
-def part_mask(knee: Knee, marks: TibiaMarks, site: MeniscusPart) -> BoolArray:
-    """Returns the voxels of one part; the three parts of a meniscus share no voxel."""
+def part_area(knee: Knee, marks: TibiaMarks, site: MeniscusPart) -> BoolArray:
+    """Returns where a part lies, seen from above: shape (medial, anterior) of the crop."""
     side, index = part_of(site)
-    meniscus = knee.mask(MENISCI[side])
     m = np.arange(knee.frame.shape[0])[:, None] * knee.spacing[0]
     a = np.arange(knee.frame.shape[1])[None, :] * knee.spacing[1]
     back, front = marks.thirds_a[side]
@@ -66,9 +65,34 @@ def part_mask(knee: Knee, marks: TibiaMarks, site: MeniscusPart) -> BoolArray:
     inner = (m < middle) if side is Compartment.MEDIAL else (m > middle)
     ahead = (a >= front) | (inner & (a >= (back + front) / 2))
     behind = (a < back) | (inner & (a < (back + front) / 2))
-    mine = (ahead, ~ahead & ~behind, behind)[index]
-    meniscus &= mine[:, :, None]
+    return (ahead, ~ahead & ~behind, behind)[index]
+
+
+def part_within(knee: Knee, marks: TibiaMarks, site: MeniscusPart) -> tuple[Box, BoolArray] | None:
+    """Returns the bounding slices of a meniscus and the voxels of one part inside them.
+
+    None when the map holds no voxel of that meniscus. The three parts share no voxel.
+    """
+    found = knee.within(MENISCI[part_of(site)[0]])
+    if found is None:
+        return None
+    box, mask = found
+    return box, mask & part_area(knee, marks, site)[box[0], box[1], None]
+
+
+def part_mask(knee: Knee, marks: TibiaMarks, site: MeniscusPart) -> BoolArray:
+    """Returns the voxels of one part in the crop."""
+    meniscus = np.zeros(knee.frame.shape, np.bool_)
+    found = part_within(knee, marks, site)
+    if found is not None:
+        meniscus[found[0]] = found[1]
     return meniscus
+
+
+def part_voxels(knee: Knee, marks: TibiaMarks, site: MeniscusPart) -> int:
+    """Returns how many voxels one part has."""
+    found = part_within(knee, marks, site)
+    return 0 if found is None else int(np.count_nonzero(found[1]))
 
 
 def measure_extrusion(knee: Knee, marks: TibiaMarks, site: ExtrusionSite) -> Extrusion:

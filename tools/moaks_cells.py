@@ -11,12 +11,15 @@ through a float, so that `2.1` is size 2 and full thickness 1, and nothing else.
     anything else                 off-scale
 
 An `a.f` code is off-scale as a whole when either part is off its scale or f > a: which of the two
-is the slip of the pen cannot be known. The special codes are documented for OAI's X-ray readings
-(kXR_SQ_BU); that the MRI readings use the same ones is assumed.
+is the slip of the pen cannot be known. A code with six decimals or more that lies within 0.001 of
+an `a.f` with f > 0 is a binary fraction of a SAS number (`2.0999999046` is 2.1), and is read as
+that; one near a whole number is not, for whole numbers have no such fractions. The special codes
+are documented for OAI's X-ray readings (kXR_SQ_BU); that the MRI readings use them is assumed.
 """
 
 import re
 from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Decimal
 
 from knee.grades import GradeStatus
 from knee.moaks import Component
@@ -31,6 +34,10 @@ _SPECIAL_STATUS = {
 """SAS special missing letters that are not just missing."""
 _CHANGE_CODES = {("", "0", "5"), ("-", "0", "5"), ("-", "1", "")}
 """(sign, whole part, decimals without trailing zeros): 0.5, -0.5, -1 (FACTS 3.1)."""
+_FRACTION_DECIMALS = 6
+"""No hand writes a code with so many decimals; a float that was printed has them."""
+_FRACTION_TOLERANCE = Decimal("0.001")
+"""SAS may keep a number in 3 bytes: 12 bits of mantissa, an error below 2^-12 of it."""
 _FOLLOW_UP_MORPHOLOGY = 7
 """Progressive partial maceration: needs an earlier visit."""
 
@@ -129,6 +136,8 @@ def _read_size_dot_full_thickness(
     variable: Variable, whole: str, decimals: str, *, has_point: bool
 ) -> dict[Component, CellGrade]:
     size, full_thickness = variable.components
+    if len(decimals) >= _FRACTION_DECIMALS:
+        whole, decimals = _without_binary_fraction(whole, decimals)
     full_code = decimals or "0"
     legal = (
         len(whole) == len(full_code) == 1
@@ -146,3 +155,13 @@ def _read_size_dot_full_thickness(
     if not has_point and whole != "0" and not variable.whole_code_is_dot_zero:
         read[full_thickness] = CellGrade(GradeStatus.MISSING)
     return read
+
+
+def _without_binary_fraction(whole: str, decimals: str) -> tuple[str, str]:
+    """`("2", "0999999046")` → `("2", "1")`; as it is where it is not near an `a.f` with f > 0."""
+    value = Decimal(f"{whole}.{decimals}")
+    tenths = (value * 10).to_integral_value(ROUND_HALF_EVEN)
+    near = abs(value - tenths / 10) < _FRACTION_TOLERANCE
+    if not near or tenths % 10 == 0 or len(whole) > 1:
+        return whole, decimals
+    return str(int(tenths) // 10), str(int(tenths) % 10)

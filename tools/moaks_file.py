@@ -1,25 +1,22 @@
 """One MOAKS table file: header, key columns, visits and rows; the cells stay text.
 
 Only the rim is read here (who, which knee, which visit, which project); what a cell means is said
-by `tools.moaks_cells`. Problems of all rows are listed at once.
+by `tools.moaks_cells`. Problems of the header and of all rows are gathered, not raised one by one.
 """
 
-import csv
-import io
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from knee.anatomy import Side
 from knee.errors import InputError
-from knee.keys import content_hash
-from tools.cohort import list_problems
 from tools.moaks_cells import code_of
+from tools.moaks_formats import NumberedRow, open_table
 from tools.moaks_variables import Variable
 
-DELIMITER = "|"
-"""Separator of OAI's ASCII files."""
 _PREFIX = re.compile(r"(V\d\d)(\w+)")
 _VISIT_IN_NAME = re.compile(r"BICL(\d\d)")
 _KEY_COLUMNS = ("ID", "SIDE", "READPRJ", "VERSION", "VISIT")
@@ -32,10 +29,36 @@ _SIDES = {
     "LEFT": Side.LEFT,
 }
 _WHOLE = re.compile(r"(\d+)(?:\.0*)?")
+_BYTES = re.compile(r"b'([^']*)'|b\"([^\"]*)\"")
+"""How Python prints bytes: SAS texts that were exported without an encoding."""
+_PATIENT = re.compile(r"[^/\s|:.][^/\s|:]*")
 _ANY_VISIT = ""
 """Key of columns that carry no visit in their name."""
 _MAX_SHOWN_COLUMNS = 20
 """Columns named when a key column is missing."""
+
+
+class ReadKey(NamedTuple):
+    """What tells one read from every other."""
+
+    patient: str
+    """The ID."""
+    side: Side
+    """The knee."""
+    visit: str
+    """`V00`…"""
+    readprj: str
+    """Reading project, empty where the table has none."""
+    version: str
+    """VERSION, empty where the table has none."""
+
+    @property
+    def told(self) -> str:
+        """The key in words."""
+        return (
+            f"{self.patient} {self.side.value} {self.visit}, READPRJ {self.readprj!r}, "
+            f"VERSION {self.version!r}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +66,8 @@ class MoaksRow:
     """One read of one knee.
 
     Attributes:
-        line: 1-based line of the file.
+        line: 1-based line of a text file (of a row over several lines, the last), or observation
+            of a SAS file.
         patient: the ID.
         side: the knee.
         readprj: reading project, empty where the table has none.
@@ -72,6 +96,7 @@ class MoaksFile:
         columns: (stem, visit) to column; the visit is empty where the name has no prefix.
         unknown_columns: columns that are neither keys nor known stems.
         rows: in the order of the file.
+        prefixes: the visits in the columns' names; none where they have no prefix.
     """
 
     path: Path
@@ -80,6 +105,7 @@ class MoaksFile:
     columns: dict[tuple[str, str], int]
     unknown_columns: tuple[str, ...]
     rows: tuple[MoaksRow, ...]
+    prefixes: tuple[str, ...]
 
     @property
     def stems(self) -> set[str]:
@@ -93,131 +119,119 @@ class MoaksFile:
 
     def visits_of(self, row: MoaksRow) -> tuple[str, ...]:
         """Returns the visits that a row is about: one, or one for each column prefix."""
-        prefixes = sorted({visit for _, visit in self.columns if visit != _ANY_VISIT})
-        if prefixes:
-            return tuple(prefixes)
+        if self.prefixes:
+            return self.prefixes
         return () if row.visit is None else (row.visit,)
 
+    def keys_of(self, row: MoaksRow) -> tuple[ReadKey, ...]:
+        """Returns the keys of a row: one for each visit that it is about."""
+        return tuple(
+            ReadKey(row.patient, row.side, visit, row.readprj, row.version)
+            for visit in self.visits_of(row)
+        )
 
-def read_moaks_file(path: Path, variables: dict[str, Variable]) -> MoaksFile:
-    """Returns one table.
 
-    Raises:
-        InputError: missing, empty, another delimiter, no ID or SIDE column, no known variable, no
-            or a contradictory visit, or rows that cannot be read (first 20 and their number).
-    """
-    data = _read_bytes(path)
-    reader = csv.reader(io.StringIO(_decode(data, path), newline=""), delimiter=DELIMITER)
+class FileReading(NamedTuple):
+    """What came of reading a file."""
+
+    file: MoaksFile | None
+    """What could be read; None when not even the header could."""
+    problems: tuple[str, ...]
+    """What is wrong, each with its line where it is of one."""
+
+
+def read_moaks_file(path: Path, variables: dict[str, Variable]) -> FileReading:
+    """Returns one table, and everything that is wrong with it."""
     try:
-        header = tuple(cell.strip() for cell in next(reader, []))
-        _check_delimiter(header, path)
-        keys = _key_columns(header, path)
-        columns, unknown = _sort_columns(header, keys, variables)
-        name_visit = _file_visit(columns, keys, path)
-        rows, problems = _read_rows(
-            ((reader.line_num, cells) for cells in reader), header, keys, name_visit
-        )
-    except csv.Error as error:
-        raise InputError(
-            f"{str(path)!r} line {reader.line_num} cannot be read: {error}",
-            "the file may be damaged or binary",
-        ) from error
-    if not rows and not problems:
-        problems = ["it has no rows"]
-    if problems:
-        raise InputError(
-            f"{str(path)!r} has {list_problems(problems)}",
-            "every row needs an ID, a SIDE (1 right, 2 left) and as many cells as the header",
-        )
-    return MoaksFile(
+        table = open_table(path)
+        keys, problems = _key_columns(table.header)
+        columns, unknown, column_problems = _sort_columns(table.header, keys, variables)
+        visit, visit_problems = _file_visit(columns, keys, path)
+        problems += column_problems + visit_problems
+        if problems:
+            return FileReading(None, tuple(problems))
+        rim = _Rim(len(table.header), keys, visit, _prefixes(columns))
+        rows, problems = _read_rows(table.rows, rim)
+    except InputError as error:
+        return FileReading(None, (error.message,))
+    file = MoaksFile(
         path=path,
-        sha256=content_hash(data),
-        header=header,
+        sha256=table.sha256,
+        header=table.header,
         columns=columns,
         unknown_columns=unknown,
         rows=tuple(rows),
+        prefixes=rim.prefixes,
     )
+    if not rows and not problems:
+        problems = ["it has no rows"]
+    return FileReading(file, (*problems, *_repeats(file)))
 
 
+@cache
 def parse_side(cell: str) -> Side | None:
     """Returns the side of `1`, `1.0`, `Right`, `R` or `1: Right` (2 for left), else None.
 
     A code and a text that contradict each other are no side.
     """
-    code, _, text = cell.partition(":")
+    code, _, text = _plain(cell).partition(":")
     sides = {_one_side(part) for part in (code, text) if part.strip()}
     return sides.pop() if len(sides) == 1 else None
 
 
 def _one_side(text: str) -> Side | None:
     text = text.strip().upper()
+    return _SIDES.get(_plain_number(text))
+
+
+def _plain(cell: str) -> str:
+    """A key's text without white space and without the `b'…'` of printed bytes."""
+    cell = cell.strip()
+    match = _BYTES.fullmatch(cell) if cell.startswith("b") else None
+    return cell if match is None else (match[1] or match[2] or "").strip()
+
+
+def _plain_number(text: str) -> str:
+    """`22` of `22.0`, and any other text as it is."""
     whole = _WHOLE.fullmatch(text)
-    return _SIDES.get(whole[1] if whole else text)
+    return whole[1] if whole else text
 
 
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise InputError(f"there is no MOAKS table {str(path)!r}", "check the path") from error
-    except OSError as error:
-        raise InputError(f"{str(path)!r} cannot be read: {error.strerror}", "check it") from error
+def _prefixes(columns: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    return tuple(sorted({visit for _, visit in columns if visit != _ANY_VISIT}))
 
 
-def _decode(data: bytes, path: Path) -> str:
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in data:
-        raise InputError(
-            f"{str(path)!r} is not a text file in latin-1 or UTF-8",
-            "give OAI's ASCII table (kMRI_SQ_MOAKS_BICL00.txt), not its SAS form",
-        )
-    if data[:3] == b"\xef\xbb\xbf":
-        return data[3:].decode("utf-8", errors="replace")
-    return data.decode("latin-1")
-
-
-def _check_delimiter(header: tuple[str, ...], path: Path) -> None:
-    if len(header) > 1:
-        return
-    line = header[0] if header else ""
-    other = next((d for d in ("\t", ";", ",") if d in line), None)
-    what = f"its first line has no {DELIMITER!r}" + (f", but {other!r}" if other else "")
-    raise InputError(
-        f"{str(path)!r} is not a MOAKS table in OAI's ASCII form: {what}: {line[:80]!r}",
-        f"columns are separated by {DELIMITER!r}",
-    )
-
-
-def _key_columns(header: tuple[str, ...], path: Path) -> dict[str, int]:
+def _key_columns(header: tuple[str, ...]) -> tuple[dict[str, int], list[str]]:
     """Key name to column; the names may carry a visit prefix and any case."""
     keys: dict[str, int] = {}
+    problems: list[str] = []
     for column, name in enumerate(header):
         match = _PREFIX.fullmatch(name.upper())
         plain = match[2] if match else name.upper()
-        if plain in _KEY_COLUMNS:
-            if plain in keys:
-                raise InputError(
-                    f"{str(path)!r} has the key column {plain!r} twice: "
-                    f"{header[keys[plain]]!r} and {name!r}",
-                    "keep one of them",
-                )
-            keys[plain] = column
+        if plain not in _KEY_COLUMNS:
+            continue
+        if plain in keys:
+            problems.append(
+                f"it has the key column {plain!r} twice: {header[keys[plain]]!r} and {name!r}"
+            )
+        keys.setdefault(plain, column)
     missing = [name for name in ("ID", "SIDE") if name not in keys]
     if missing:
         shown = ", ".join(header[:_MAX_SHOWN_COLUMNS])
         more = len(header) - _MAX_SHOWN_COLUMNS
-        raise InputError(
-            f"{str(path)!r} has no column {' and no column '.join(missing)}; found {shown}"
-            + (f" and {more} more" if more > 0 else ""),
-            "a MOAKS table names the patient in ID and the knee in SIDE",
+        problems.append(
+            f"it has no column {' and no column '.join(missing)}; found {shown}"
+            + (f" and {more} more" if more > 0 else "")
         )
-    return keys
+    return keys, problems
 
 
 def _sort_columns(
     header: tuple[str, ...], keys: dict[str, int], variables: dict[str, Variable]
-) -> tuple[dict[tuple[str, str], int], tuple[str, ...]]:
+) -> tuple[dict[tuple[str, str], int], tuple[str, ...], list[str]]:
     columns: dict[tuple[str, str], int] = {}
     unknown: list[str] = []
+    problems: list[str] = []
     for column, name in enumerate(header):
         if column in keys.values() or not name:
             continue
@@ -226,98 +240,133 @@ def _sort_columns(
         if stem not in variables:
             unknown.append(name)
         elif (stem, visit) in columns:
-            raise InputError(f"column {name!r} is there twice", "keep one of them")
+            problems.append(f"column {name!r} is there twice")
         else:
             columns[stem, visit] = column
-    return columns, tuple(unknown)
+    return columns, tuple(unknown), problems
 
 
 def _file_visit(
     columns: dict[tuple[str, str], int], keys: dict[str, int], path: Path
-) -> str | None:
+) -> tuple[str | None, list[str]]:
     """The visit in the file's name; the columns' prefix must not contradict it."""
     if not columns:
-        raise InputError(
-            f"{str(path)!r} has no column that is a known MOAKS variable",
-            "known names are in tools/moaks_variables.toml",
-        )
+        return None, [
+            "it has no column that is a known MOAKS variable (see tools/moaks_variables.toml)"
+        ]
     match = _VISIT_IN_NAME.search(path.name.upper())
     visit = f"V{match[1]}" if match else None
-    prefixes = {prefix for _, prefix in columns if prefix != _ANY_VISIT}
+    prefixes = _prefixes(columns)
+    problems: list[str] = []
     if prefixes and _ANY_VISIT in {prefix for _, prefix in columns}:
-        raise InputError(
-            f"{str(path)!r} has variables with the prefixes {sorted(prefixes)!r} and without",
-            "give every variable its visit prefix, or none",
+        problems.append(f"it has variables with the prefixes {list(prefixes)!r} and without")
+    if visit is not None and prefixes and prefixes != (visit,):
+        problems.append(
+            f"it is of visit {visit!r} by its name, but its columns are of {list(prefixes)!r}"
         )
-    if visit is not None and prefixes and prefixes != {visit}:
-        raise InputError(
-            f"{str(path)!r} is of visit {visit!r} by its name, but its columns are of "
-            f"{sorted(prefixes)!r}",
-            "rename the file, or give the right one",
+    if len(prefixes) > 1 and "VISIT" in keys:
+        problems.append(
+            f"it has a VISIT column, but its columns are of several visits: {list(prefixes)!r}"
         )
     if not prefixes and "VISIT" not in keys and visit is None:
-        raise InputError(
-            f"{str(path)!r} does not say which visit it is of",
-            "visits are in the columns' prefix (V00…), a VISIT column, or the name (…BICL00)",
+        problems.append(
+            "it does not say which visit it is of: by the columns' prefix (V00…), a VISIT column, "
+            "or its name (…BICL00)"
         )
-    return visit
+    return visit, problems
 
 
-def _read_rows(
-    numbered: Iterable[tuple[int, list[str]]],
-    header: tuple[str, ...],
-    keys: dict[str, int],
-    visit: str | None,
-) -> tuple[list[MoaksRow], list[str]]:
+class _Rim(NamedTuple):
+    """What the header and the file's name say about every row."""
+
+    n_columns: int
+    keys: dict[str, int]
+    name_visit: str | None
+    prefixes: tuple[str, ...]
+
+
+def _read_rows(numbered: Iterable[NumberedRow], rim: _Rim) -> tuple[list[MoaksRow], list[str]]:
     rows: list[MoaksRow] = []
     problems: list[str] = []
+    n_columns = rim.n_columns
     # A table repeats a few hundred texts a million times: each is kept once.
-    texts: dict[str, str] = {}
+    kept_once: dict[str, str] = {}
+    keep = kept_once.setdefault
     for line, cells in numbered:
-        if not any(cells):
-            continue
-        if len(cells) > len(header) and not any(cells[len(header) :]):
-            del cells[len(header) :]
-        if len(cells) != len(header):
-            problems.append(f"line {line}: {len(cells)} cells, the header has {len(header)}")
-            continue
-        row = _read_row(line, [texts.setdefault(c, c) for c in cells], keys, visit)
+        if len(cells) != n_columns:
+            if not any(cells):
+                continue
+            if any(cells[n_columns:]) or len(cells) < n_columns:
+                problems.append(f"line {line}: {len(cells)} cells, the header has {n_columns}")
+                continue
+            del cells[n_columns:]
+        row = _read_row(line, list(map(keep, cells, cells)), rim)
         if isinstance(row, str):
-            problems.append(row)
+            if any(cells):
+                problems.append(row)
         else:
             rows.append(row)
     return rows, problems
 
 
-def _read_row(
-    line: int, cells: list[str], keys: dict[str, int], visit: str | None
-) -> MoaksRow | str:
+def _read_row(line: int, cells: list[str], rim: _Rim) -> MoaksRow | str:
     """The row, or what is wrong with it."""
-    patient = cells[keys["ID"]].strip()
-    whole = _WHOLE.fullmatch(patient)
-    patient = whole[1] if whole else patient
-    if not re.fullmatch(r"[^/\s|:]+", patient) or patient.startswith("."):
+    keys = rim.keys
+    patient = cells[keys["ID"]]
+    if not (patient.isascii() and patient.isdecimal()):
+        patient = _plain_number(_plain(patient))
+    if not _PATIENT.fullmatch(patient):
         return f"line {line}: ID {cells[keys['ID']]!r} is not a patient id"
     side = parse_side(cells[keys["SIDE"]])
     if side is None:
         return f"line {line}: SIDE {cells[keys['SIDE']]!r} is neither right (1) nor left (2)"
+    visit = rim.name_visit
     if "VISIT" in keys:
         visit = _parse_visit(cells[keys["VISIT"]])
         if visit is None:
             return f"line {line}: VISIT {cells[keys['VISIT']]!r} is not a visit number"
+        other = rim.prefixes[0] if rim.prefixes else rim.name_visit
+        if other not in (None, visit):
+            where = "columns" if rim.prefixes else "the file's name"
+            return f"line {line}: VISIT {cells[keys['VISIT']]!r}, but {other!r} by {where}"
     return MoaksRow(
         line=line,
         patient=patient,
         side=side,
-        readprj=code_of(cells[keys["READPRJ"]]) if "READPRJ" in keys else "",
-        version=cells[keys["VERSION"]].strip() if "VERSION" in keys else "",
+        readprj=_project(cells[keys["READPRJ"]]) if "READPRJ" in keys else "",
+        version=_version(cells[keys["VERSION"]]) if "VERSION" in keys else "",
         visit=visit,
         cells=cells,
     )
 
 
+@cache
+def _project(cell: str) -> str:
+    return _plain_number(code_of(_plain(cell)))
+
+
+@cache
+def _version(cell: str) -> str:
+    return _plain(cell)
+
+
+@cache
 def _parse_visit(cell: str) -> str | None:
     """`V03` of `3`, `03`, `3.0`, `V03` or `3: 24-month`; None for anything else."""
-    code = code_of(cell).upper().removeprefix("V")
-    whole = _WHOLE.fullmatch(code)
-    return f"V{int(whole[1]):02d}" if whole and int(whole[1]) < 100 else None
+    code = _plain_number(code_of(_plain(cell)).upper().removeprefix("V"))
+    return f"V{int(code):02d}" if code.isdecimal() and int(code) < 100 else None
+
+
+def _repeats(file: MoaksFile) -> list[str]:
+    """Reads that the file holds twice: which of them counts cannot be known."""
+    first: dict[tuple[object, ...], MoaksRow] = {}
+    problems: list[str] = []
+    for row in file.rows:
+        other = first.setdefault((row.patient, row.side, row.visit, row.readprj, row.version), row)
+        if other is not row:
+            same = "with the same cells" if other.cells == row.cells else "with other cells"
+            problems.append(
+                f"line {row.line}: the read of {file.keys_of(row)[0].told} is there already, line "
+                f"{other.line}, {same}"
+            )
+    return problems

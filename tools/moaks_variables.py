@@ -1,4 +1,9 @@
-"""Which column of a MOAKS table holds which component (`moaks_variables.toml`)."""
+"""Which column of a MOAKS table holds which component (`moaks_variables.toml`).
+
+Names that are confirmed are fixed. For the others a user can give a file of the same form with the
+names of the own copy; it may also say how the codes of any column are read (`cap`, `recode`,
+`whole_code_is_dot_zero`), but not give a confirmed name another meaning.
+"""
 
 import tomllib
 from enum import StrEnum
@@ -20,6 +25,7 @@ class StemStatus(StrEnum):
 
     CONFIRMED = "confirmed"
     ASSUMED = "assumed"
+    SET_BY_USER = "set_by_user"
 
 
 class CodeEncoding(StrEnum):
@@ -64,7 +70,17 @@ class Variable(BaseModel):
         for component in self.components:
             if (self.feature, component) not in SCALES:
                 raise ValueError(f"{self.stem}: {self.feature.value} has no {component.value!r}")
+        self._validate_recode()
         return self
+
+    def _validate_recode(self) -> None:
+        """Codes are whole numbers as written, and become grades of the scale."""
+        if self.recode and self.encoding is not CodeEncoding.GRADE:
+            raise ValueError(f"{self.stem}: {self.encoding.value!r} cannot be recoded")
+        for code, grade in self.recode.items():
+            legal = self.scale(self.components[0]).grades
+            if not (code.isascii() and code.isdecimal()) or grade not in legal:
+                raise ValueError(f"{self.stem}: recode {code!r} = {grade!r} is not on its scale")
 
     def scale(self, component: Component) -> ComponentScale:
         """Returns the scale of one of the variable's components."""
@@ -104,13 +120,28 @@ class _File(BaseModel):
     group: tuple[_Group, ...]
 
 
-def load_variables(path: Path = VARIABLES_FILE) -> dict[str, Variable]:
+def load_variables(user_file: Path | None = None) -> dict[str, Variable]:
     """Returns stem to variable, in the order of question id and component.
 
+    Args:
+        user_file: names that replace the assumed ones, component by component; None for none.
+
     Raises:
-        InputError: the file is missing, is not of the expected form, names a stem twice, or gives
-            one component of a question two columns.
+        InputError: the file is missing, is not of the expected form, names a stem twice, gives one
+            component of a question two columns, or changes a confirmed name.
     """
+    variables = _read_variables(VARIABLES_FILE)
+    if user_file is not None:
+        given = [
+            variable.model_copy(update={"status": StemStatus.SET_BY_USER})
+            for variable in _read_variables(user_file)
+        ]
+        variables = _override(variables, given, user_file)
+    variables.sort(key=lambda v: (v.question_id, list(Component).index(v.components[0])))
+    return {variable.stem: variable for variable in variables}
+
+
+def _read_variables(path: Path) -> list[Variable]:
     try:
         file = _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
         variables = [variable for group in file.group for variable in group.variables()]
@@ -126,8 +157,43 @@ def load_variables(path: Path = VARIABLES_FILE) -> dict[str, Variable]:
             f"its form is that of {VARIABLES_FILE.name}",
         ) from error
     _refuse_repeats(variables, path)
-    variables.sort(key=lambda v: (v.question_id, list(Component).index(v.components[0])))
-    return {variable.stem: variable for variable in variables}
+    return variables
+
+
+def _override(known: list[Variable], given: list[Variable], path: Path) -> list[Variable]:
+    """The known variables with those of the user's file in the place of what they replace."""
+    confirmed = {v.stem: v for v in known if v.status is StemStatus.CONFIRMED}
+    owners = {(v.question_id, c): v for v in confirmed.values() for c in v.components}
+    for variable in given:
+        fixed = confirmed.get(variable.stem)
+        if fixed is None:
+            taken = [owners.get((variable.question_id, c)) for c in variable.components]
+            fixed = next((owner for owner in taken if owner is not None), None)
+        if fixed is not None and (fixed.stem, fixed.question_id, fixed.components) != (
+            variable.stem,
+            variable.question_id,
+            variable.components,
+        ):
+            raise InputError(
+                f"{str(path)!r} gives {_told(variable)}, but {_told(fixed)} is confirmed",
+                "confirmed names are fixed; give names for the assumed ones alone",
+            )
+    renewed = {(v.question_id, component) for v in given for component in v.components}
+    kept = [
+        variable
+        for variable in known
+        if not any(
+            (variable.question_id, component) in renewed for component in variable.components
+        )
+    ]
+    both = [*kept, *given]
+    _refuse_repeats(both, path)
+    return both
+
+
+def _told(variable: Variable) -> str:
+    components = " and ".join(component.value for component in variable.components)
+    return f"{variable.stem!r} as {components} of question {variable.question_id}"
 
 
 def _refuse_repeats(variables: list[Variable], path: Path) -> None:

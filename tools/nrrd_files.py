@@ -6,6 +6,8 @@ left and right are not known. A file whose voxels lie in another file (`data fil
 because the hash that goes into every finding is of one file's bytes.
 """
 
+import bz2
+import gzip
 import io
 import zlib
 from pathlib import Path
@@ -17,6 +19,7 @@ import numpy.typing as npt
 from nrrd.errors import NRRDError
 
 from knee.errors import InputError
+from tools.voxel_bytes import ByteStream, read_voxels
 
 _SPACES = {
     "left-posterior-superior": (-1, -1, 1),
@@ -29,6 +32,35 @@ _SPACES = {
 """NRRD space name to the signs that take its axes to RAS."""
 _MAX_VOXELS = 2**31
 """A knee volume has 2e7 voxels; a header that claims more than this is damaged."""
+_COMPRESSED = {"gzip": gzip.open, "gz": gzip.open, "bzip2": bz2.open, "bz2": bz2.open}
+"""NRRD encoding to what reads it."""
+_SKIPS = ("line skip", "lineskip", "byte skip", "byteskip")
+_TYPES = {
+    name: code
+    for code, names in {
+        "i1": ("signed char", "int8", "int8_t"),
+        "u1": ("uchar", "unsigned char", "uint8", "uint8_t"),
+        "i2": ("short", "short int", "signed short", "signed short int", "int16", "int16_t"),
+        "u2": ("ushort", "unsigned short", "unsigned short int", "uint16", "uint16_t"),
+        "i4": ("int", "signed int", "int32", "int32_t"),
+        "u4": ("uint", "unsigned int", "uint32", "uint32_t"),
+        "i8": (
+            "longlong",
+            "long long",
+            "long long int",
+            "signed long long",
+            "signed long long int",
+            "int64",
+            "int64_t",
+        ),
+        "u8": ("ulonglong", "unsigned long long", "unsigned long long int", "uint64", "uint64_t"),
+        "f4": ("float",),
+        "f8": ("double",),
+    }.items()
+    for name in names
+}
+"""NRRD type name (its format has several for each) to the type of a voxel."""
+_TEXT = ("ascii", "text", "txt")
 _READ_ERRORS = (
     NRRDError,
     ValueError,
@@ -62,14 +94,54 @@ def read_nrrd(data: bytes, path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[np
     """
     stream = io.BytesIO(data)
     try:
-        header = nrrd.read_header(stream)
+        # pynrrd casts sizes through float; one that does not fit is refused below.
+        with np.errstate(invalid="ignore"):
+            header = nrrd.read_header(stream)
         affine = _read_affine(header, path)
-        return np.asarray(nrrd.read_data(header, stream)), affine
+        return _read_array(header, stream, path), affine
     except _READ_ERRORS as error:
         raise InputError(
             f"{str(path)!r} cannot be read as NRRD: {type(error).__name__}: {error}",
             "the file may be truncated or damaged; copy or convert it again",
         ) from error
+
+
+def _read_array(header: Any, stream: io.BytesIO, path: Path) -> npt.NDArray[Any]:  # noqa: ANN401 - pynrrd has no types
+    """The voxels after the header, never more than the file holds."""
+    if any(int(header.get(key, 0)) != 0 for key in _SKIPS):
+        raise InputError(
+            f"{str(path)!r} skips lines or bytes before its voxels", "save it without skips"
+        )
+    encoding = str(header["encoding"]).lower()
+    sizes = tuple(int(size) for size in header["sizes"])
+    if encoding in _TEXT:
+        return np.asarray(nrrd.read_data(header, stream))
+    dtype = _voxel_type(header, path)
+    if encoding == "raw":
+        source: ByteStream = stream
+    elif encoding in _COMPRESSED:
+        source = _COMPRESSED[encoding](stream)
+    else:
+        raise InputError(
+            f"{str(path)!r} has the encoding {encoding!r}", "save it as raw, gzip or bzip2"
+        )
+    return read_voxels(source, sizes, dtype, str(path))
+
+
+def _voxel_type(header: Any, path: Path) -> np.dtype[Any]:  # noqa: ANN401 - pynrrd has no types
+    name = str(header["type"]).lower()
+    if name not in _TYPES:
+        raise InputError(
+            f"{str(path)!r} holds voxels of type {name!r}",
+            "voxels must be one integer or real number each",
+        )
+    dtype = np.dtype(_TYPES[name])
+    if dtype.itemsize == 1:
+        return dtype
+    endian = str(header["endian"]).lower()
+    if endian not in ("little", "big"):
+        raise InputError(f"{str(path)!r} has the byte order {endian!r}", "its header is damaged")
+    return dtype.newbyteorder("<" if endian == "little" else ">")
 
 
 def _read_affine(header: Any, path: Path) -> npt.NDArray[np.float64]:  # noqa: ANN401 - pynrrd has no types

@@ -4,16 +4,19 @@ In RAS mm the lateral side of a right knee is at larger x, that of a left knee a
 pairs tell: the fibula lies lateral of the tibia, and the lateral of two tibial cartilages and of
 two menisci lies lateral. Pairs that imply different sides mean swapped labels; pairs that agree
 on the other side mean a wrong declaration or a mirrored affine. Either is an error.
+
+Labels that got their side from the declaration (an unsided label that was split, a number that
+means another structure in a left knee) may contradict it, but cannot confirm it.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 from knee.anatomy import Side, Structure, medial_sign
 from knee.errors import InputError
 from knee.findings import SideCheck
+from tools.bounds import label_boxes
 from tools.segmentation import LabelMap
 
 _PAIRS = (
@@ -54,7 +57,7 @@ def check_side(label_map: LabelMap) -> SideCheck:
 
     Returns:
         `CONFIRMED` when every pair that is there agrees with the declaration, `UNVERIFIED` when
-        no pair is there.
+        no pair is there whose labels are independent of it.
 
     Raises:
         InputError: a pair contradicts the declaration, or two pairs contradict each other.
@@ -83,14 +86,16 @@ def check_side(label_map: LabelMap) -> SideCheck:
             f"{witnesses[0].side.value!r}: {shown}",
             "correct the side in the manifest, or the affine if the volume was mirrored",
         )
-    return SideCheck.CONFIRMED
+    declared = label_map.scheme.sided_by_declaration
+    independent = [w for w in witnesses if w.lateral not in declared and w.other not in declared]
+    return SideCheck.CONFIRMED if independent else SideCheck.UNVERIFIED
 
 
 def _centres_x(label_map: LabelMap) -> dict[Structure, float]:
     """World x of the centre of every structure of the pairs that has enough voxels."""
     array, affine = label_map.volume.array, label_map.volume.affine
     wanted = {structure for pair in _PAIRS for structure in pair}
-    boxes = ndimage.find_objects(array)
+    boxes = label_boxes(array, max(label_map.counts, default=0))
     centres: dict[Structure, float] = {}
     for structure in wanted:
         n_voxels = label_map.n_voxels(structure)
@@ -103,7 +108,7 @@ def _centres_x(label_map: LabelMap) -> dict[Structure, float]:
                 continue
             inside = array[box] == number
             for axis in range(3):
-                along = inside.sum(axis=tuple(a for a in range(3) if a != axis))
+                along = np.count_nonzero(inside, axis=tuple(a for a in range(3) if a != axis))
                 total[axis] += float(along @ (np.arange(along.size) + box[axis].start))
         centres[structure] = float(affine[0, :3] @ (total / n_voxels) + affine[0, 3])
     return centres

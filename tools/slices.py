@@ -4,7 +4,8 @@ How slices are turned and windowed is `tools.planes`.
 """
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -31,16 +32,20 @@ from tools.volumes import Volume, stored_box_to_canonical
 
 __all__ = [
     "BOX_COLOUR",
+    "COLOURS",
     "PLANES",
     "Colour",
+    "PanelStyle",
     "Plane",
     "PlaneImage",
     "Window",
     "box_on_plane",
     "default_window",
     "draw_overlay",
+    "draw_panel",
     "render_plane",
     "sheet_png",
+    "shown_volume",
     "take_plane",
     "to_square_pixels",
     "window_slice",
@@ -57,7 +62,7 @@ _EDGE_LETTERS: dict[Plane, tuple[str, str, str, str]] = {
     "axial": ("A", "P", "R", "L"),
 }
 """Letters at the top, bottom, left and right edge (patient's own right and left)."""
-_COLOURS: dict[Structure, Colour] = {
+COLOURS: dict[Structure, Colour] = {
     Structure.FEMUR: (222, 184, 135),
     Structure.TIBIA: (173, 216, 120),
     Structure.PATELLA: (216, 160, 216),
@@ -87,6 +92,32 @@ _COLOURS: dict[Structure, Colour] = {
 _OTHER_COLOUR: Colour = (70, 70, 70)
 _LABEL_BRIGHTNESS = 0.6
 """Of the outline's brightness, where labels are shown without an image."""
+
+
+@dataclass(frozen=True)
+class PanelStyle:
+    """How a panel is drawn.
+
+    Attributes:
+        mm_per_pixel: edge of its pixels.
+        pixels: its height and width.
+        window: intensities shown as black and as white.
+        outlines: structures that are outlined, with their colours.
+    """
+
+    mm_per_pixel: float
+    pixels: int
+    window: Window
+    outlines: Mapping[Structure, Colour]
+
+    def spacing_of(self, canonical: Volume, plane: Plane) -> tuple[float, float]:
+        """Returns mm between rows and between columns of a plane's slices."""
+        row_axis, column_axis = image_axes(plane)
+        return canonical.spacing[row_axis], canonical.spacing[column_axis]
+
+
+Paint = Callable[[npt.NDArray[np.uint8], Plane, int], npt.NDArray[np.uint8]]
+"""Colours a slice (rows, columns, 3) of square pixels before outlines are drawn."""
 
 
 def draw_overlay(
@@ -138,23 +169,31 @@ def sheet_png(
     Raises:
         ValueError: neither image nor label map was given.
     """
-    shown = volume if volume is not None else (label_map.volume if label_map else None)
-    if shown is None:
-        raise ValueError("a sheet needs an image or a label map")
+    shown, window = shown_volume(volume, label_map)
     canonical_box = None if box is None else stored_box_to_canonical(box, shown)
     labels = label_map.canonical() if label_map else None
-    if volume is None and label_map is not None:
-        shown, window = _grey_labels(label_map), (0.0, 255.0)
-    else:
-        window = default_window(shown)
     canonical = shown.to_canonical()
     if panel_mm is None:
         panel_mm = max(n * mm for n, mm in zip(canonical.shape, canonical.spacing, strict=True))
+    style = PanelStyle(panel_mm / panel_pixels, panel_pixels, window, COLOURS)
+    centre = _centre(canonical, canonical_box)
     panels = [
-        _panel(canonical, labels, canonical_box, plane, window, (panel_mm, panel_pixels))
-        for plane in PLANES
+        draw_panel(canonical, labels, canonical_box, plane, centre, style) for plane in PLANES
     ]
     return _join_panels(panels, title, _legend(label_map))
+
+
+def shown_volume(volume: Volume | None, label_map: LabelMap | None) -> tuple[Volume, Window]:
+    """Returns what is shown in grey and its window: the image, without one the label map.
+
+    Raises:
+        ValueError: neither image nor label map was given.
+    """
+    if volume is not None:
+        return volume, default_window(volume)
+    if label_map is None:
+        raise ValueError("a sheet needs an image or a label map")
+    return _grey_labels(label_map), (0.0, 255.0)
 
 
 def _grey_labels(label_map: LabelMap) -> Volume:
@@ -162,7 +201,7 @@ def _grey_labels(label_map: LabelMap) -> Volume:
     volume = label_map.volume
     table = np.zeros(max(label_map.counts) + 1, dtype=np.uint8)
     for number in label_map.counts:
-        colour = _COLOURS.get(label_map.scheme.labels[number], _OTHER_COLOUR)
+        colour = COLOURS.get(label_map.scheme.labels[number], _OTHER_COLOUR)
         table[number] = round(sum(colour) / 3 * _LABEL_BRIGHTNESS)
     return Volume(table[volume.array], volume.affine, volume.path, volume.sha256)
 
@@ -178,32 +217,36 @@ def _centre(canonical: Volume, box: Box3D | None) -> tuple[int, int, int]:
     return (i, j, k)
 
 
-def _panel(
+def draw_panel(
     canonical: Volume,
     labels: LabelMap | None,
     box: Box3D | None,
     plane: Plane,
-    window: Window,
-    size: tuple[float, int],
+    centre: tuple[int, int, int],
+    style: PanelStyle,
+    *,
+    paint: Paint | None = None,
 ) -> Image.Image:
-    """One square panel, cut around the box's centre where it does not show everything."""
-    panel_mm, panel_pixels = size
-    mm_per_pixel = panel_mm / panel_pixels
-    centre = _centre(canonical, box)
+    """Returns one square panel, cut around a centre where it does not show everything.
+
+    Args:
+        canonical: what is shown, in canonical axes.
+        labels: in canonical axes, on the same grid; outlined. May be None.
+        box: canonical voxel box to draw, or None.
+        plane: which plane.
+        centre: canonical index that the plane goes through.
+        style: size, window and outlines.
+        paint: colours the slice before outlines are drawn.
+    """
     index = centre[PLANES.index(plane)]
-    image = render_plane(canonical, plane, index, window)
-    grey = to_square_pixels(image, mm_per_pixel)
+    image = render_plane(canonical, plane, index, style.window)
+    grey = to_square_pixels(image, style.mm_per_pixel)
     rgb = np.repeat(grey[:, :, np.newaxis], 3, axis=2)
-    masks: dict[str, npt.NDArray[np.bool_]] = {}
-    if labels is not None:
-        numbers = take_plane(labels.volume.array, plane, index)
-        for structure in sorted(labels.present() & set(_COLOURS)):
-            mask = np.isin(numbers, labels.scheme.numbers(structure)).astype(np.uint8)
-            if mask.any():
-                one = PlaneImage(mask, image.spacing, plane, index)
-                masks[structure.value] = to_square_pixels(one, mm_per_pixel, smooth=False) > 0
-    colours = {structure.value: colour for structure, colour in _COLOURS.items()}
-    scale = (image.spacing[0] / mm_per_pixel, image.spacing[1] / mm_per_pixel)
+    if paint is not None:
+        rgb = paint(rgb, plane, index)
+    masks = {} if labels is None else _outline_masks(labels, image, style)
+    colours = {structure.value: colour for structure, colour in style.outlines.items()}
+    scale = (image.spacing[0] / style.mm_per_pixel, image.spacing[1] / style.mm_per_pixel)
     rectangle = None
     if box is not None:
         top, bottom, left, right = box_on_plane(box, canonical.shape, plane)
@@ -214,9 +257,23 @@ def _panel(
         (canonical.shape[column_axis] - 0.5 - centre[column_axis]) * scale[1],
         (canonical.shape[row_axis] - 0.5 - centre[row_axis]) * scale[0],
     )
-    cut = _cut(drawn, middle, panel_pixels)
-    _annotate(cut, plane, index, mm_per_pixel)
+    cut = _cut(drawn, middle, style.pixels)
+    _annotate(cut, plane, index, style.mm_per_pixel)
     return cut
+
+
+def _outline_masks(
+    labels: LabelMap, image: PlaneImage, style: PanelStyle
+) -> dict[str, npt.NDArray[np.bool_]]:
+    """Masks of the outlined structures that the slice meets, in its square pixels."""
+    numbers = take_plane(labels.volume.array, image.plane, image.index)
+    masks: dict[str, npt.NDArray[np.bool_]] = {}
+    for structure in sorted(labels.present() & set(style.outlines)):
+        mask = np.isin(numbers, labels.scheme.numbers(structure)).astype(np.uint8)
+        if mask.any():
+            one = PlaneImage(mask, image.spacing, image.plane, image.index)
+            masks[structure.value] = to_square_pixels(one, style.mm_per_pixel, smooth=False) > 0
+    return masks
 
 
 def _cut(drawn: Image.Image, middle: tuple[float, float], pixels: int) -> Image.Image:
@@ -257,7 +314,7 @@ def _legend(label_map: LabelMap | None) -> list[tuple[str, Colour]]:
     present = label_map.present()
     return [
         (structure.value.replace("_", " "), colour)
-        for structure, colour in _COLOURS.items()
+        for structure, colour in COLOURS.items()
         if structure in present
     ]
 

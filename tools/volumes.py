@@ -15,6 +15,10 @@ inferior, axis 2 to the patient's right. *Canonical* is `RAS`: the axes permuted
 no voxel changed, so that each is the stored axis closest to x, y and z. An oblique volume stays
 oblique; "closest" is all that canonical promises, and world coordinates are exact in either.
 
+NIfTI is RAS already. NRRD says which space it is written in, and DICOM is LPS (+x to the patient's
+left, +y to posterior): both are turned to RAS when they are read. A DICOM series has its columns as
+axis 0, its rows as axis 1 and its slices, in the order of their positions, as axis 2.
+
 Medial and lateral are not in the affine: in a right knee lateral is +x, in a left knee -x
 (`knee.anatomy.medial_sign`), and `tools.side_check` holds that against the anatomy.
 
@@ -50,6 +54,7 @@ from nibabel.orientations import io_orientation
 from knee.errors import InputError
 from knee.geometry import Affine, Box3D, Frame
 from knee.keys import content_hash
+from tools.dicom import read_dicom_series
 from tools.nifti import is_nifti, read_nifti
 from tools.nrrd_files import is_nrrd, read_nrrd
 
@@ -132,26 +137,29 @@ class Volume:
         return Volume(array=array, affine=affine, path=self.path, sha256=self.sha256)
 
 
-def load_volume(path: Path) -> Volume:
-    """Returns the volume in a NIfTI (`.nii`, `.nii.gz`) or NRRD (`.nrrd`) file.
+def load_volume(path: Path, *, series_number: int | None = None) -> Volume:
+    """Returns the volume in a NIfTI or NRRD file, or in a folder of DICOM slices.
 
     What kind of file it is, is read from its first bytes, not from its name.
 
+    Args:
+        path: `.nii`, `.nii.gz`, `.nrrd`, or the folder that directly holds one DICOM series.
+        series_number: the series to take from a DICOM folder that holds several.
+
     Raises:
         InputError: the file is missing, is not a volume of one of these kinds, is truncated, is
-            not 3D, or its affine is not finite, singular or has a voxel size of zero.
+            not 3D, or its affine is not finite, singular or has a voxel size of zero; a DICOM
+            folder with missing slices, two series, or slices that do not make a volume.
     """
+    if path.is_dir():
+        return make_volume(*_read_folder(path, series_number))
     data = _read_bytes(path)
     if is_nrrd(data):
         array, affine = read_nrrd(data, path)
     elif is_nifti(data):
         array, affine = read_nifti(data, path)
     else:
-        raise InputError(
-            f"{str(path)!r} is not a volume: it is neither NIfTI nor NRRD "
-            f"({len(data)} bytes, the first are {data[:8]!r})",
-            "give a .nii, .nii.gz or .nrrd file (a truncated .nii.gz can look like this too)",
-        )
+        raise _not_a_volume(data, path)
     return make_volume(array, affine, path, content_hash(data))
 
 
@@ -160,7 +168,8 @@ def make_volume(
 ) -> Volume:
     """Returns a checked volume: 3D, native byte order, a usable affine.
 
-    Trailing axes of length 1 are dropped, as NIfTI writers like to add them.
+    Trailing axes of length 1 are dropped, as NIfTI writers like to add them. Integers keep their
+    type; wide real numbers become float32.
 
     Raises:
         InputError: see `load_volume`.
@@ -179,6 +188,10 @@ def make_volume(
             "voxels must be one integer or real number each",
         )
     _check_affine(affine, path)
+    if array.dtype.kind == "f" and array.dtype != np.float32:
+        # A value beyond float32 becomes infinity; no intensity is that large.
+        with np.errstate(over="ignore"):
+            array = array.astype(np.float32)
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     return Volume(array=array, affine=affine, path=path, sha256=sha256)
@@ -230,11 +243,40 @@ def _box(bounds: list[tuple[int, int]]) -> Box3D:
     return Box3D(frame=Frame.VOXEL_IJK, lower=(i0, j0, k0), upper=(i1, j1, k1))
 
 
-def _read_bytes(path: Path) -> bytes:
-    if path.is_dir():
-        raise InputError(
-            f"{str(path)!r} is a folder, not a volume file", "give a .nii, .nii.gz or .nrrd file"
+def _read_folder(
+    path: Path, series_number: int | None
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64], Path, str]:
+    try:
+        array, affine, sha256 = read_dicom_series(path, series_number)
+    except InputError as error:
+        # What is wrong is said by file name; which folder it is about is said here, once.
+        shown = str(path)
+        message = error.message if shown in error.message else f"{shown!r}: {error.message}"
+        raise InputError(message, error.hint) from error
+    return array, affine, path, sha256
+
+
+def _not_a_volume(data: bytes, path: Path) -> InputError:
+    """Says what a file is that is none of ours, where its first bytes tell."""
+    if data[:10] == b"ObjectType":
+        return InputError(
+            f"{str(path)!r} is a MetaImage (.mhd, .mha), which is not read",
+            "convert it to .nii.gz, with the affine of the image that it belongs to (the .mhd "
+            "files of OAI-ZIB have a corrupt one)",
         )
+    if data[128:132] == b"DICM":
+        return InputError(
+            f"{str(path)!r} is one DICOM file, which is one slice", "give the folder of its series"
+        )
+    return InputError(
+        f"{str(path)!r} is not a volume: it is neither NIfTI nor NRRD "
+        f"({len(data)} bytes, the first are {data[:8]!r})",
+        "give a .nii, .nii.gz or .nrrd file, or a folder of DICOM slices (a truncated .nii.gz "
+        "can look like this too)",
+    )
+
+
+def _read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError as error:

@@ -21,9 +21,11 @@ def check_combinations(material: Material) -> list[CheckIssue]:
 def check_grade_follows(material: Material) -> list[CheckIssue]:
     """Returns an issue for each grade that its measurement does not give.
 
-    Fails where MOAKS prints the cut-offs, warns where they were fitted, says nothing where there
-    are none. Within one standard deviation of a cut-off either neighbouring grade follows. The
-    message never names the grade that would follow.
+    Fails where MOAKS prints the cut-offs and what is held against them is measured as MOAKS has
+    it; warns where either was fitted (RULES 10: cartilage size has MOAKS' 10 and 75 %, but what
+    counts as thinned is calibrated); says nothing where there are none. Within one standard
+    deviation of a cut-off either neighbouring grade follows. The message never names the grade
+    that would follow.
     """
     context = material.context
     found: list[CheckIssue] = []
@@ -31,10 +33,12 @@ def check_grade_follows(material: Material) -> list[CheckIssue]:
         measurement = context.measured.get(rule.measurement)
         if measurement is None or rule.basis is RuleBasis.NONE:
             continue
-        borderline = context.finding.evidence_for(component).borderline
-        if material.draft.grades[component] in following_grades(rule, measurement, borderline):
+        evidence = context.finding.evidence_for(component)
+        allowed = following_grades(rule, measurement, evidence.borderline)
+        if material.draft.grades[component] in allowed:
             continue
-        severity = CheckSeverity.FAIL if rule.basis is RuleBasis.MOAKS else CheckSeverity.WARN
+        fitted = RuleBasis.CALIBRATED in (rule.basis, evidence.rule_basis)
+        severity = CheckSeverity.WARN if fitted else CheckSeverity.FAIL
         message = (
             f"{component.value}: hold {rule.measurement} ({measurement.shown} {rule.unit}) "
             f"against the cut-offs again"

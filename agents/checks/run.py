@@ -10,6 +10,7 @@ from agents.checks.context import CHECK_VERSIONS, CheckContext, Material, prepar
 from agents.checks.copying import check_leak, check_prompt_copy
 from agents.checks.cutoffs import check_cutoffs
 from agents.checks.feature import check_feature
+from agents.checks.fractions import check_fractions
 from agents.checks.grades import check_combinations, check_grade_follows
 from agents.checks.laterality import check_laterality
 from agents.checks.numbers import check_numbers
@@ -40,6 +41,7 @@ _CHECKS: tuple[Callable[[Material], list[CheckIssue]], ...] = (
     check_region,
     check_feature,
     check_numbers,
+    check_fractions,
     check_citations,
     check_grade_follows,
     check_consistency,

@@ -53,7 +53,7 @@ def add_commands(commands: Commands) -> None:
     parser = commands.add_parser("generate", help="draft, check and compare; resumable")
     store_option(parser)
     parser.add_argument("--config", type=Path, required=True, help="settings file")
-    parser.add_argument("--questions", default="1-69", help="ids and ranges, e.g. 1-29,44 (all)")
+    parser.add_argument("--questions", help="ids and ranges, e.g. 1-29,44 (the settings file's)")
     parser.add_argument("--visit", default=None, help="only this visit, e.g. V00")
     parser.add_argument("--limit", type=positive, default=None, help="items at most")
     parser.add_argument(

@@ -1,9 +1,10 @@
-"""Commands that fill a store before a model is called: `demo`, `phantom`, `prepare`."""
+"""Commands before a model is called: `demo`, `phantom`, `convert`, `prepare`."""
 
 import argparse
 from pathlib import Path
 
 from stages.cli.options import Commands, json_option, positive, store_option
+from stages.cli.reads import reads_options
 
 
 def _phantom(options: argparse.Namespace) -> int:
@@ -12,16 +13,32 @@ def _phantom(options: argparse.Namespace) -> int:
     return make_phantom_cohort(options.out, options.knees, options.seed, options.grid, options.json)
 
 
+def _convert(options: argparse.Namespace) -> int:
+    from stages.convert import convert
+
+    return convert(
+        options.source,
+        options.out,
+        series_number=options.series,
+        force=options.force,
+        as_json=options.json,
+    )
+
+
 def _prepare(options: argparse.Namespace) -> int:
+    from knee.grades import parse_reads_policy
     from stages.prepare import prepare
 
     return prepare(
         options.cohort,
         options.store,
         moaks=options.moaks,
+        variables=options.variables,
+        policy=parse_reads_policy(options.reads_policy),
         calibration=options.calibration,
         workers=options.workers,
         as_json=options.json,
+        resample=options.resample,
     )
 
 
@@ -38,7 +55,7 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def add_commands(commands: Commands) -> None:
-    """`phantom`, `prepare`, `demo`: what fills a store before a model is called."""
+    """`demo`, `phantom`, `convert`, `prepare`: from files to a store, before a model is called."""
     parser = commands.add_parser("demo", help="the whole pipeline on phantom knees, on any machine")
     parser.add_argument("--out", type=Path, default=Path("demo"), help="folder to make (demo)")
     parser.add_argument("--knees", type=positive, default=2, help="phantom knees (2)")
@@ -62,6 +79,14 @@ def add_commands(commands: Commands) -> None:
     json_option(parser)
     parser.set_defaults(run_command=_phantom)
 
+    parser = commands.add_parser("convert", help="a DICOM series as one NIfTI file")
+    parser.add_argument("source", type=Path, help="folder of one DICOM series, or a volume file")
+    parser.add_argument("out", type=Path, help="file to write, .nii.gz or .nii")
+    parser.add_argument("--series", type=int, help="series number, where the folder holds several")
+    parser.add_argument("--force", action="store_true", help="replace the file if it is there")
+    json_option(parser)
+    parser.set_defaults(run_command=_convert)
+
     parser = commands.add_parser(
         "prepare", help="volumes, boxes, findings and clinicians' grades into the store"
     )
@@ -72,9 +97,15 @@ def add_commands(commands: Commands) -> None:
         type=Path,
         nargs="+",
         default=None,
-        help="MOAKS tables (default: kMRI_*MOAKS*.txt in the cohort folder)",
+        help="MOAKS tables (default: kMRI_*MOAKS_BICL*.txt, .csv, .sas7bdat in the cohort folder)",
     )
+    reads_options(parser)
     parser.add_argument("--calibration", type=Path, help="TOML file with fitted cut-offs")
     parser.add_argument("--workers", type=positive, default=2, help="volumes at once (2)")
+    parser.add_argument(
+        "--resample",
+        action="store_true",
+        help="bring label maps on another grid onto their image's (nearest neighbour)",
+    )
     json_option(parser)
     parser.set_defaults(run_command=_prepare)
