@@ -4,13 +4,13 @@ How far an extent lies from a threshold, in voxels (h is the cube root of a voxe
 
     share of a surface   |r(extent) - r(threshold)| / h, r the radius of the disc with that share of
                          the subregion's area
-    share of a volume    the same with balls, one for each of the true lesions; for the share of BML
-                         in a lesion with the balls of its cysts
+    share of a volume    the same with a ball; for the share of BML in a lesion with its cyst's ball
     length               |extent - threshold| / the voxel's edge in the direction measured along
     volume of fluid      as a share of a volume, one ball
 
-So a case is at least one voxel from a threshold when moving the outline of the lesion by one voxel
-does not make its grade another one. Counts have no margin and are always among them, and so are
+So a case is at least one voxel from a threshold when moving the outline of a compact lesion by one
+voxel does not make its grade another one; ragged or several lesions have longer outlines, so that
+no case is left out that should be in. Counts have no margin and are always among them, and so are
 extents of nothing.
 """
 
@@ -48,6 +48,7 @@ class Case:
         component: the component.
         site: where.
         basis: of the rule-based grade.
+        whole: whether no part of the menisci is macerated: lost horns leave borders to fallbacks.
         true_grade: from the phantom's truth.
         true_extent: in `unit`; None for what has none.
         grade: rule-based grade.
@@ -65,6 +66,7 @@ class Case:
     component: Component
     site: str
     basis: RuleBasis
+    whole: bool
     true_grade: int
     true_extent: float | None
     grade: int
@@ -110,6 +112,7 @@ def compare(drawn: DrawnKnee, found: VolumeFindings) -> tuple[list[Case], list[U
     """
     truth = {(r.feature, r.site, r.component): r for r in drawn.truth}
     spacing = np.linalg.norm(drawn.affine[:3, :3], axis=0)
+    whole = not any(r.grade for r in drawn.truth if r.feature is Feature.MORPHOLOGY)
     cases: list[Case] = []
     missing: list[Unmeasured] = []
     for finding in found.findings:
@@ -131,7 +134,8 @@ def compare(drawn: DrawnKnee, found: VolumeFindings) -> tuple[list[Case], list[U
                 )
                 continue
             measured = finding.measurement(evidence.measurement)
-            assert measured is not None and evidence.rule_basis is not None
+            assert measured is not None
+            assert evidence.rule_basis is not None
             margin, voxels = _margins(record, finding, truth, spacing)
             cases.append(
                 Case(
@@ -141,6 +145,7 @@ def compare(drawn: DrawnKnee, found: VolumeFindings) -> tuple[list[Case], list[U
                     component=evidence.component,
                     site=question.site,
                     basis=evidence.rule_basis,
+                    whole=whole,
                     true_grade=record.grade,
                     true_extent=record.extent,
                     grade=evidence.rule_grade,
@@ -169,26 +174,25 @@ def _margins(
         axis = _axis(record)
         return record.margin, record.margin / float(spacing[axis])
     if record.feature is Feature.EFFUSION_SYNOVITIS:
-        radii = [_ball_mm(1000 * ml, 1) for ml in (extent, *_EFFUSION_CUTS_ML)]
+        radii = [_ball_mm(1000 * ml) for ml in (extent, *_EFFUSION_CUTS_ML)]
     elif record.feature is Feature.CARTILAGE:
         area = _value(finding, MeasurementName.SURFACE_AREA)
         cuts = _SHARE_CUTS[record.feature, record.component]
         radii = [math.sqrt(share / 100 * area / math.pi) for share in (extent, *cuts)]
     else:
         wedge = _value(finding, MeasurementName.SUBREGION_VOLUME)
-        number = truth[record.feature, record.site, Component.NUMBER].extent or 1
         size = truth[record.feature, record.site, Component.SIZE].extent or 0
         shares = (extent, *_SHARE_CUTS[record.feature, record.component])
         if record.component is Component.PERCENT_BML:
             volumes = [(100 - share) / 100 * size / 100 * wedge for share in shares]
         else:
             volumes = [share / 100 * wedge for share in shares]
-        radii = [_ball_mm(volume, int(number)) for volume in volumes]
+        radii = [_ball_mm(volume) for volume in volumes]
     return record.margin, min(abs(radii[0] - other) for other in radii[1:]) / edge
 
 
-def _ball_mm(volume_mm3: float, n_balls: int) -> float:
-    return (3 * volume_mm3 / (4 * math.pi * n_balls)) ** (1 / 3)
+def _ball_mm(volume_mm3: float) -> float:
+    return (3 * volume_mm3 / (4 * math.pi)) ** (1 / 3)
 
 
 def _value(finding: Finding, name: MeasurementName) -> float:

@@ -4,7 +4,8 @@ How the extents are drawn:
 
     clear       as the demo's cohorts: away from every threshold
     continuous  every grade equally likely at every site, the extent uniform over all of the grade's
-                interval, so that thresholds are approached without limit
+                interval, so that thresholds are approached without limit; every fourth knee has
+                macerated parts of its menisci
 
 Seeds 1000-1999 are for tuning and calibration, seeds from 9000 on for figures.
 """
@@ -96,7 +97,7 @@ def plan(n_knees: int, first_seed: int, grid: str, draw: Draw) -> tuple[BenchKne
     Args:
         n_knees: how many.
         first_seed: of the first one.
-        grid: `dess`, `coarse`, or `both`: every third knee on DESS's grid.
+        grid: `dess`, `coarse`, or `both`: half of the knees on either.
         draw: how extents are drawn.
     """
     sides = (Side.RIGHT, Side.LEFT)
@@ -104,7 +105,7 @@ def plan(n_knees: int, first_seed: int, grid: str, draw: Draw) -> tuple[BenchKne
         BenchKnee(
             seed=first_seed + index,
             side=sides[index % 2],
-            grid=("dess" if index % 3 == 0 else "coarse") if grid == "both" else grid,
+            grid=("dess" if index % 4 < 2 else "coarse") if grid == "both" else grid,
             draw=draw,
         )
         for index in range(n_knees)
@@ -116,7 +117,7 @@ def draw_knee(knee: BenchKnee) -> DrawnKnee:
     path = CACHE / "phantoms" / source_hash("tools/phantom")[:12] / f"{knee.name}.npz"
     truth_path = path.with_suffix(".pickle")
     if truth_path.is_file():
-        kept: DrawnKnee = pickle.loads(truth_path.read_bytes())  # noqa: S301 - our own file
+        kept: DrawnKnee = pickle.loads(truth_path.read_bytes())
         return replace(kept, labels=np.load(path)["labels"])
     grid = GRIDS[knee.grid]
     sick = knee.build()
@@ -139,7 +140,7 @@ def source_hash(*folders: str) -> str:
 
 
 def _continuous(drawn: Pathology, seed: int) -> Pathology:
-    """Redraws every extent over its grade's whole interval; maceration and ACL stay."""
+    """Redraws every extent over its grade's whole interval."""
     rng = np.random.default_rng([seed, 20])
 
     def extent(intervals: dict[int, tuple[float, float]], grade: int) -> float:
@@ -170,4 +171,5 @@ def _continuous(drawn: Pathology, seed: int) -> Pathology:
         osteophyte_mm=spurs,
         extrusion_mm={s: extent(_EXTRUSION_MM, grade()) for s in ExtrusionSite},
         effusion_ml=extent(_EFFUSION_ML, grade()),
+        morphology=drawn.morphology if seed % 4 == 3 else {},
     )
