@@ -102,7 +102,8 @@ class Unmeasured:
 def describe_knee(drawn: DrawnKnee, calibration: Calibration) -> VolumeFindings:
     """Returns the findings of a phantom."""
     label_map = as_label_map(drawn.labels, drawn.affine, drawn.knee.side)
-    return describe_volume(None, label_map, drawn.knee.name, calibration=calibration)
+    volume_id = f"{drawn.knee.seed}/V00/{drawn.knee.side.value}"
+    return describe_volume(None, label_map, volume_id, calibration=calibration)
 
 
 def compare(drawn: DrawnKnee, found: VolumeFindings) -> tuple[list[Case], list[Unmeasured]]:

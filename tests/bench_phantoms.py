@@ -42,6 +42,8 @@ HELD_OUT_SEED = 9000
 GRIDS: dict[str, Grid] = {"dess": DESS_GRID, "coarse": DEMO_GRID}
 """OAI's DESS grid (0.7 x 0.36 x 0.36 mm), and one of twice its voxel size."""
 
+_DRAWN_BY = ("tools/phantom", "knee/anatomy.py", "knee/moaks.py", "tests/bench_phantoms.py")
+"""The code that decides what a phantom looks like."""
 _BML = {1: (0.01, 0.33), 2: (0.33, 0.66), 3: (0.66, 0.92)}
 _OF_LESION = {0: (0.0, 0.0), 1: (0.05, 0.33), 2: (0.33, 0.66), 3: (0.66, 0.95)}
 _LOSS = {1: (0.01, 0.10), 2: (0.10, 0.75), 3: (0.75, 0.97)}
@@ -114,7 +116,7 @@ def plan(n_knees: int, first_seed: int, grid: str, draw: Draw) -> tuple[BenchKne
 
 def draw_knee(knee: BenchKnee) -> DrawnKnee:
     """Returns a phantom, from the cache when the phantom's code has not changed."""
-    path = CACHE / "phantoms" / source_hash("tools/phantom")[:12] / f"{knee.name}.npz"
+    path = CACHE / "phantoms" / source_hash(*_DRAWN_BY)[:12] / f"{knee.name}.npz"
     truth_path = path.with_suffix(".pickle")
     if truth_path.is_file():
         kept: DrawnKnee = pickle.loads(truth_path.read_bytes())
@@ -129,13 +131,13 @@ def draw_knee(knee: BenchKnee) -> DrawnKnee:
     return drawn
 
 
-def source_hash(*folders: str) -> str:
-    """Returns a hash over the Python files directly in folders and over `knee`."""
+def source_hash(*sources: str) -> str:
+    """Returns a hash over Python files: those named, and those directly in folders named."""
     digest = hashlib.sha256()
-    for folder in (*folders, "knee"):
-        for path in sorted(Path(folder).glob("*.py")):
-            digest.update(path.read_bytes())
-    digest.update(Path(__file__).read_bytes())
+    for source in sources:
+        path = Path(source)
+        for file in sorted(path.glob("*.py")) if path.is_dir() else [path]:
+            digest.update(file.read_bytes())
     return digest.hexdigest()
 
 
