@@ -13,10 +13,13 @@ A calibration is a TOML file::
     edges = [1.0, 3.0, 5.0]
     source = "how and on which patients the edges were fitted"
 
+    fit = { population = "…", n_patients = 48, n_cases = 576, fitted_on = "2026-11-25" }
+
 Grade g holds [edges[g-1], edges[g]). Without a calibration such components have no rule-based
 grade.
 """
 
+import json
 import tomllib
 from pathlib import Path
 from typing import Self
@@ -26,6 +29,21 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from knee.errors import InputError
 from knee.findings import UNITS, MeasurementName, Unit
 from knee.moaks import SCALES, Component, Feature, GradeRule, RuleBasis, edges_rule
+
+
+class CalibrationFit(BaseModel):
+    """What a rule was fitted on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    population: str
+    """Which patients, for people; of phantoms their seeds."""
+    n_patients: int
+    """How many patients."""
+    n_cases: int
+    """How many measured components with a grade."""
+    fitted_on: str
+    """Date, ISO 8601."""
 
 
 class CalibratedRule(BaseModel):
@@ -45,6 +63,8 @@ class CalibratedRule(BaseModel):
     """Lower edges of grades 1, 2, …, ascending and above 0."""
     source: str
     """How and on what the edges were fitted."""
+    fit: CalibrationFit | None = None
+    """What they were fitted on; None when they were set by hand."""
 
     @model_validator(mode="after")
     def validate_edges(self) -> Self:
@@ -135,3 +155,18 @@ def load_calibration(path: Path) -> Calibration:
             f"calibration {str(path)!r} does not hold a calibration: {problems}",
             "see the docstring of knee/calibration.py",
         ) from error
+
+
+def format_calibration(calibration: Calibration, comment: str) -> str:
+    """Returns a calibration as TOML that `load_calibration` reads; the comment goes on top."""
+    lines = [f"# {line}".rstrip() for line in comment.splitlines()]
+    lines += ["", f"name = {json.dumps(calibration.name, ensure_ascii=False)}"]
+    for rule in calibration.rules:
+        values = rule.model_dump(mode="json", exclude={"fit"})
+        lines += ["", "[[rules]]"]
+        lines += [f"{key} = {json.dumps(v, ensure_ascii=False)}" for key, v in values.items()]
+        if rule.fit is not None:
+            fields = rule.fit.model_dump(mode="json").items()
+            inner = ", ".join(f"{key} = {json.dumps(v, ensure_ascii=False)}" for key, v in fields)
+            lines.append(f"fit = {{ {inner} }}")
+    return "\n".join(lines) + "\n"

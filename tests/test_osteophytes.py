@@ -46,14 +46,14 @@ def test_protrusion_of_a_tibial_spur_is_its_height(height: float):
     assert sites[OsteophyteSite.TIBIA_LATERAL].protrusion_mm < 1.0
 
 
-def test_the_contour_does_not_follow_the_osteophyte():
+def test_the_margin_does_not_follow_the_osteophyte():
     spur = Plateau(paint=((Structure.TIBIA, ball(HALF_WIDTH, 0, -4, 6.0)),)).knee()
     outer: list[float] = []
     for knee in (spur, Plateau().knee()):
-        partition, charts = make_partition(knee)
-        site = measure_osteophytes(knee, partition, charts)[OsteophyteSite.TIBIA_MEDIAL]
+        partition, _ = make_partition(knee)
+        assert partition.tibia is not None
         offset = knee.frame.offset[0] * knee.spacing[0]
-        outer.append(float(site.contour[:, 0].max()) + offset)
+        outer.append(float(partition.tibia.margin.points[:, 0].max()) + offset)
     assert outer[0] == pytest.approx(outer[1], abs=1.0)
 
 

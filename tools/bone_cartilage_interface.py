@@ -1,18 +1,18 @@
 """Where cartilage belongs on a bone: the estimated bone-cartilage interface (RULES 14).
 
-`interface.hull-and-core@1`: a ray of a chart belongs to the interface when it
+`interface.hull-and-core@2`: a ray of a chart belongs to the interface when it
 
     - meets cartilage, or
     - tibia, patella: lies in the convex hull of the plate's cartilage, or in the plate's core: a
       shape in proportions of the bone that cartilage covers in every healthy knee looked at
       (CartiMorph's template of 103 knees, pymskt's knee, the SPL atlas), or
-    - femur: lies in a band along each condyle, whose edges have the healthy course over angle,
-      fitted to where the knee's own cartilage still reaches (`tools.femoral_interface`).
+    - femur: lies in a band along each condyle, between edges of the bone, fitted to where the
+      knee's own cartilage still reaches (`tools.femoral_interface`).
 
-So a hole is denuded bone whatever its size, and a plate without a single voxel is denuded over
-its core. Slivers are not counted: denuded bone must hold a disc of 1 mm radius inside the hull of
-the plate's cartilage, of 2 mm outside it. A band up to about 4 mm wide that is lost all along an
-edge is therefore missed.
+So a hole is denuded bone from 2 mm² on, and a plate without a single voxel is denuded over its
+core. Slivers are not counted: denuded bone that cartilage does not enclose must hold a disc of 1 mm
+radius inside the hull of the plate's cartilage, of 2 mm outside it. A band up to about 4 mm wide
+that is lost all along an edge is therefore missed.
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 
 from knee.anatomy import Bone, Compartment
-from tools.anatomical_frame import BoolArray, Knee
+from tools.anatomical_frame import BoolArray, FloatArray, Knee
 from tools.articular_surface import Chart
 from tools.femoral_interface import femoral_half, without_specks
 from tools.landmarks import PLATES, SIDES
@@ -28,10 +28,12 @@ from tools.margins import PATELLA_RADIUS_MM, open_outline
 from tools.subregions import Partition
 from tools.tibial_landmarks import TibiaMarks
 
-INTERFACE_DEFINITION = "interface.hull-and-core@1"
+INTERFACE_DEFINITION = "interface.hull-and-core@2"
 """Id of the estimate that the module docstring describes."""
 _SLIVER_MM = 1.0
 """Denuded bone inside a plate must hold a disc of this radius: the chart's own noise does not."""
+_HOLE_MM2 = 2.0
+"""Smallest hole: in label maps of real knees those below 0.6 mm² are noise, and few are larger."""
 _LARGE_MM2 = 60.0
 _REGROWTH_MM = 4.0
 """Bare bone of at least the area above is grown back by this towards the plate's likely edge."""
@@ -46,6 +48,9 @@ _PATELLA_HEIGHT = (0.15, 0.95)
 """Ends of healthy patellar cartilage as shares of the bone's height, from below (two knees)."""
 _PATELLA_WIDTH = (0.03, 0.97)
 """The same across the bone."""
+_OWN_REACH, _SECTORS, _SMALLEST_SCALE = 1.3, 24, 0.85
+"""Shares of the plate's size: cartilage farther out is not the plate's, and the least; between them
+the number of directions looked at."""
 _SQUARENESS = 2.5
 """Exponent of the superellipse that a plate resembles: between an ellipse and a rectangle."""
 
@@ -64,7 +69,8 @@ def expected_interface(knee: Knee, chart: Chart, partition: Partition) -> BoolAr
         np.logical_or.reduce(masks) & chart.valid & ~chart.covered
         for masks in zip(*parts, strict=True)
     )
-    bare = _open(closed, chart.step, _SLIVER_MM)
+    bare = _holes(chart, min(knee.spacing))
+    bare |= _open(closed, chart.step, _SLIVER_MM)
     bare |= _open(closed | core, chart.step, _EDGE_SLIVER_MM)
     large = without_specks(bare, chart.step, _LARGE_MM2)
     if not large.any():
@@ -72,6 +78,17 @@ def expected_interface(knee: Knee, chart: Chart, partition: Partition) -> BoolAr
     # What is bare for certain is bare up to the plate's likely edge.
     near = ndimage.distance_transform_edt(~large, sampling=chart.step) <= _REGROWTH_MM
     return chart.covered | bare | (near & (closed | core | limit))
+
+
+def _holes(chart: Chart, voxel_mm: float) -> BoolArray:
+    """Bare rays that cartilage encloses: no edge has to be estimated for them.
+
+    Where rays are finer than voxels, a gap one voxel wide is a step of a thin layer, not a hole.
+    """
+    enclosed = ndimage.binary_fill_holes(chart.covered).astype(np.bool_) & ~chart.covered
+    if chart.step[1] < 0.9 * voxel_mm:
+        enclosed = _open(enclosed, chart.step, 0.95 * voxel_mm)
+    return without_specks(enclosed & chart.valid, chart.step, _HOLE_MM2)
 
 
 def _tibial_plate(
@@ -110,23 +127,45 @@ def _patellar_core(chart: Chart, shrink: float) -> BoolArray:
         used = np.flatnonzero(bone.any(axis=1 - axis)) * chart.step[axis]
         low, high = float(used[0]), float(used[-1])
         bounds.append((low + share[0] * (high - low), low + share[1] * (high - low)))
-    return _superellipse(chart, bounds[0], bounds[1], shrink)
+    scale = _own_scale(chart, bounds[0], bounds[1])
+    return _superellipse(chart, bounds[0], bounds[1], shrink, scale)
 
 
 def _superellipse(
-    chart: Chart, u: tuple[float, float], v: tuple[float, float], shrink: float
+    chart: Chart, u: tuple[float, float], v: tuple[float, float], shrink: float, scale: float = 1.0
 ) -> BoolArray:
-    """Rays inside the superellipse that fills a rectangle (mm) shrunk by `shrink` mm."""
-    shape = chart.valid.shape
-    total = np.zeros(shape)
-    for axis, (low, high) in ((0, u), (1, v)):
-        half = (high - low) / 2 - shrink
-        if half <= 0:
-            return np.zeros(shape, np.bool_)
-        position = np.arange(shape[axis]) * chart.step[axis] - (low + high) / 2
-        term = np.abs(position / half) ** _SQUARENESS
-        total = total + (term[:, None] if axis == 0 else term[None, :])
-    return total <= 1
+    """Rays inside the superellipse that fills a rectangle (mm), scaled, less `shrink` mm."""
+    half = min(u[1] - u[0], v[1] - v[0]) / 2
+    if half <= 0:
+        return np.zeros(chart.valid.shape, np.bool_)
+    radius, _ = _polar(chart, u, v)
+    return radius <= scale - shrink / half
+
+
+def _own_scale(chart: Chart, u: tuple[float, float], v: tuple[float, float]) -> float:
+    """How large the knee's own plate is against the superellipse of a rectangle, 0.85 to 1.
+
+    The median over directions of how far cartilage reaches: loss in a few of them does not count.
+    """
+    radius, turn = _polar(chart, u, v)
+    near = chart.covered & (radius < _OWN_REACH)
+    reach = np.zeros(_SECTORS + 1)
+    np.maximum.at(reach, (turn[near] * _SECTORS).astype(np.intp), radius[near])
+    reached = reach[reach > 0]
+    if reached.size <= _SECTORS // 2:
+        return 1.0
+    return float(np.clip(np.median(reached), _SMALLEST_SCALE, 1.0))
+
+
+def _polar(
+    chart: Chart, u: tuple[float, float], v: tuple[float, float]
+) -> tuple[FloatArray, FloatArray]:
+    """Radius of each ray, 1 on the superellipse of a rectangle, and direction from 0 to 1."""
+    across = (np.arange(chart.valid.shape[0]) * chart.step[0] - sum(u) / 2) / (u[1] - u[0]) * 2
+    along = (np.arange(chart.valid.shape[1]) * chart.step[1] - sum(v) / 2) / (v[1] - v[0]) * 2
+    x, y = np.meshgrid(across, along, indexing="ij")
+    radius = (np.abs(x) ** _SQUARENESS + np.abs(y) ** _SQUARENESS) ** (1 / _SQUARENESS)
+    return radius.astype(np.float32), (np.arctan2(y, x) / (2 * np.pi) + 0.5).astype(np.float32)
 
 
 def _convex_hull(mask: BoolArray) -> BoolArray:
@@ -155,4 +194,6 @@ def _open(mask: BoolArray, step: tuple[float, float], radius: float) -> BoolArra
     core = ndimage.distance_transform_edt(mask, sampling=step) > radius
     if not core.any():
         return np.zeros_like(mask)
-    return mask & (ndimage.distance_transform_edt(~core, sampling=step) <= radius * 1.2)
+    # A ray's diagonal more than the radius: the disc's own corners are not slivers.
+    reach = radius + float(np.hypot(*step))
+    return mask & (ndimage.distance_transform_edt(~core, sampling=step) <= reach)

@@ -21,7 +21,7 @@ Table of reference thickness in mm (normal adult knees, rounded): trochlea 2.2, 
 tibia 2.2, patella 2.8.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
@@ -42,8 +42,8 @@ _TROCHLEA_MM = 2.2
 _SCALE_RANGE = (0.8, 1.0)
 _SCALE_PERCENTILE = 70.0
 _THINNED_SHARE = 0.7
-_BESIDE_SHARE, _BESIDE_MM = 0.8, 3.0
-_SEED_MM2 = 10.0
+_BESIDE_SHARE, _BESIDE_MM = 0.75, 3.0
+_SEED_MM2, _SEED_VOXELS = 4.0, 8.0
 _TAPER_MM, _EDGE_SHARE = 5.0, 0.6
 _RIM_MM = 2.0
 _NOTCH_RIM_MM = 4.0
@@ -52,10 +52,13 @@ _STEEP_COSINE = 0.8
 """Rays further than 37 degrees from the surface's normal are not judged for thinning."""
 _LEAST_SCALE_MM2 = 50.0
 """Subregions with less cartilage than this say nothing about the knee's scale."""
-_SMOOTHING_MM = 1.0
+_SMOOTHING_MM = 0.8
 """Gaussian SD on the thickness map before thinning is judged: evens out voxel steps."""
-_SMALLEST_SHARE = 2.0
-"""Percent of a subregion; loss below it cannot be told from the mask's noise, and is 0."""
+_GAP_MM = 0.05
+_SMALLEST_SHARE, _SMALLEST_THINNED = 2.0, 1.0
+"""Percent of a subregion; less loss at a plate's edge, or thinning, is noise of the mask, and 0."""
+_BORDER_MM = 2.5
+"""Loss that reaches less far over a subregion's border is within the border's uncertainty."""
 _SMALLEST_MM2 = 10.0
 """A subregion with less interface than this is not in the volume."""
 
@@ -107,9 +110,26 @@ def make_plates(knee: Knee, partition: Partition, charts: dict[Bone, Chart]) -> 
     plates: dict[Bone, Plate] = {}
     for bone, chart in charts.items():
         expected = expected_interface(knee, chart, partition)
-        thinned = _thinned(chart, labels[bone], expected, partition, scale)
+        chart = _without_gaps(chart, expected)
+        expected = expected | chart.covered
+        seed = max(_SEED_MM2, _SEED_VOXELS * _face_mm2(knee))
+        thinned = _thinned(chart, labels[bone], expected, partition, (scale, seed))
         plates[bone] = Plate(chart, labels[bone], expected, thinned, scale)
     return plates
+
+
+def _face_mm2(knee: Knee) -> float:
+    """Area of a voxel's largest face."""
+    return float(np.prod(sorted(knee.spacing)[1:]))
+
+
+def _without_gaps(chart: Chart, expected: BoolArray) -> Chart:
+    """Closes gaps that cartilage encloses and that are too small to be holes.
+
+    They are steps of a layer about as thin as a voxel: next to nothing is there, but not nothing.
+    """
+    gaps = ndimage.binary_fill_holes(chart.covered | expected) & chart.valid & ~expected
+    return replace(chart, thickness=np.where(gaps, np.float32(_GAP_MM), chart.thickness))
 
 
 def reference_mm(subregion: Subregion, scale: float) -> float:
@@ -128,18 +148,44 @@ def measure_cartilage(plate: Plate, subregion: Subregion) -> CartilageNumbers | 
     if total < _SMALLEST_MM2:
         return None
     covered = rays & plate.chart.covered
-    bare = 100 * float(area[rays & ~covered].sum()) / total
-    thin = 100 * float(area[rays & plate.thinned].sum()) / total
+    bare = _bare_percent(plate, rays, total)
+    lost = _scored(plate.chart, plate.thinned | (plate.expected & ~plate.chart.covered), rays)
+    thin = 100 * float(area[lost & plate.thinned].sum()) / total
     thickness = plate.chart.thickness[covered]
     weights = area[covered]
     return CartilageNumbers(
         area=total,
-        full_thickness_share=bare if bare >= _SMALLEST_SHARE else 0.0,
-        thinned_share=thin if thin >= _SMALLEST_SHARE else 0.0,
+        full_thickness_share=bare,
+        thinned_share=thin if thin >= _SMALLEST_THINNED else 0.0,
         mean_thickness=float(np.average(thickness, weights=weights)) if thickness.size else None,
         min_thickness=float(np.percentile(thickness, 5)) if thickness.size else None,
         reference=reference_mm(subregion, plate.scale),
     )
+
+
+def _bare_percent(plate: Plate, rays: BoolArray, total: float) -> float:
+    """Denuded share of a subregion: holes of any size, loss at the edge from 2 % on."""
+    scored = _scored(plate.chart, plate.expected & ~plate.chart.covered, rays)
+    # Zones that cartilage encloses need no estimated edge; all others rest on one.
+    enclosed = scored & ndimage.binary_fill_holes(plate.chart.covered)
+    at_edge = 100 * float(plate.chart.area[scored & ~enclosed].sum()) / total
+    holes = 100 * float(plate.chart.area[enclosed].sum()) / total
+    return holes + (at_edge if at_edge >= _SMALLEST_SHARE else 0.0)
+
+
+def _scored(chart: Chart, lost: BoolArray, rays: BoolArray) -> BoolArray:
+    """Lost rays of a subregion, less what the border happens to cut off a neighbour's loss.
+
+    Loss across a border is scored on both sides when it reaches more than 2.5 mm over it.
+    """
+    mine, others = lost & rays, lost & ~rays
+    if not mine.any() or not others.any():
+        return mine
+    away = ndimage.distance_transform_edt(~others, sampling=chart.step)
+    labels, n_parts = ndimage.label(mine, structure=np.ones((3, 3)))
+    deepest = np.atleast_1d(ndimage.maximum(away, labels, np.arange(1, n_parts + 1)))
+    scored = np.concatenate([[False], deepest > _BORDER_MM])
+    return mine & scored[labels]
 
 
 def _judgeable(chart: Chart, partition: Partition) -> BoolArray:
@@ -167,16 +213,21 @@ def _knee_scale(charts: dict[Bone, Chart], labels: dict[Bone, Labels]) -> float:
 
 
 def _thinned(
-    chart: Chart, labels: Labels, expected: BoolArray, partition: Partition, scale: float
+    chart: Chart,
+    labels: Labels,
+    expected: BoolArray,
+    partition: Partition,
+    scale_and_seed: tuple[float, float],
 ) -> BoolArray:
     """Covered rays that are thinner than what is expected there."""
+    scale, seed_mm2 = scale_and_seed
     depth = _distance_from_edge(expected, chart.step)
     inwards = np.clip((depth - _RIM_MM) / (_TAPER_MM - _RIM_MM), 0, 1)
     wanted = np.asarray([reference_mm(s, scale) for s in ORDER], np.float32)[labels]
     wanted = wanted * (_EDGE_SHARE + (1 - _EDGE_SHARE) * inwards)
     judged = (depth > _RIM_MM) & chart.covered & _judgeable(chart, partition)
     relative = _smooth_thickness(chart) / np.maximum(wanted, 1e-3)
-    thin = without_specks(judged & (relative < _THINNED_SHARE), chart.step, _SEED_MM2)
+    thin = without_specks(judged & (relative < _THINNED_SHARE), chart.step, seed_mm2)
     away = ndimage.distance_transform_edt(~thin, sampling=chart.step)
     thin |= judged & (relative < _BESIDE_SHARE) & (away <= _BESIDE_MM)
     return _extended(thin, judged, chart) & chart.covered & expected

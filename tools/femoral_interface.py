@@ -34,6 +34,15 @@ _LEAST_WIDTH_MM = 6.0
 _END_SPREAD_DEG = 12.0
 """By so much, some 5 mm, healthy cartilage may end before the usual angle."""
 _REACH_PERCENTILE = 75.0
+_EDGE_DROP_MM, _EDGE_MEDIAN_ROWS = 8.0, 37
+"""Bone this far below the crest has turned away from the joint; window of the running median."""
+_TELLING_SHARE = 0.4
+"""Angles at which less than this share of the healthy width is left say nothing about its edge."""
+_BIN_ROWS = 4
+"""Angles that the edge's envelope takes together: 3 degrees."""
+_STIFFNESS, _BELOW_WEIGHT, _PULL, _ENVELOPE_FITS = 300.0, 0.02, 1e-3, 8
+"""Of the envelope: edges lost along some 60 degrees are bridged. The pull towards the usual offset
+only matters where nothing is left."""
 _ENDS_DEG: dict[Compartment, tuple[float, float]] = {
     Compartment.MEDIAL: (-125.0, 98.0),
     Compartment.LATERAL: (-125.0, 105.0),
@@ -73,12 +82,15 @@ def femoral_half(
     closed = _close(covered, chart.step, _CLOSING_MM)
     hull = ndimage.binary_fill_holes(closed).astype(np.bool_)
     ends = _ends(chart, covered, side)
-    inner, outer = _band(covered, away, abs(marks.edge_m[side] - marks.notch_m), side, ends)
+    bone_edges = _bone_edges(_radius(chart, marks), away)
+    width = abs(marks.edge_m[side] - marks.notch_m)
+    inner, outer = _band(covered, away, bone_edges, width, side, ends)
     angles = femoral_angles_deg()
     between = (angles >= ends[0]) & (angles <= ends[1])
     articular = mine & articular_rays(chart, marks) & between
-    band = (away[:, None] >= inner) & (away[:, None] <= outer)
-    wide = (away[:, None] >= inner - _TOLERANCE_MM) & (away[:, None] <= outer + _TOLERANCE_MM)
+    tight = _TOLERANCE_MM
+    band = (away[:, None] >= inner + tight) & (away[:, None] <= outer - tight)
+    wide = (away[:, None] >= inner) & (away[:, None] <= outer)
     return hull & mine & articular_rays(chart, marks), band & articular, wide & articular
 
 
@@ -113,15 +125,41 @@ def articular_rays(chart: Chart, marks: FemurMarks) -> BoolArray:
 
     In front of the notch every ray counts, because the trochlear groove is meant to be deep.
     """
-    radius = np.hypot(
-        chart.points[..., 1] - marks.centre[0], chart.points[..., 2] - marks.centre[1]
-    )
-    radius = np.where(chart.valid, radius, 0)
+    radius = _radius(chart, marks)
     middle = round(marks.notch_m / chart.step[0])
     low = np.empty_like(radius)
     low[:middle] = radius[:middle].max(axis=0) - _NOTCH_DROP_MM
     low[middle:] = radius[middle:].max(axis=0) - _NOTCH_DROP_MM
     return (radius >= low) | (femoral_angles_deg() > _NOTCH_FRONT_DEG)
+
+
+def _radius(chart: Chart, marks: FemurMarks) -> FloatArray:
+    """Distance of each ray's surface point from the condyles' centre; 0 where there is no bone."""
+    radius = np.hypot(
+        chart.points[..., 1] - marks.centre[0], chart.points[..., 2] - marks.centre[1]
+    )
+    return np.where(chart.valid, radius, 0).astype(np.float32)
+
+
+def _bone_edges(
+    radius: FloatArray, away: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Inner and outer edge of one half's articular bone in mm from the notch, per angle.
+
+    The innermost ray whose surface lies at most 4 mm below the crest, and the outermost one at most
+    8 mm below it; a running median over 27 degrees leaves osteophytes out.
+    """
+    mine = away >= 0
+    crest = radius[mine].max(axis=0)
+    across = away[mine][:, None]
+    edges: list[NDArray[np.float64]] = []
+    for drop, inward in ((_NOTCH_DROP_MM, True), (_EDGE_DROP_MM, False)):
+        near = (radius[mine] >= crest - drop) & (radius[mine] > 0)
+        far = across.max() if inward else 0.0
+        edge = np.where(near, across, far)
+        edge = edge.min(axis=0) if inward else edge.max(axis=0)
+        edges.append(ndimage.median_filter(edge, _EDGE_MEDIAN_ROWS, mode="nearest"))
+    return edges[0], edges[1]
 
 
 def without_specks(
@@ -139,34 +177,68 @@ def without_specks(
 def _band(
     covered: BoolArray,
     away: NDArray[np.float64],
+    bone_edges: tuple[NDArray[np.float64], NDArray[np.float64]],
     width: float,
     side: Compartment,
     ends: tuple[float, float],
 ) -> tuple[FloatArray, FloatArray]:
-    """Inner and outer edge in mm from the notch per angle, fitted to condyle and trochlea apart."""
+    """Inner and outer edge in mm from the notch per angle, as far as cartilage belongs."""
     angles = femoral_angles_deg()
     inner, outer = (np.interp(angles, _ANGLES, edge) * width for edge in _MEAN[side])
+    bone_inner, bone_outer = bone_edges
     has_any = covered.any(axis=0)
     distance = np.where(covered, away[:, None], np.nan)
     reach_in, reach_out = np.full(angles.size, np.nan), np.full(angles.size, np.nan)
     reach_in[has_any] = np.nanmin(distance[:, has_any], axis=0)
     reach_out[has_any] = np.nanmax(distance[:, has_any], axis=0)
-    for stretch in (
-        (angles >= ends[0]) & (angles < _NOTCH_FRONT_DEG),
-        (angles >= _NOTCH_FRONT_DEG) & (angles <= ends[1]),
-    ):
-        rows = stretch & has_any
-        if rows.sum() <= _LEAST_ROWS * stretch.sum():
-            inner[stretch] += _SPREAD * width
-            outer[stretch] -= _SPREAD * width
-            continue
-        off_in = np.percentile((reach_in - inner)[rows], 100 - _REACH_PERCENTILE)
-        off_out = np.percentile((reach_out - outer)[rows], _REACH_PERCENTILE)
-        inner[stretch] += float(off_in) + _TOLERANCE_MM
-        outer[stretch] += float(off_out) - _TOLERANCE_MM
+    between = (angles >= ends[0]) & (angles <= ends[1])
+    front = angles >= _NOTCH_FRONT_DEG
+    if (has_any & between).sum() <= _LEAST_ROWS * between.sum():
+        inner += _SPREAD * width
+        outer -= _SPREAD * width
+    else:
+        rows = has_any & between & ~front
+        if rows.any():
+            inner = np.maximum(
+                *(
+                    edge + float(np.percentile((reach_in - edge)[rows], 100 - _REACH_PERCENTILE))
+                    for edge in (inner, bone_inner)
+                )
+            )
+        wide = covered.sum(axis=0) * abs(away[1] - away[0]) >= _TELLING_SHARE * (outer - inner)
+        outer = bone_outer + _envelope(reach_out - bone_outer, between & wide)
     # Between the trochlea's halves there is no inner edge.
-    inner[angles >= _NOTCH_FRONT_DEG] = 0
+    inner[front] = 0
     return inner.astype(np.float32), outer.astype(np.float32)
+
+
+def _envelope(offset: NDArray[np.float64], used: BoolArray) -> NDArray[np.float64]:
+    """A smooth curve along the upper side of `offset` (mm per angle; NaN where unknown).
+
+    Asymmetric least squares (Eilers): what lies below the curve hardly pulls at it, so a stretch of
+    lost edge is bridged, while a course that differs from the mean healthy one is followed.
+    """
+    n_bins = offset.size // _BIN_ROWS
+    binned = np.full(n_bins, np.nan)
+    for index in range(n_bins):
+        rows = slice(index * _BIN_ROWS, (index + 1) * _BIN_ROWS)
+        known = offset[rows][used[rows] & np.isfinite(offset[rows])]
+        if known.size:
+            binned[index] = np.median(known)
+    known = np.isfinite(binned)
+    if not known.any():
+        return np.zeros(offset.size)
+    usual = float(np.percentile(binned[known], _REACH_PERCENTILE))
+    target = np.where(known, binned, usual)
+    second = np.diff(np.eye(n_bins), 2, axis=0)
+    penalty = _STIFFNESS * second.T @ second
+    curve = np.full(n_bins, usual)
+    for _ in range(_ENVELOPE_FITS):
+        weight = np.where(known, np.where(target > curve, 1.0, _BELOW_WEIGHT), 0.0)
+        system = np.diag(weight + _PULL) + penalty
+        curve = np.linalg.solve(system, weight * target + _PULL * usual)
+    centres = (np.arange(n_bins) + 0.5) * _BIN_ROWS - 0.5
+    return np.interp(np.arange(offset.size), centres, curve)
 
 
 def _close(mask: BoolArray, step: tuple[float, float], radius: float) -> BoolArray:

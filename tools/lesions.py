@@ -89,13 +89,15 @@ class LesionNumbers:
         return 100 * bml / self.lesion_mm3 if bml >= SMALLEST_LESION_MM3 else 0.0
 
 
-def cut_wedges(knee: Knee, plate: Plate, partition: Partition) -> BoneWedges:
-    """Returns the wedges of one bone."""
+def cut_wedges(
+    knee: Knee, plate: Plate, partition: Partition, depth_mm: float = WEDGE_DEPTH_MM
+) -> BoneWedges:
+    """Returns the wedges of one bone to a depth below its articular surface."""
     rays = _wedge_rays(plate, partition)
     if plate.chart.bone is Bone.FEMUR and partition.femur is not None:
-        where, labels = _under_femoral_rays(knee, plate, rays, partition.femur.centre)
+        where, labels = _under_femoral_rays(knee, plate, rays, partition.femur.centre, depth_mm)
     else:
-        where, labels = _under_columns(knee, plate, rays)
+        where, labels = _under_columns(knee, plate, rays, depth_mm)
     return BoneWedges(plate.chart.bone, where, labels)
 
 
@@ -164,18 +166,20 @@ def _wedge_rays(plate: Plate, partition: Partition) -> BoolArray:
     return rays | (between & plate.chart.valid & (a >= back) & (a <= front))
 
 
-def _under_columns(knee: Knee, plate: Plate, rays: BoolArray) -> tuple[IntArray, Labels]:
+def _under_columns(
+    knee: Knee, plate: Plate, rays: BoolArray, depth_mm: float
+) -> tuple[IntArray, Labels]:
     """Bone voxels below the tibia's surface, or in front of the patella's, ray by ray."""
     axis = 2 if plate.chart.bone is Bone.TIBIA else 1
     outward = 1.0 if axis == 2 else -1.0
     step = knee.spacing[axis]
     u, v = np.nonzero(rays)
     surface = plate.chart.points[u, v, axis] / step
-    n_deep = int(WEDGE_DEPTH_MM / step)
+    n_deep = int(depth_mm / step)
     # The voxel at depth d has its centre d + 0.5 voxels below the surface.
     inward = np.arange(n_deep + 1)
     along = np.rint(surface[:, None] - outward * (inward + 0.5)).astype(np.intp)
-    deep = (inward + 0.5) * step <= WEDGE_DEPTH_MM
+    deep = (inward + 0.5) * step <= depth_mm
     along, inside = _clipped(along, knee.frame.shape[axis])
     columns = [np.broadcast_to(u[:, None], along.shape), np.broadcast_to(v[:, None], along.shape)]
     columns.insert(axis, along)
@@ -190,7 +194,7 @@ def _clipped(index: IntArray, size: int) -> tuple[IntArray, BoolArray]:
 
 
 def _under_femoral_rays(
-    knee: Knee, plate: Plate, rays: BoolArray, centre: tuple[float, float]
+    knee: Knee, plate: Plate, rays: BoolArray, centre: tuple[float, float], depth_mm: float
 ) -> tuple[IntArray, Labels]:
     """Femoral bone voxels whose ray from the condyles' centre leaves through the surface."""
     femur = knee.bone(Bone.FEMUR)
@@ -208,7 +212,7 @@ def _under_femoral_rays(
     ja, js = np.nonzero(candidate)
     ray = column[ja, js]
     depth = surface[:, ray] - radius[ja, js][None, :].astype(np.float32)
-    keep = rays[:, ray] & (depth >= -max(sa, ss)) & (depth <= WEDGE_DEPTH_MM) & femur[:, ja, js]
+    keep = rays[:, ray] & (depth >= -max(sa, ss)) & (depth <= depth_mm) & femur[:, ja, js]
     m, pixel = np.nonzero(keep)
     return np.asarray([m, ja[pixel], js[pixel]]), plate.labels[m, ray[pixel]]
 

@@ -1,8 +1,14 @@
 """From a measured knee to the measurements of one question, with methods and uncertainties.
 
-Uncertainty is what the voxel size alone makes: an edge lies anywhere within a voxel (uniform, SD
-of voxel / sqrt 12). A length between two edges has sqrt 2 times that; an area or volume has its
-outline times that, as if all of the outline moved together, which is the cautious bound.
+Uncertainty has two sources, added as variances:
+
+    voxels   an edge lies anywhere within a voxel (uniform, SD of voxel / sqrt 12). A length between
+             two edges has sqrt 2 times that; an area or volume has its outline times that, as if
+             all of the outline moved together, which is the cautious bound.
+    borders  between subregions, and margins without osteophytes, are estimates. Their SDs below are
+             those of their errors on the training phantoms (`tests.bench_tools` shows how often a
+             true extent lies within 2 SD). A border that moves adds or takes a strip of the
+             subregion, in which a finding of share p is there or not: SD sqrt(p (1 - p)) of it.
 """
 
 import math
@@ -28,6 +34,14 @@ from tools.knee_parts import KneeParts
 from tools.landmarks import MENISCI
 
 _EDGE_SD = 1 / math.sqrt(12)
+_BORDER_SD_MM = 1.5
+"""Of a border between subregions."""
+_THINNED_SD_SHARE = 0.1
+"""Of the share with thinned cartilage: where a slope begins to count as thinned."""
+_MARGIN_SD_MM = 0.3
+"""Of the tibia's osteophyte-free margin."""
+_PROTRUSION_SD_MM = 0.5
+"""Of an osteophyte's protrusion: the margin under its base is bridged."""
 VOLUME_DEFINITION = "structure.volume@1"
 """Volume of a labelled structure: its voxels times the volume of one."""
 
@@ -52,16 +66,22 @@ def _one(
 
 
 def _share_sd_area(share: float, total_mm2: float, step: float) -> float:
-    """SD in percent of a share of a surface: the loss's outline times the edge's SD."""
+    """SD in percent of a share of a surface: the loss's outline, and the subregion's borders."""
     area = max(share, 1.0) / 100 * total_mm2
-    outline = 2 * math.sqrt(math.pi * area)
-    return 100 * outline * step * _EDGE_SD / total_mm2
+    voxels = 2 * math.sqrt(math.pi * area) * step * _EDGE_SD / total_mm2
+    return 100 * math.hypot(voxels, _border_sd(share, total_mm2))
 
 
 def _share_sd_volume(volume_mm3: float, total_mm3: float, step: float) -> float:
-    """SD in percent of a share of a volume: the lesion's surface times the edge's SD."""
+    """SD in percent of a share of a volume: the surface of what is in it times the edge's SD."""
     surface = 4.84 * max(volume_mm3, 1.0) ** (2 / 3)
     return 100 * surface * step * _EDGE_SD / total_mm3
+
+
+def _border_sd(share: float, surface_mm2: float) -> float:
+    """SD of a share (percent) that the borders of a subregion make, as a fraction of it."""
+    p = min(max(share, 0.0), 100.0) / 100
+    return math.sqrt(2 * p * (1 - p)) * _BORDER_SD_MM / math.sqrt(surface_mm2)
 
 
 def _mean_step(parts: KneeParts) -> float:
@@ -87,7 +107,10 @@ def _bml(parts: KneeParts, site: str) -> tuple[Measurement, ...]:
         _one(
             MeasurementName.BML_VOLUME_SHARE,
             numbers.volume_share,
-            _share_sd_volume(size, numbers.wedge_mm3, step),
+            math.hypot(
+                _share_sd_volume(size, numbers.wedge_mm3, step),
+                100 * _border_sd(numbers.volume_share, numbers.wedge_mm3 / lesions.WEDGE_DEPTH_MM),
+            ),
             "BML and cyst labels over the subregion's bone",
             lesions.LESION_DEFINITION,
         ),
@@ -129,28 +152,34 @@ def _cartilage(parts: KneeParts, site: str) -> tuple[Measurement, ...]:
         _one(
             name,
             value,
-            _share_sd_area(value, numbers.area, step),
+            math.hypot(
+                _share_sd_area(value, numbers.area, step),
+                0.0 if thinned is None else _THINNED_SD_SHARE * thinned,
+            ),
             share_method.format(what=what),
             definition,
         )
-        for name, value, what, definition in (
+        for name, value, what, definition, thinned in (
             (
                 MeasurementName.SURFACE_LOSS_SHARE,
                 numbers.surface_loss_share,
                 "bare or thinned",
                 cartilage.SURFACE_LOSS_DEFINITION,
+                numbers.thinned_share,
             ),
             (
                 MeasurementName.FULL_THICKNESS_SHARE,
                 numbers.full_thickness_share,
                 "without cartilage",
                 cartilage.FULL_THICKNESS_DEFINITION,
+                None,
             ),
             (
                 MeasurementName.THINNED_SHARE,
                 numbers.thinned_share,
-                f"thinner than half of {numbers.reference:.1f} mm",
+                f"thinner than 70 % of {numbers.reference:.1f} mm, less at the edge",
                 cartilage.THINNED_DEFINITION,
+                numbers.thinned_share,
             ),
         )
     ]
@@ -179,8 +208,8 @@ def _osteophyte(parts: KneeParts, site: str) -> tuple[Measurement, ...]:
         _one(
             MeasurementName.OSTEOPHYTE_PROTRUSION,
             margin.protrusion_mm,
-            math.sqrt(2) * _EDGE_SD * _mean_step(parts),
-            "bone beyond the opened outline of the margin",
+            math.hypot(math.sqrt(2) * _EDGE_SD * _mean_step(parts), _PROTRUSION_SD_MM),
+            "bone beyond the osteophyte-free margin",
             osteophytes.OSTEOPHYTE_DEFINITION,
         ),
     )
@@ -204,7 +233,7 @@ def _extrusion(parts: KneeParts, site: str) -> tuple[Measurement, ...]:
         _one(
             MeasurementName.EXTRUSION,
             extrusion.value_mm,
-            math.sqrt(2) * _EDGE_SD * parts.knee.spacing[extrusion.axis],
+            math.hypot(math.sqrt(2) * _EDGE_SD * parts.knee.spacing[extrusion.axis], _MARGIN_SD_MM),
             "coronal, at the medial tibial spine" if coronal else "sagittal, mid-compartment",
             menisci.CORONAL_DEFINITION if coronal else menisci.SAGITTAL_DEFINITION,
         ),

@@ -1,16 +1,17 @@
 """Osteophytes: how far bone juts out beyond an osteophyte-free margin, at MOAKS' 12 sites.
 
-`osteophyte.opening@1`: the osteophyte-free bone is the bone opened with a disc or a ball; what
-that does not fit into juts out. Protrusion is the largest distance, perpendicular to the opened
-bone, of bone outside it along the site's stretch of margin.
+`osteophyte.margin@2`: protrusion is the largest distance of bone outside a margin that osteophytes
+are left out of, along the site's stretch of it.
 
-    tibia    the outline seen from above of the bone within 8 mm below the plates; disc of 14 mm,
-             smoothed (`tools.margins.smooth_margin`); along the plate's middle
+    tibia    the outline seen from above of the bone within 8 mm below the plates, opened with a
+             disc of 14 mm and smoothed (`tools.margins.smooth_margin`); along the plate's middle
              three fifths
-    patella  the outline of the whole bone seen from behind; disc of 12 mm
-    femur    the condyles in 3D, without the notch; ball of 6 mm
+    patella  the outline of the whole bone seen from behind; disc of 12 mm, smoothed likewise
+             where the opening leaves more than a voxel
+    femur    the condyles in 3D without the notch, opened with a ball of 6 mm; up to
+             0.8 mm are added for the fillet that the ball keeps at a bump's base
 
-A margin that grew outwards evenly over more than the disc's width keeps its shape and is not seen.
+A margin that grew outwards evenly over more than that keeps its shape and is not seen.
 """
 
 from dataclasses import dataclass
@@ -20,19 +21,21 @@ from scipy import ndimage
 
 from knee.anatomy import Bone, Compartment, OsteophyteSite
 from tools.anatomical_frame import BoolArray, FloatArray, Knee
-from tools.articular_surface import Chart, femoral_angles_deg
+from tools.articular_surface import Chart
 from tools.femoral_landmarks import FemurMarks
-from tools.margins import PATELLA_RADIUS_MM, OpenedOutline, open_outline
+from tools.margins import PATELLA_RADIUS_MM, open_outline, smooth_margin
 from tools.subregions import Partition
 from tools.tibial_landmarks import TibiaMarks
 
-OSTEOPHYTE_DEFINITION = "osteophyte.opening@1"
+OSTEOPHYTE_DEFINITION = "osteophyte.margin@2"
 _CORNER_SHARE = 0.2
 """Share of a plate's length at either end where the plateau turns its corners: not the margin."""
-_CONDYLE_DEPTH_MM = 10.0
-"""The condyle's margin lies at most this far below its crest."""
-_CONDYLE_RADIUS_MM = 12.0
-"""Disc for the margin that boxes are drawn around; half a femur is some 35 mm wide."""
+_JUTS_CELLS = 1.02
+"""On the patella, what the opening leaves by no more than a cell is the outline's own steps."""
+_CERTAIN_MM, _FILLET_MM = (1.0, 2.5), 0.8
+"""On the femur: the ball keeps a fillet at the base of a bump. The second is its mean height under
+osteophytes of the training phantoms; it is added as the bump grows from the first to the second of
+the first, for healthy condyles are up to 1.3 mm less round than the ball."""
 _BALL_MM = 6.0
 """Condyles of healthy knees are rounder than this; CartiMorph's template leaves under 1 mm."""
 _GRID_MM = 1.0
@@ -40,8 +43,6 @@ _REACH_MM = 48.0
 """Above and below the condyles' centre: from the lowest bone to above the trochlea."""
 _NOTCH_HALF_MM = 12.0
 """Nearer to the notch's middle are its walls, which are no osteophyte site."""
-_NOTCH_MM = 8.0
-"""Half the width of the notch: nearer to its middle there is no outer margin."""
 _TROCHLEA_END_DEG = 100.0
 _POSTERIOR_END_DEG = -115.0
 
@@ -53,12 +54,10 @@ class MarginSite:
     Attributes:
         site: where.
         protrusion_mm: bone beyond the osteophyte-free margin, 0 when none.
-        contour: (n, 3) mm in the crop's frame, points of the osteophyte-free margin.
     """
 
     site: OsteophyteSite
     protrusion_mm: float
-    contour: FloatArray
 
 
 def measure_osteophytes(
@@ -69,7 +68,7 @@ def measure_osteophytes(
     if Bone.TIBIA in charts and partition.tibia is not None:
         found += _tibial_sites(charts[Bone.TIBIA], partition.tibia)
     if Bone.FEMUR in charts and partition.femur is not None:
-        found += _femoral_sites(knee, charts[Bone.FEMUR], partition.femur)
+        found += _femoral_sites(knee, partition.femur)
     if Bone.PATELLA in charts:
         found += _patellar_sites(charts[Bone.PATELLA])
     return {site.site: site for site in found}
@@ -87,50 +86,30 @@ def _tibial_sites(chart: Chart, marks: TibiaMarks) -> list[MarginSite]:
         low, high = marks.plate_a[side]
         back = low + _CORNER_SHARE * (high - low)
         front = high - _CORNER_SHARE * (high - low)
-        here: list[BoolArray] = []
-        for points in (cells * np.asarray(chart.step), marks.margin.points):
-            outer = points[:, 0] > middle if side is Compartment.MEDIAL else points[:, 0] < middle
-            here.append(outer & (points[:, 1] >= back) & (points[:, 1] <= front))
-        contour = marks.margin.points[here[1]]
-        if contour.shape[0] == 0:
-            continue
-        level = np.full((contour.shape[0], 1), marks.level_s[side], np.float32)
-        height = float(beyond[here[0]].max(initial=0.0))
-        sites.append(MarginSite(site, height, np.concatenate([contour, level], axis=1)))
+        points = cells * np.asarray(chart.step)
+        outer = points[:, 0] > middle if side is Compartment.MEDIAL else points[:, 0] < middle
+        here = outer & (points[:, 1] >= back) & (points[:, 1] <= front)
+        if here.any():
+            sites.append(MarginSite(site, float(beyond[here].max(initial=0.0))))
     return sites
 
 
-def _femoral_sites(knee: Knee, chart: Chart, marks: FemurMarks) -> list[MarginSite]:
-    radius = np.hypot(
-        chart.points[..., 1] - marks.centre[0], chart.points[..., 2] - marks.centre[1]
-    )
-    radius = np.where(chart.valid, radius, 0)
-    m = np.arange(radius.shape[0])[:, None] * chart.step[0]
-    angle = femoral_angles_deg()[None, :]
+def _femoral_sites(knee: Knee, marks: FemurMarks) -> list[MarginSite]:
     bumps = _femoral_bumps(knee, marks)
     sites: list[MarginSite] = []
     for side in (Compartment.MEDIAL, Compartment.LATERAL):
-        medial = side is Compartment.MEDIAL
-        mine = (m >= marks.notch_m) if medial else (m < marks.notch_m)
-        crest = np.where(mine, radius, 0).max(axis=0)
-        reached = mine & (radius >= crest - _CONDYLE_DEPTH_MM) & chart.valid
-        reached |= _towards_notch(reached, medial=medial) & mine
-        outline = open_outline(reached, chart.step, _CONDYLE_RADIUS_MM)
+        mine = bumps.medial if side is Compartment.MEDIAL else bumps.lateral
         front = float(np.rad2deg(np.arctan2(marks.front_a[side] - marks.centre[0], 20.0)))
         for name, low, high in (
             ("anterior", front, _TROCHLEA_END_DEG),
             ("central", marks.back_deg[side], front),
             ("posterior", _POSTERIOR_END_DEG, marks.back_deg[side]),
         ):
-            outer = outline.edge & (np.abs(m - marks.notch_m) > _NOTCH_MM)
-            contour = chart.points[outer & (angle >= low) & (angle < high)]
-            if contour.shape[0] == 0:
-                continue
-            here = bumps.medial if medial else bumps.lateral
-            here = here & (bumps.angle >= low) & (bumps.angle < high)
+            here = mine & (bumps.angle >= low) & (bumps.angle < high)
             height = float(bumps.height[here].max(initial=0.0))
-            site = OsteophyteSite(f"femur_{side.value}_{name}")
-            sites.append(MarginSite(site, height, contour))
+            low, high = _CERTAIN_MM
+            height += _FILLET_MM * float(np.clip((height - low) / (high - low), 0, 1))
+            sites.append(MarginSite(OsteophyteSite(f"femur_{side.value}_{name}"), height))
     return sites
 
 
@@ -171,22 +150,15 @@ def _femoral_bumps(knee: Knee, marks: FemurMarks) -> _Bumps:
     )
 
 
-def _towards_notch(reached: BoolArray, *, medial: bool) -> BoolArray:
-    """Fills from each row's outermost ray to the notch: only the outer margin is of interest."""
-    if medial:
-        return np.logical_or.accumulate(reached[::-1], axis=0)[::-1]
-    return np.logical_or.accumulate(reached, axis=0)
-
-
 def _patellar_sites(chart: Chart) -> list[MarginSite]:
     outline = open_outline(chart.valid, chart.step, PATELLA_RADIUS_MM)
-    u = np.arange(chart.valid.shape[0])[:, None] * chart.step[0]
-    v = np.arange(chart.valid.shape[1])[None, :] * chart.step[1]
-    used = [np.flatnonzero(outline.opened.any(axis=1 - axis)) for axis in range(2)]
-    if not used[0].size:
+    if not outline.opened.any():
         return []
-    halves = [(float(i[0]) + float(i[-1])) / 2 * s for i, s in zip(used, chart.step, strict=True)]
-    wide, tall = (u - halves[0]), (v - halves[1])
+    margin = smooth_margin(outline, chart.step)
+    # What the opening keeps is the patella's own shape, which no smooth curve follows closely.
+    cells = np.argwhere(outline.beyond > _JUTS_CELLS * max(chart.step))
+    beyond = margin.beyond(cells, chart.step)
+    wide, tall = (cells * np.asarray(chart.step) - np.asarray(margin.centre)).T
     sites: list[MarginSite] = []
     for site, where in (
         (OsteophyteSite.PATELLA_SUPERIOR, tall > np.abs(wide)),
@@ -194,14 +166,5 @@ def _patellar_sites(chart: Chart) -> list[MarginSite]:
         (OsteophyteSite.PATELLA_MEDIAL, wide >= np.abs(tall)),
         (OsteophyteSite.PATELLA_LATERAL, -wide >= np.abs(tall)),
     ):
-        sites += _site(site, outline, where, chart.points)
+        sites.append(MarginSite(site, float(beyond[where].max(initial=0.0))))
     return sites
-
-
-def _site(
-    site: OsteophyteSite, outline: OpenedOutline, where: BoolArray, points: FloatArray
-) -> list[MarginSite]:
-    contour = points[outline.edge & where]
-    if contour.shape[0] == 0:
-        return []
-    return [MarginSite(site, float(np.where(where, outline.beyond, 0).max()), contour)]

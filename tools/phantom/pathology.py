@@ -142,7 +142,8 @@ class PathologyPainter:
         share = self.between(_DEFECT_SHARES[grade], 0.02)
         depth = min(grade, self.grade(subregion.compartment, -0.5))
         low, high = _DEFECT_SHARES[depth] if depth else (0.0, 0.0)
-        full = self.between((low, min(high, share)), 0.0) if depth else 0.0
+        # Near the thresholds a loss may be smaller than what its depth is drawn from.
+        full = self.between((min(low, share), min(high, share)), 0.0) if depth else 0.0
         thin = self.between((0.40, 0.48), 0.0) - 0.2 * self._widen * float(self._rng.random())
         return CartilageDefect(share, min(full, share), thin)
 
