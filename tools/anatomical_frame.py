@@ -10,9 +10,10 @@ It is the canonical (closest-RAS) array, turned round along axis 0 for a right k
 to the labelled structures. So a right and a left knee run through the same code, and copies of
 one knee stored RAS, LAS or PIR give the same array and hence the same numbers.
 
-A volume's axes are taken for the knee's as long as its bones say so to within 6 degrees. A volume
-that lies further off is turned upright first, each voxel taking the nearest one's label: by the
-turn about the leg's long axis alone where that is enough, for it keeps axial slices as they are.
+A volume's axes are taken for the knee's as long as its bones say so: to within 3 degrees about the
+leg's long axis and 10 about the others. A volume that lies further off is turned first, each voxel
+taking the nearest one's label: about the long axis alone where that is enough, for it keeps axial
+slices apart.
 
 Coordinates inside are voxel indices of that cropped array, or millimetres = index x spacing.
 """
@@ -43,8 +44,9 @@ Box = tuple[slice, ...]
 
 _CROP_MARGIN_MM = 12.0
 """Kept around the labelled structures; at least the 8 mm that a box may reach beyond them."""
-_UPRIGHT_DEG = 6.0
-"""A volume that lies no further off is not turned: slices laid by hand differ by as much."""
+_AXIAL_DEG, _TILT_DEG = 3.0, 10.0
+"""A volume that lies no further off is not turned about the leg's long axis, or upright. The first
+counts for more: 3 degrees move the coronal slice of the spine by 2 mm at the tibia's margin."""
 _ROUND_OFF = 1e-3
 """Voxels: a centre so near to a box's side lies within, whichever way its mm were rounded."""
 _CODES = {structure: code for code, structure in enumerate(Structure, start=1)}
@@ -348,12 +350,14 @@ def _needed_turn(codes: NDArray[np.uint8], spacing: tuple[float, float, float]) 
         for bone in (Bone.FEMUR, Bone.TIBIA)
     ]
     axes = bone_axes(bones[0], bones[1], spacing)
-    if axes is None or turned_deg(axes) <= _UPRIGHT_DEG:
+    if axes is None:
         return None
     about_leg = np.arctan2(axes[1, 0] - axes[0, 1], axes[0, 0] + axes[1, 1])
     cos, sin = np.cos(about_leg), np.sin(about_leg)
     axial = np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
-    return axial if turned_deg(axial.T @ axes) <= _UPRIGHT_DEG else axes
+    if turned_deg(axial.T @ axes) > _TILT_DEG:
+        return axes
+    return axial if np.rad2deg(abs(about_leg)) > _AXIAL_DEG else None
 
 
 def _turned(

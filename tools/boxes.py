@@ -46,8 +46,8 @@ _FOOTPRINT_MM = 3.0
 _BEYOND_MM, _SLAB_MM = 2.0, 2.5
 """Room outside an extruded meniscus, and half the slab of reference slices it is looked for in."""
 _LAYER_MM = {Bone.FEMUR: 2.2, Bone.TIBIA: 2.6, Bone.PATELLA: 3.2}
-"""Healthy cartilage in the middle of a plate. Boxes of this layer hold 99 % of the cartilage of each
-of three real knees."""
+"""Healthy cartilage in the middle of a plate. Boxes of this layer hold 99 % of the cartilage of
+each of three real knees."""
 _TAPER_MM, _EDGE_SHARE = 5.0, 0.5
 """Healthy cartilage tapers to this share towards the edge of its plate."""
 _WHOLE_SHARE = 0.6

@@ -20,8 +20,8 @@ from tools import (
 _REGIONS: dict[Feature, str] = {
     Feature.BML: f"The subregion's bone: {lesions.WEDGE_DEFINITION}.",
     Feature.CARTILAGE: "The subregion's estimated bone-cartilage interface with a layer of 2.2 mm "
-    "(femur), 2.6 mm (tibia) or 3.2 mm (patella) on it, tapering to half within 5 mm of the plate's "
-    "edge; cartilage or denuded bone alike.",
+    "(femur), 2.6 mm (tibia) or 3.2 mm (patella) on it, tapering to half within 5 mm of the "
+    "plate's edge; cartilage or denuded bone alike.",
     Feature.OSTEOPHYTE: "The site's stretch of osteophyte-free margin (tools.site_margins), 8 mm "
     "around it.",
     Feature.HOFFA_SYNOVITIS: "The labelled fat pad; else from the notch to the patellar tendon and "

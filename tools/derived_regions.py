@@ -22,12 +22,12 @@ MmBox = tuple[FloatArray, FloatArray]
 Share = tuple[float, float]
 """From and to, in shares of a length."""
 
-_ACL: tuple[Share, Share, Share] = ((-0.16, 0.04), (0.26, 0.84), (-0.06, 0.37))
+_ACL: tuple[Share, Share, Share] = ((-0.16, 0.04), (0.26, 0.83), (-0.06, 0.36))
 """Across from the notch, from front to back from the plateau's back, upwards from its level."""
 _PCL: tuple[Share, Share, Share] = ((-0.08, 0.16), (-0.06, 0.68), (-0.17, 0.28))
 _TENDON_ACROSS = (-0.215, 0.205)
 """About the patella's middle: the tuberosity lies a little lateral of it."""
-_TENDON_BOTTOM, _TENDON_TOP = -0.53, 0.11
+_TENDON_BOTTOM, _TENDON_TOP = -0.53, 0.10
 """From the plateau's level to the tuberosity, and from the patella's pole up its front."""
 _TENDON_BACK, _TENDON_FRONT = 0.07, -0.09
 """From the plateau's front, and from the patella's front."""
@@ -46,8 +46,8 @@ _POUCH_MM = 50.0
 _PATELLA_HEIGHTS = (0.25, 0.78)
 """Lower and upper pole above the plateau where there is no patella, in tibial widths."""
 _MENISCUS_OUT = {Compartment.MEDIAL: 0.5, Compartment.LATERAL: -1.5}
-"""mm by which a meniscus in place reaches beyond the bone's edge; 1.0 and 2.5, and -3.2 and -2.5, on
-the two knees."""
+"""mm by which a meniscus in place reaches beyond the bone's edge; on the two knees 1.0 and 2.5, and
+-3.2 and -2.5."""
 _MENISCUS_BACK_MM, _MENISCUS_FRONT_MM = 0.0, 4.5
 """mm in front of the plate's back and of its front at which a meniscus ends; on the two knees 2
 to 4, and -3 to 5."""
