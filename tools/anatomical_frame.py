@@ -99,6 +99,8 @@ class AnatomicalFrame:
         offset: index of the crop's first voxel, in the uncropped anatomical array.
         shape: shape of the crop.
         turn: how the volume was turned upright; None where it lies as it should.
+        lean_rad: how far the bones' medial axis still is from axis 0, towards anterior; 0 where
+            the bones do not show it.
     """
 
     canonical_shape: tuple[int, int, int]
@@ -107,6 +109,7 @@ class AnatomicalFrame:
     offset: tuple[int, int, int]
     shape: tuple[int, int, int]
     turn: Turn | None = None
+    lean_rad: float = 0.0
 
     def to_anatomical(self, points: FloatArray) -> NDArray[np.float64]:
         """Returns indices in the anatomical array of the whole volume.
@@ -292,7 +295,7 @@ def anatomical_knee(label_map: LabelMap) -> Knee:
     shown = str(label_map.volume.path)
     crop, low = _cropped(codes, spacing, shown)
     turn = None
-    axes = _needed_turn(crop, spacing)
+    axes, lean = _needed_turn(crop, spacing)
     if axes is not None:
         middle = (np.asarray(low) + (np.asarray(crop.shape) - 1) / 2) * np.asarray(spacing)
         turned, start = _turned(crop, spacing, axes)
@@ -305,6 +308,7 @@ def anatomical_knee(label_map: LabelMap) -> Knee:
         offset=low,
         shape=(crop.shape[0], crop.shape[1], crop.shape[2]),
         turn=turn,
+        lean_rad=lean,
     )
     schemed = {s for s in Structure if label_map.in_scheme(s)}
     for unsided, (medial, lateral) in _UNSIDED.items():
@@ -343,21 +347,25 @@ def _cropped(
     return np.ascontiguousarray(crop), low
 
 
-def _needed_turn(codes: NDArray[np.uint8], spacing: tuple[float, float, float]) -> Matrix | None:
-    """The axes to turn a crop to, None where it lies upright or does not show how it lies."""
+def _needed_turn(
+    codes: NDArray[np.uint8], spacing: tuple[float, float, float]
+) -> tuple[Matrix | None, float]:
+    """The axes to turn a crop to, None where it lies as it should, and the lean that is left."""
     bones = [
         np.isin(codes, [_CODES[structure] for structure in _BONE_PARTS[bone]])
         for bone in (Bone.FEMUR, Bone.TIBIA)
     ]
     axes = bone_axes(bones[0], bones[1], spacing)
     if axes is None:
-        return None
+        return None, 0.0
     about_leg = np.arctan2(axes[1, 0] - axes[0, 1], axes[0, 0] + axes[1, 1])
     cos, sin = np.cos(about_leg), np.sin(about_leg)
     axial = np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
     if turned_deg(axial.T @ axes) > _TILT_DEG:
-        return axes
-    return axial if np.rad2deg(abs(about_leg)) > _AXIAL_DEG else None
+        return axes, 0.0
+    if np.rad2deg(abs(about_leg)) > _AXIAL_DEG:
+        return axial, 0.0
+    return None, float(about_leg)
 
 
 def _turned(

@@ -45,12 +45,13 @@ _POUCH_MM = 50.0
 """The suprapatellar pouch above the patella: three fingers' breadth (Gray's Anatomy)."""
 _PATELLA_HEIGHTS = (0.25, 0.78)
 """Lower and upper pole above the plateau where there is no patella, in tibial widths."""
-_MENISCUS_OUT = {Compartment.MEDIAL: 0.5, Compartment.LATERAL: -1.5}
+_MENISCUS_OUT = {Compartment.MEDIAL: 0.0, Compartment.LATERAL: -1.5}
 """mm by which a meniscus in place reaches beyond the bone's edge; on the two knees 1.0 and 2.5, and
 -3.2 and -2.5."""
 _MENISCUS_BACK_MM, _MENISCUS_FRONT_MM = 0.0, 4.5
 """mm in front of the plate's back and of its front at which a meniscus ends; on the two knees 2
 to 4, and -3 to 5."""
+_MENISCUS_LOW_MM = 0.5
 _MENISCUS_HEIGHTS = {Compartment.MEDIAL: 0.12, Compartment.LATERAL: 0.13}
 """Above the plate's bone; the lateral plateau is convex, its meniscus rides higher."""
 _ROOT_DEPTHS = {Compartment.MEDIAL: 0.23, Compartment.LATERAL: 0.30}
@@ -239,7 +240,7 @@ def meniscus_box(parts: KneeParts, side: Compartment) -> MmBox | None:
     return _box(
         (across[0], across[1]),
         (back + _MENISCUS_BACK_MM, front + _MENISCUS_FRONT_MM),
-        (level, level + _MENISCUS_HEIGHTS[side] * tibial_scale(tibia).width),
+        (level + _MENISCUS_LOW_MM, level + _MENISCUS_HEIGHTS[side] * tibial_scale(tibia).width),
     )
 
 
@@ -256,7 +257,7 @@ def meniscus_part_box(parts: KneeParts, side: Compartment, index: int) -> MmBox 
     back, front = tibia.thirds_a[side]
     if index == 1:
         low[1], high[1] = back, front
-        middle = (tibia.inner_m[side] + tibia.outer_m[side]) / 2
+        middle = tibia.middle_m(side)
         if side is Compartment.MEDIAL:
             low[0] = middle
         else:
