@@ -129,10 +129,7 @@ def test_what_is_no_table_is_an_input_error(tmp_path: Path, data: bytes, words: 
 def test_a_quote_left_open_swallows_no_row(tmp_path: Path):
     path = tmp_path / "kMRI_SQ_MOAKS_BICL00.txt"
     path.write_text(
-        "ID|SIDE|V00MCMPM|V00MBMSPM\n"
-        '9000001|1|"2.1: a|0: b\n'
-        "9000002|1|0.0|1\n"
-        '9000003|1|0.0"|3\n'
+        'ID|SIDE|V00MCMPM|V00MBMSPM\n9000001|1|"2.1: a|0: b\n9000002|1|0.0|1\n9000003|1|0.0"|3\n'
     )
     with pytest.raises(InputError) as caught:
         read_moaks_tables([path])

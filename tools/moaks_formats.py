@@ -103,7 +103,8 @@ def _refuse_swallowed(cells: list[str], line: int, delimiter: str) -> None:
 
     A quote that is left open would join one patient's first cells with another's last ones.
     """
-    swallowed = next((cell for cell in cells if delimiter in cell.partition("\n")[2]), None)
+    several = [cell for cell in cells if "\n" in cell]
+    swallowed = next((cell for cell in several if delimiter in cell.partition("\n")[2]), None)
     if swallowed is not None:
         raise InputError(
             f"the row that ends on line {line} holds other rows in one cell, "
