@@ -140,7 +140,8 @@ def conflicts(
         as_json: print the agreement and the number of conflicts on stdout.
 
     Raises:
-        InputError: neither or both of tables and store, or a table cannot be read.
+        InputError: neither or both of tables and store, a table cannot be read, or `out` cannot be
+            made.
     """
     if bool(tables) == (store is not None):
         raise InputError(
@@ -154,7 +155,7 @@ def conflicts(
     differing = [grade for grade in several if grade.reads_differ]
     agreement = agreement_by_feature(several)
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
         write_csv(out / "conflicts.csv", CONFLICT_COLUMNS, map(conflict_row, differing))
         write_csv(out / "agreement.csv", AGREEMENT_COLUMNS, map(agreement_csv_row, agreement))
         say(f"written: {out / 'conflicts.csv'}, {out / 'agreement.csv'}")
@@ -317,6 +318,20 @@ def _interval(found: Statistic, scale: float, decimals: int) -> str:
     if found.low is None or found.high is None:
         return ""
     return f" [{scale * found.low:.{decimals}f}, {scale * found.high:.{decimals}f}]"
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder for a report, where it is not there yet.
+
+    Raises:
+        InputError: there is a file, or no right to write.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"folder {str(folder)!r} cannot be made: {error.strerror}", "name another --out"
+        ) from error
 
 
 def write_csv(

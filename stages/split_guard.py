@@ -7,6 +7,7 @@ import duckdb
 from knee.calibration import Calibration
 from knee.errors import InputError
 from knee.splits import HeldOutUse, PatientSplit, SplitSource, refuse_test_patients
+from stages.console import say
 from store.patient_splits import load_patient_splits
 from store.writer import StoreWriter
 from tools.cohort import Cohort, list_problems
@@ -50,7 +51,14 @@ def refuse_fit_on_test_cohort(calibration: Calibration | None, cohort: Cohort, s
     Raises:
         HeldOutPatientError: names them.
     """
-    if calibration is None or not calibration.patients:
+    if calibration is None:
+        return
+    if not calibration.patients:
+        if not all(volume.synthetic for volume in cohort.volumes):
+            say(
+                f"calibration {calibration.name!r} does not say on whose knees it was fitted "
+                "(`patients`): that none is a test patient cannot be checked"
+            )
         return
     named = {v.key.patient: v.split.value for v in cohort.volumes if v.split is not None}
     known: dict[str, str] = {}

@@ -237,6 +237,16 @@ def test_bad_requests_are_told(options: list[str], words: str):
     assert "Traceback" not in done.err
 
 
+def test_an_output_that_cannot_be_a_folder_is_told(store: Path, tmp_path: Path):
+    taken = tmp_path / "file"
+    taken.touch()
+    for command in ("conflicts", "quality"):
+        done = run_command("reads", command, "--store", str(store), "--out", str(taken))
+        assert done.code == 2
+        assert f"folder {str(taken)!r} cannot be made" in done.err
+        assert "Traceback" not in done.err
+
+
 def test_a_store_without_grades_has_no_quality(tmp_path: Path):
     empty = tmp_path / "s.duckdb"
     create_store(empty)
