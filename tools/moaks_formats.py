@@ -87,9 +87,12 @@ def _text_rows(
     reader: Any,  # noqa: ANN401 - csv names no type for it
     delimiter: str,
 ) -> Iterator[NumberedRow]:
+    before = reader.line_num
     try:
         for cells in reader:
-            _refuse_swallowed(cells, reader.line_num, delimiter)
+            if reader.line_num > before + 1:
+                _refuse_swallowed(cells, reader.line_num, delimiter)
+            before = reader.line_num
             if cells:
                 yield reader.line_num, cells
     except csv.Error as error:
