@@ -50,8 +50,9 @@ _LAYER_MM = {Bone.FEMUR: 2.2, Bone.TIBIA: 2.6, Bone.PATELLA: 3.2}
 each of three real knees."""
 _TAPER_MM, _EDGE_SHARE = 5.0, 0.5
 """Healthy cartilage tapers to this share towards the edge of its plate."""
-_WHOLE_SHARE = 0.6
-"""A structure that fills less than this of its course's length is a stump or a remnant."""
+_WHOLE_SHARE, _PART_SHARE = 0.6, 0.4
+"""A ligament that fills less than this of its course's length is a stump; a meniscal part that
+fills less of its place is a remnant (the SPL knee's thinnest healthy horn fills 0.55)."""
 _MOSTLY_INSIDE = 0.5
 _N_PARTS = 3
 _PATELLA_DEEP, _PATELLA_HIGH = 0.25, 0.5
@@ -248,7 +249,7 @@ def _morphology(parts: KneeParts, site: str) -> RegionBox | NoBox:
     mask = part_mask(parts.knee, marks, part)
     if _enough(parts.knee, mask):
         labelled = _of_mask(parts.knee, mask, BoxSource.PARTITION)
-        if region is None or _is_whole(labelled, region, 1):
+        if region is None or _is_whole(labelled, region, 1, _PART_SHARE):
             return RegionBox(labelled.points, labelled.source, _parted_meniscus(marks, side))
     if region is None:
         return NoBox(_no_bone(parts, Bone.TIBIA))
@@ -333,7 +334,11 @@ class _Band:
         mask = parts.knee.mask(self.structure)
         if _enough(parts.knee, mask):
             box = _of_mask(parts.knee, mask, BoxSource.MASK)
-            if region is None or self.length is None or _is_whole(box, region, self.length):
+            if (
+                region is None
+                or self.length is None
+                or _is_whole(box, region, self.length, _WHOLE_SHARE)
+            ):
                 below, above = (
                     np.asarray(side, np.float32) for side in zip(*self.footprints, strict=True)
                 )
@@ -344,9 +349,9 @@ class _Band:
         return _derived(parts, region, self.structure)
 
 
-def _is_whole(box: RegionBox, region: derived.MmBox, axis: int) -> bool:
-    """Whether a labelled structure fills enough of its course's length: else it is a stump."""
-    return float(box.size_mm[axis]) >= _WHOLE_SHARE * float(region[1][axis] - region[0][axis])
+def _is_whole(box: RegionBox, region: derived.MmBox, axis: int, share: float) -> bool:
+    """Whether a labelled structure fills enough of its place along an axis: else it is a stump."""
+    return float(box.size_mm[axis]) >= share * float(region[1][axis] - region[0][axis])
 
 
 def _joint_cavity(parts: KneeParts, _site: str) -> RegionBox | NoBox:
