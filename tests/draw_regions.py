@@ -118,13 +118,14 @@ def draw_subregions(knee: Knee, out: Path) -> None:
     used = np.argwhere(whole >= 0)
     low, high = used.min(axis=0), used.max(axis=0)
     tiles: list[Image.Image] = []
-    for plane, axis, share in (
+    views: tuple[tuple[Plane, int, float], ...] = (
         ("sagittal", 0, 0.24),
         ("sagittal", 0, 0.76),
         ("coronal", 1, 0.35),
         ("axial", 2, 0.28),
         ("axial", 2, 0.75),
-    ):
+    )
+    for plane, axis, share in views:
         at = int(low[axis] + share * (high[axis] - low[axis]))
         tiles.append(_coloured(knee, plane, at, whole))
     legend = _legend([s.value for s in ORDER], sum(t.width for t in tiles))

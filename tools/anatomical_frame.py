@@ -375,10 +375,10 @@ def _turned(
     step = np.asarray(spacing)
     half = (np.asarray(codes.shape) - 1) / 2 * step
     reach = np.ceil(np.abs(axes.T) @ half / step).astype(np.intp)
-    start = -reach * step
-    sizes = 2 * reach + 1
-    steps = [start[axis] + np.arange(sizes[axis]) * step[axis] for axis in range(3)]
-    turned = np.zeros(tuple(sizes), np.uint8)
+    start: NDArray[np.float64] = -reach.astype(np.float64) * step
+    sizes = [int(2 * count + 1) for count in reach]
+    steps = [float(start[axis]) + np.arange(sizes[axis]) * step[axis] for axis in range(3)]
+    turned: NDArray[np.uint8] = np.zeros((sizes[0], sizes[1], sizes[2]), np.uint8)
     for plane, m in enumerate(steps[0]):
         index: list[IntArray] = []
         inside = np.ones((sizes[1], sizes[2]), np.bool_)

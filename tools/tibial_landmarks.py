@@ -209,7 +209,7 @@ def _horns(
     step_m, step_a, _ = knee.spacing
     ends = sorted(across[0] + share * (across[1] - across[0]) for share in _MIDDLE_COLUMNS)
     columns = slice(max(0, round(ends[0] / step_m)), round(ends[1] / step_m) + 1)
-    seen = knee.mask(MENISCI[side])[columns].any(axis=2)
+    seen: BoolArray = knee.mask(MENISCI[side])[columns].max(axis=2)
     middle, longest = (plate[0] + plate[1]) / 2, _LONGEST_RUN * (plate[1] - plate[0])
     edges: tuple[list[tuple[float, float]], list[tuple[float, float]]] = ([], [])
     for column in seen:
