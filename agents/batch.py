@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from agents.context import GraphContext
 from agents.graph import run_item
+from agents.llm_client import ChatModel
 from agents.progress import BatchProgress
 from agents.server_guard import ServerGone, ServerGuard
 from knee.records import Item, ItemOutcome, ItemState
@@ -39,6 +40,8 @@ class WorkItem(NamedTuple):
     """The item."""
     shown: Item | None = None
     """Another knee's item in the shuffled control; None shows the item's own finding."""
+    held_against: Item | None = None
+    """Whose finding the checks hold drafts against; None holds them against the shown one."""
 
 
 class StopReason(StrEnum):
@@ -91,7 +94,7 @@ async def run_batch(
 
     Args:
         work: items to run; read as workers become free, never ahead.
-        context: the run; its model is guarded against a server that goes away.
+        context: the run; its models are guarded against a server that goes away.
         settings: concurrency and how long a lost server is waited for.
         on_outcome: called once for each finished item, in the order in which they finish.
         progress: counters to keep; new ones unless given.
@@ -106,21 +109,29 @@ async def run_batch(
     def note_outage(trouble: str | None) -> None:
         counters.outage = trouble
 
-    guard = ServerGuard(
-        context.model, wait_s=settings.server_wait_s, poll_s=poll_s, on_outage=note_outage
-    )
-    pool = _Pool(work, replace(context, model=guard), on_outcome, counters)
+    def guarded(model: ChatModel) -> ServerGuard:
+        return ServerGuard(
+            model, wait_s=settings.server_wait_s, poll_s=poll_s, on_outage=note_outage
+        )
+
+    guards = [guarded(context.model)]
+    context = replace(context, model=guards[0])
+    if context.judge is not None:
+        guards.append(guarded(context.judge.model))
+        context = replace(context, judge=replace(context.judge, model=guards[1]))
+    pool = _Pool(work, context, on_outcome, counters)
     try:
         with _signals_stop(pool), _collector_calmed():
             await pool.run(settings.concurrency)
     finally:
-        await guard.close()
+        for guard in guards:
+            await guard.close()
     return BatchResult(
         counts=counters.counts.copy(),
         n_dropped=pool.n_dropped,
         stopped=pool.stopped,
         message=pool.message,
-        n_outages=guard.n_outages,
+        n_outages=sum(guard.n_outages for guard in guards),
         seconds=counters.seconds,
     )
 
@@ -192,7 +203,7 @@ class _Pool:
         self._drafting.add(task)
         self._progress.in_flight += 1
         try:
-            return await run_item(work.item, self._context, work.shown)
+            return await run_item(work.item, self._context, work.shown, work.held_against)
         except ServerGone as gone:
             self.n_dropped += 1
             # Before `stop`, which would cancel this very task.

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from agents.judge import JudgeContext
 from agents.llm_client import ChatModel
 from knee.calibration import Calibration
 from knee.records import Wording
@@ -29,5 +30,7 @@ class GraphContext:
     """Fitted cut-offs; None when the run has none."""
     warn_only: frozenset[str] = field(default_factory=frozenset[str])
     """Checks that only warn."""
+    judge: JudgeContext | None = None
+    """Who judges what agrees with the clinician; None accepts it without a judge."""
     tracing: bool = False
     """Whether LangGraph's tracing may follow the environment."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from knee.calibration import Calibration
-from knee.keys import canonical_json, content_hash
+from knee.keys import JsonValue, canonical_json, content_hash
 from knee.records import Control, Grounding, PromptRef, Wording
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -32,6 +32,7 @@ def run_fingerprint(
     control: Control,
     calibration: Calibration | None,
     findings_ids: Iterable[str],
+    judge: Mapping[str, JsonValue] | None = None,
 ) -> str:
     """Returns `sha256:` over everything that identifies a run.
 
@@ -48,10 +49,15 @@ def run_fingerprint(
         control: which control, `none` for a real run.
         calibration: fitted cut-offs that prompt and checks read.
         findings_ids: ids of all findings that the run is bound to, in any order.
+        judge: what decides the judge's verdicts beside its model and prompts: sampling, repairs,
+            versions; None without a judge.
     """
+    # Left out without a judge: runs of the time before there was one still resume.
+    judging = {} if judge is None else {"judge": dict(judge)}
     return content_hash(
         canonical_json(
             {
+                **judging,
                 "prompts": sorted(prompt.sha256 for prompt in prompts),
                 "drafter_model": drafter_model,
                 "judge_model": judge_model,

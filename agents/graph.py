@@ -1,10 +1,12 @@
-"""The graph of one item: draft → check ↺ revise → compare → accepted | disagrees | rejected.
+"""The graph of one item: draft → check ↺ revise → compare → judge → accepted | rejected.
 
-    draft ──▶ check ──passed──▶ compare ──▶ accepted | disagrees
-                │  ▲
+    draft ──▶ check ──passed──▶ compare ──agrees──▶ judge ──▶ accepted | rejected
+                │  ▲               └── another grade ──▶ disagrees
        failed, may be revised
                 ▼  │
                revise           failed, no revision left ──▶ rejected
+
+A run without a judge accepts at `compare`.
 
 `draw_mermaid` draws the same from the compiled graph. There is no checkpointer: an item is short,
 and what is durable is the store's business.
@@ -21,7 +23,7 @@ from pydantic import BaseModel
 from agents.checks.run import CheckContext
 from agents.context import GraphContext
 from agents.llm_client import JsonSchema
-from agents.nodes import ItemInterrupted, check, compare, draft, revise
+from agents.nodes import ItemInterrupted, check, compare, draft, judge, revise
 from agents.outcomes import boxless_outcome, finished_outcome, interrupted_outcome
 from agents.state import ItemGraphState, ItemTask
 from agents.tracing import tracing_switched
@@ -36,8 +38,8 @@ ItemGraph = CompiledStateGraph[ItemGraphState, GraphContext, ItemGraphState, Ite
 """The compiled graph."""
 BASELINE_VISIT = "V00"
 """Every other visit is a follow-up (morphology 7 is legal there)."""
-_FIXED_STEPS = 4
-"""draft, check, compare, and one to spare; each revision adds two."""
+_FIXED_STEPS = 5
+"""draft, check, compare, judge, and one to spare; each revision adds two."""
 
 
 def route_after_check(state: ItemGraphState) -> Literal["compare", "revise", "rejected"]:
@@ -47,9 +49,16 @@ def route_after_check(state: ItemGraphState) -> Literal["compare", "revise", "re
     return "rejected" if state["verdict"] is ItemState.REJECTED else "revise"
 
 
-def route_after_compare(state: ItemGraphState) -> Literal["accepted", "disagrees"]:
-    """Returns how a compared draft ends."""
+def route_after_compare(state: ItemGraphState) -> Literal["judge", "accepted", "disagrees"]:
+    """Returns where a compared draft goes: to the judge, or without one to its end."""
+    if state["verdict"] is ItemState.PENDING:
+        return "judge"
     return "accepted" if state["verdict"] is ItemState.ACCEPTED else "disagrees"
+
+
+def route_after_judge(state: ItemGraphState) -> Literal["accepted", "rejected"]:
+    """Returns how a judged draft ends."""
+    return "accepted" if state["verdict"] is ItemState.ACCEPTED else "rejected"
 
 
 def build_graph() -> ItemGraph:
@@ -59,6 +68,7 @@ def build_graph() -> ItemGraph:
     builder.add_node("check", check)
     builder.add_node("revise", revise)
     builder.add_node("compare", compare)
+    builder.add_node("judge", judge)
     builder.add_edge(START, "draft")
     builder.add_edge("draft", "check")
     builder.add_conditional_edges(
@@ -66,8 +76,11 @@ def build_graph() -> ItemGraph:
     )
     builder.add_edge("revise", "check")
     builder.add_conditional_edges(
-        "compare", route_after_compare, {"accepted": END, "disagrees": END}
+        "compare",
+        route_after_compare,
+        {"judge": "judge", "accepted": END, "disagrees": END},
     )
+    builder.add_conditional_edges("judge", route_after_judge, {"accepted": END, "rejected": END})
     return builder.compile(name="item")
 
 
@@ -106,7 +119,12 @@ def _schema(question_id: int, asked: tuple[Component, ...]) -> JsonSchema:
     return answer_schema(QUESTIONS[question_id], asked)
 
 
-def prepare_task(item: Item, context: GraphContext, shown: Item | None = None) -> ItemTask:
+def prepare_task(
+    item: Item,
+    context: GraphContext,
+    shown: Item | None = None,
+    held_against: Item | None = None,
+) -> ItemTask:
     """Returns what an item's drafts are made from: prompt, schema, and what the checks read.
 
     Args:
@@ -114,11 +132,13 @@ def prepare_task(item: Item, context: GraphContext, shown: Item | None = None) -
             the end, and enter nothing else.
         context: the run.
         shown: the item whose finding, side and grid the drafter sees; `item` unless given.
+        held_against: the item whose finding the checks read; the shown one unless given.
 
     Raises:
         InputError: the template cannot be rendered.
     """
     seen = item if shown is None else shown
+    held = seen if held_against is None else held_against
     question, asked = item.question, item.asked
     prompt = prompt_context(
         question,
@@ -134,15 +154,15 @@ def prepare_task(item: Item, context: GraphContext, shown: Item | None = None) -
     messages = render_draft(context.template, prompt)
     checks = CheckContext(
         question=question,
-        finding=seen.finding,
+        finding=held.finding,
         asked=asked,
-        side=seen.side,
-        is_follow_up=seen.visit != BASELINE_VISIT,
-        shape=seen.shape,
-        slice_axis=seen.slice_axis,
+        side=held.side,
+        is_follow_up=held.visit != BASELINE_VISIT,
+        shape=held.shape,
+        slice_axis=held.slice_axis,
         calibration=context.calibration,
         prompt_text="\n".join(message.content for message in messages),
-        sequence=seen.sequence,
+        sequence=held.sequence,
     )
     return ItemTask(
         item=item,
@@ -155,26 +175,33 @@ def prepare_task(item: Item, context: GraphContext, shown: Item | None = None) -
     )
 
 
-async def run_item(item: Item, context: GraphContext, shown: Item | None = None) -> ItemOutcome:
+async def run_item(
+    item: Item,
+    context: GraphContext,
+    shown: Item | None = None,
+    held_against: Item | None = None,
+) -> ItemOutcome:
     """Returns how an item ended: accepted, rejected, disagrees or failed.
 
     Args:
         item: a pending item.
         context: the run.
-        shown: the item whose finding the drafter sees (shuffled control); `item` unless given.
+        shown: the item whose finding the drafter sees (controls); `item` unless given.
+        held_against: the item whose finding the checks read; the shown one unless given.
 
     Raises:
-        ServerGone: the server is away for good; the item is left as it was.
+        ServerGone: a server is away for good; the item is left as it was.
         InputError: the template, the key, the model name or the address is wrong.
     """
     seen = item if shown is None else shown
     if seen.finding.box is None:
         return boxless_outcome(context.run_id, item, seen)
-    task = prepare_task(item, context, shown)
+    task = prepare_task(item, context, shown, held_against)
     start: ItemGraphState = {
         "task": task,
         "attempts": (),
         "components": (),
+        "judgement": None,
         "verdict": ItemState.PENDING,
     }
     config: RunnableConfig = {"recursion_limit": _FIXED_STEPS + 2 * context.max_revisions}

@@ -1,7 +1,8 @@
-"""The nodes of the graph: draft, check, revise, compare.
+"""The nodes of the graph: draft, check, revise, compare, judge.
 
 A node reads the state and the run's context, and returns the channels that it replaces. Only
-label-free issues reach `revise`; `compare` is terminal and its result reaches no prompt.
+label-free issues reach `revise`; `compare` is terminal for what disagrees, `judge` for the rest,
+and neither's result reaches a drafter's prompt.
 """
 
 from collections.abc import Sequence
@@ -10,15 +11,15 @@ from langgraph.runtime import Runtime
 
 from agents.checks.run import agrees, check_answer, compare_with_clinician
 from agents.context import GraphContext
+from agents.judge import judge_draft
 from agents.llm_client import Completion
 from agents.server_guard import ServerGone
 from agents.state import ItemGraphState, ItemGraphUpdate, ItemTask
 from knee.answers import Draft
 from knee.errors import KneeError, ModelOutputError, ModelUnavailable
-from knee.keys import canonical_json, content_hash
 from knee.records import Attempt, CheckSeverity, ItemState
 from knee.run_config import Sampling
-from prompts.render import ChatMessage, render_revision
+from prompts.render import ChatMessage, hash_messages, render_revision
 
 REVISION_TEMPERATURE = 0.3
 """Added for each revision of a greedy run: the same prompt family would get the same answer."""
@@ -35,6 +36,7 @@ class ItemInterrupted(KneeError):  # noqa: N818 - it is no failure of the run
         super().__init__(cause.message, cause.hint)
         self.cause = cause
         self.attempts = state["attempts"]
+        self.components = state["components"]
 
 
 async def draft(state: ItemGraphState, runtime: Runtime[GraphContext]) -> ItemGraphUpdate:
@@ -72,13 +74,33 @@ async def revise(state: ItemGraphState, runtime: Runtime[GraphContext]) -> ItemG
     return {"attempts": (*attempts, attempt)}
 
 
-async def compare(state: ItemGraphState) -> ItemGraphUpdate:
-    """Compares the grades of a sound draft with the clinician's; terminal."""
+async def compare(state: ItemGraphState, runtime: Runtime[GraphContext]) -> ItemGraphUpdate:
+    """Compares the grades of a sound draft with the clinician's; terminal for one that differs."""
     draft_answer = state["attempts"][-1].draft
     assert draft_answer is not None, "only a draft that passed the checks is compared"
     components = compare_with_clinician(state["task"].item, draft_answer)
-    verdict = ItemState.ACCEPTED if agrees(components) else ItemState.DISAGREES
-    return {"components": tuple(components), "verdict": verdict}
+    if not agrees(components):
+        return {"components": components, "verdict": ItemState.DISAGREES}
+    judged = runtime.context.judge is not None
+    verdict = ItemState.PENDING if judged else ItemState.ACCEPTED
+    return {"components": components, "verdict": verdict}
+
+
+async def judge(state: ItemGraphState, runtime: Runtime[GraphContext]) -> ItemGraphUpdate:
+    """Has a draft judged that agrees with the clinician; terminal."""
+    judge_context, task, last = runtime.context.judge, state["task"], state["attempts"][-1]
+    assert judge_context is not None, "without a judge the comparison is the last gate"
+    assert last.draft is not None, "only a draft that passed the checks is judged"
+    try:
+        judgement = await judge_draft(
+            last.draft, last.attempt_no, task.prompt, task.checks, judge_context
+        )
+    except ServerGone:
+        raise
+    except (ModelUnavailable, ModelOutputError) as error:
+        raise ItemInterrupted(error, state) from error
+    verdict = ItemState.ACCEPTED if judgement.passed else ItemState.REJECTED
+    return {"judgement": judgement, "verdict": verdict}
 
 
 def revision_sampling(sampling: Sampling, revision_no: int) -> Sampling:
@@ -126,11 +148,6 @@ async def _attempt(
         draft=None,
         issues=(),
     )
-
-
-def hash_messages(messages: Sequence[ChatMessage]) -> str:
-    """Returns `sha256:` over role and content of rendered messages."""
-    return content_hash(canonical_json([[m.role, m.content] for m in messages]))
 
 
 def _grade_changed(earlier: Sequence[Attempt], answer: Draft | None) -> bool:

@@ -5,6 +5,7 @@ from agents.nodes import ItemInterrupted
 from agents.state import ItemGraphState, ItemTask
 from knee.answers import Draft
 from knee.errors import ModelOutputError
+from knee.judgement import NO_JUDGE_GATE, Judgement
 from knee.records import (
     Attempt,
     CheckSeverity,
@@ -21,13 +22,15 @@ DISAGREES_CODE = "grade_differs"
 """Code of a sound draft with another grade than the clinician's; the component follows a dot."""
 SERVER_CODE = "model_unavailable"
 """Code of an item that a server which answers others never answered."""
+JUDGE_PREFIX = "judge_"
+"""Begins the code of a call to the judge that failed: the item is `failed`, never rejected."""
 NO_BOX_CODE = "no_box"
 """Code of an item whose finding has no box to reason in."""
 
 
 def finished_outcome(run_id: str, task: ItemTask, state: ItemGraphState) -> ItemOutcome:
     """Returns the outcome of an item that went through the graph."""
-    attempts, verdict = state["attempts"], state["verdict"]
+    attempts, verdict, judgement = state["attempts"], state["verdict"], state["judgement"]
     components = state["components"] or uncompared_components(task.item, attempts[-1].draft)
     return ItemOutcome(
         run_id=run_id,
@@ -35,10 +38,11 @@ def finished_outcome(run_id: str, task: ItemTask, state: ItemGraphState) -> Item
         question_id=task.item.question_id,
         findings_id=task.shown.findings_id,
         state=verdict,
-        codes=_codes(verdict, attempts, components),
+        codes=_codes(verdict, attempts, components, judgement),
         attempts=attempts,
         components=components,
-        gates=_gates(attempts[-1], verdict),
+        gates=passed_gates(attempts[-1], verdict, judgement),
+        judgement=judgement,
     )
 
 
@@ -47,12 +51,17 @@ def interrupted_outcome(run_id: str, task: ItemTask, interruption: ItemInterrupt
 
     A server that fails is `failed`. A request that the server refuses (a revision that outgrew the
     context) leaves a draft that the checks had refused: `rejected`, with both reasons; without any
-    draft it is `failed` too.
+    draft it is `failed` too. A judge that fails or refuses leaves a draft that nothing speaks
+    against: `failed`, and `recheck` can have it judged.
     """
     cause, attempts = interruption.cause, interruption.attempts
-    refused = isinstance(cause, ModelOutputError)
+    # The comparison was made: it is the judge that was asked.
+    judging = bool(interruption.components)
+    refused = isinstance(cause, ModelOutputError) and not judging
     state = ItemState.REJECTED if refused and attempts else ItemState.FAILED
     code = cause.code if isinstance(cause, ModelOutputError) else SERVER_CODE
+    if judging:
+        code = JUDGE_PREFIX + code
     earlier = _codes(state, attempts, ()) if attempts else ()
     return ItemOutcome(
         run_id=run_id,
@@ -99,8 +108,11 @@ def _codes(
     verdict: ItemState,
     attempts: tuple[Attempt, ...],
     components: tuple[ComponentComparison, ...],
+    judgement: Judgement | None = None,
 ) -> tuple[str, ...]:
-    """Returns the reasons of a verdict: codes of the last answer's failures, or what differs."""
+    """Returns the reasons of a verdict: the judge's, the last answer's failures, what differs."""
+    if judgement is not None:
+        return judgement.codes
     if verdict is ItemState.DISAGREES:
         return tuple(
             f"{DISAGREES_CODE}.{c.component.value}"
@@ -113,11 +125,20 @@ def _codes(
     return ()
 
 
-def _gates(last: Attempt, verdict: ItemState) -> tuple[str, ...]:
-    """Returns the gates that the last answer passed, as `name@version`."""
+def passed_gates(last: Attempt, verdict: ItemState, judgement: Judgement | None) -> tuple[str, ...]:
+    """Returns the gates that the last answer passed: checks as `name@version`, then the judge.
+
+    What was accepted without a judge says so (`judge:none`).
+    """
     if last.draft is None:
         return ()
     failed = {issue.check for issue in last.issues if issue.severity is CheckSeverity.FAIL}
-    if verdict is not ItemState.ACCEPTED:
+    if verdict is not ItemState.ACCEPTED and judgement is None:
         failed.add(COMPARE)
-    return tuple(f"{n}@{v}" for n, v in sorted(CHECK_VERSIONS.items()) if n not in failed)
+    checks = [f"{n}@{v}" for n, v in sorted(CHECK_VERSIONS.items()) if n not in failed]
+    if judgement is not None and judgement.passed:
+        checks += [f"{name}@{version}" for name, version in sorted(judgement.versions.items())]
+        checks.append(judgement.gate)
+    elif judgement is None and verdict is ItemState.ACCEPTED:
+        checks.append(NO_JUDGE_GATE)
+    return tuple(checks)

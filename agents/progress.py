@@ -71,9 +71,12 @@ class BatchProgress:
         """Counts one finished item."""
         self.counts[outcome.state] += 1
         self.n_attempts += len(outcome.attempts)
-        for attempt in outcome.attempts:
-            self.prompt_tokens += attempt.usage.prompt_tokens
-            self.completion_tokens += attempt.usage.completion_tokens
+        calls = [attempt.usage for attempt in outcome.attempts]
+        if outcome.judgement is not None:
+            calls += [call.usage for call in outcome.judgement.calls]
+        for usage in calls:
+            self.prompt_tokens += usage.prompt_tokens
+            self.completion_tokens += usage.completion_tokens
 
     def line(self) -> str:
         """Returns the counters as one line for people."""

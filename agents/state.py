@@ -5,6 +5,7 @@ from typing import TypedDict
 
 from agents.checks.run import CheckContext
 from agents.llm_client import JsonSchema
+from knee.judgement import Judgement
 from knee.moaks import Component
 from knee.records import Attempt, ComponentComparison, Item, ItemState
 from prompts.context import PromptContext
@@ -40,6 +41,8 @@ class ItemGraphState(TypedDict):
     """Every answer so far; the last one lacks its issues until `check` has run."""
     components: tuple[ComponentComparison, ...]
     """Set by `compare`, empty before."""
+    judgement: Judgement | None
+    """Set by `judge`, None before and without one."""
     verdict: ItemState
     """`pending` until it is settled how the item ends."""
 
@@ -49,4 +52,5 @@ class ItemGraphUpdate(TypedDict, total=False):
 
     attempts: tuple[Attempt, ...]
     components: tuple[ComponentComparison, ...]
+    judgement: Judgement | None
     verdict: ItemState

@@ -117,7 +117,12 @@ def answer_schema(question: Question, asked: tuple[Component, ...]) -> dict[str,
 
     References and titles are dropped because some structured-output backends choke on `$defs`.
     """
-    schema = answer_model(question, asked).model_json_schema()
+    return plain_schema(answer_model(question, asked))
+
+
+def plain_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """Returns a model's JSON schema with references resolved and titles left out."""
+    schema = model.model_json_schema()
     definitions: dict[str, Any] = schema.pop("$defs", {})
     return _inline(schema, definitions)
 

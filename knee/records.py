@@ -6,11 +6,15 @@ Agents make these records and the store keeps them; both know only this module.
 from enum import StrEnum
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from knee.answers import Draft
+from knee.calls import PromptRef as PromptRef
+from knee.calls import Record as Record
+from knee.calls import Usage as Usage
 from knee.findings import TEXT_EVIDENCE, EvidenceLevel, Finding
 from knee.grades import ClinicianGrade, GradeStatus
+from knee.judgement import Judgement
 from knee.moaks import Component
 from knee.questions import QUESTIONS, Question
 
@@ -65,6 +69,11 @@ class Control(StrEnum):
 
     NONE = "none"
     SHUFFLED_FINDINGS = "shuffled-findings"
+    """The drafter sees the findings of another patient's knee."""
+    NO_FINDINGS = "no-findings"
+    """The drafter sees the question without its measurements."""
+    ALWAYS_MAJORITY = "always-majority"
+    """No model: always the commonest grade of the training patients, with the item's findings."""
 
 
 class ComponentStatus(StrEnum):
@@ -73,12 +82,6 @@ class ComponentStatus(StrEnum):
     GRADED = "graded"
     UNLABELLED = "unlabelled"
     NO_EVIDENCE = "no_evidence"
-
-
-class Record(BaseModel):
-    """Base of the frozen records."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class VolumeRecord(Record):
@@ -146,28 +149,6 @@ class CheckIssue(Record):
     """Whether it counts against the draft."""
     message: str
     """Fit to be fed back to the drafter: label-free, says what and where."""
-
-
-class PromptRef(Record):
-    """Which prompt text was sent."""
-
-    prompt_id: str
-    """Folder under prompts/templates."""
-    version: int
-    """1, 2, …"""
-    sha256: str
-    """`sha256:` over the template's bytes."""
-
-
-class Usage(Record):
-    """What one call cost."""
-
-    prompt_tokens: int = 0
-    """Tokens sent."""
-    completion_tokens: int = 0
-    """Tokens generated."""
-    latency_s: float = 0.0
-    """Seconds from sending to the last byte."""
 
 
 class Attempt(Record):
@@ -314,6 +295,8 @@ class ItemOutcome(Record):
     """The gates it passed through, as `name@version`."""
     error: str | None = None
     """Message of an infrastructure failure."""
+    judgement: Judgement | None = None
+    """What the judge said; None without one, and for an item that did not reach it."""
 
     @model_validator(mode="after")
     def validate_state(self) -> Self:
@@ -322,6 +305,8 @@ class ItemOutcome(Record):
             raise ValueError(f"{self.state.value!r} is not the outcome of a draft")
         if self.state is ItemState.ACCEPTED and not (self.attempts and self.attempts[-1].passed):
             raise ValueError("an accepted item ends with an attempt that passed")
+        if self.state is ItemState.ACCEPTED and self.judgement and not self.judgement.passed:
+            raise ValueError(f"accepted against the judge: {self.judgement.codes!r}")
         return self
 
     @property

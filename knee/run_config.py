@@ -1,7 +1,7 @@
 """Settings of a run, read from a TOML file; all problems are reported at once.
 
-Identity (in the run's fingerprint): prompt, model, sampling, checks, grounding, wording. Not
-identity: URLs, concurrency, time-outs, how the server is started.
+Identity (in the run's fingerprint): prompts, models, sampling, checks, judge, grounding, wording.
+Not identity: URLs, concurrency, time-outs, how the server is started.
 """
 
 import ipaddress
@@ -77,6 +77,23 @@ class ModelEndpoint(_Settings):
             return False
 
 
+class JudgeEndpoint(ModelEndpoint):
+    """The judge: may be another model and server than the drafter's."""
+
+    prompt_id: str = "judge-reanswer"
+    """Prompt of the blind re-answer."""
+    prompt_version: int = Field(default=1, ge=1)
+    """Its version."""
+    rubric_prompt_id: str = "judge-rubric"
+    """Prompt of the rubric."""
+    rubric_prompt_version: int = Field(default=1, ge=1)
+    """Its version."""
+    sampling: Sampling = Sampling(max_tokens=768)
+    """How its answers are drawn; greedy by default."""
+    max_repairs: int = Field(default=1, ge=0, le=5)
+    """Further tries for an answer that cannot be read, for each of the two tasks."""
+
+
 class CheckSettings(_Settings):
     """Which checks only warn."""
 
@@ -145,6 +162,9 @@ class RunConfig(_Settings):
     """Which wording of the question is shown."""
     allow_remote: bool = False
     """Must be true before anything is sent to an address that is not this machine's."""
+    external_transfer_basis: str | None = Field(default=None, min_length=3)
+    """What permits to send restricted volumes to another machine (contract, waiver); stored with
+    the run. Without it a remote server is refused for a store that holds restricted volumes."""
     tracing: bool = False
     """LangGraph's tracing stays off, whatever the environment says, unless this is true."""
     calibration: str | None = None
@@ -153,6 +173,8 @@ class RunConfig(_Settings):
     """Ids and ranges that are drafted unless `--questions` says otherwise; not identity."""
     drafter: ModelEndpoint
     """The model that drafts."""
+    judge: JudgeEndpoint | None = None
+    """Who judges what agrees with the clinician; None accepts it without a judge."""
     checks: CheckSettings = CheckSettings()
     """Which checks only warn."""
     batch: BatchSettings = BatchSettings()
@@ -173,11 +195,13 @@ class RunConfig(_Settings):
     @model_validator(mode="after")
     def validate_locality(self) -> Self:
         """Refuses a remote endpoint that the file does not allow."""
-        if not (self.drafter.is_local or self.allow_remote):
-            raise ValueError(
-                f"drafter.base_url {self.drafter.base_url!r} is not this machine; "
-                "patient data would leave it: set allow_remote = true if that is permitted"
-            )
+        endpoints = {"drafter": self.drafter} | ({"judge": self.judge} if self.judge else {})
+        for name, endpoint in endpoints.items():
+            if not (endpoint.is_local or self.allow_remote):
+                raise ValueError(
+                    f"{name}.base_url {endpoint.base_url!r} is not this machine; "
+                    "patient data would leave it: set allow_remote = true if that is permitted"
+                )
         return self
 
 

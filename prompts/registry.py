@@ -13,6 +13,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import cached_property, lru_cache
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from knee.findings import MeasurementName
 from knee.keys import content_hash
 from knee.moaks import Feature
 from knee.records import PromptRef
-from prompts.context import FEATURES_FILE, PROTOCOLS_FILE, PromptContext
+from prompts.context import DATA, FEATURES_FILE, PROTOCOLS_FILE, PromptContext
 from prompts.environment import compile_text, used_variables
 from prompts.question_text import QUESTION_FOLDER
 
@@ -39,7 +40,42 @@ _DATA_OF: dict[str, Path] = {
     "planes": FEATURES_FILE,
     "protocol": PROTOCOLS_FILE,
     "question_text": QUESTION_FOLDER,
+    "rubric": DATA / "rubric.toml",
 }
+_REANSWER = frozenset(
+    {"question_text", "feature_name", "region_name", "side", "sequence", "components", "steps"}
+)
+"""What the blind re-answer may show: the question, its scale and the masked steps."""
+
+
+class PromptKind(Enum):
+    """What a prompt is for; decides which variables it may show."""
+
+    DRAFT = ""
+    """Any id that is not a judge's."""
+    JUDGE_REANSWER = "judge-reanswer"
+    """Ids that begin so: the judge's blind re-answer."""
+    JUDGE_RUBRIC = "judge-rubric"
+    """Ids that begin so: the judge's rubric."""
+
+    @property
+    def variables(self) -> frozenset[str]:
+        """The declared variables, those of the `revise` block aside."""
+        context = frozenset(PromptContext.model_fields)
+        if self is PromptKind.JUDGE_REANSWER:
+            return _REANSWER
+        return context | {"steps", "rubric"} if self is PromptKind.JUDGE_RUBRIC else context
+
+    @property
+    def revision_variables(self) -> frozenset[str]:
+        """What its `revise` block may show beyond them."""
+        return REVISION_VARIABLES if self is PromptKind.DRAFT else frozenset({"codes"})
+
+
+def prompt_kind(prompt_id: str) -> PromptKind:
+    """Returns what a prompt is for, by its id."""
+    judges = (PromptKind.JUDGE_REANSWER, PromptKind.JUDGE_RUBRIC)
+    return next((kind for kind in judges if prompt_id.startswith(kind.value)), PromptKind.DRAFT)
 
 
 class PromptSettings(BaseModel):
@@ -79,6 +115,11 @@ class PromptTemplate:
         return compile_text(self.source, f"{self.prompt_id} v{self.version}")
 
     @property
+    def kind(self) -> PromptKind:
+        """What it is for."""
+        return prompt_kind(self.prompt_id)
+
+    @property
     def has_system(self) -> bool:
         """Whether a system message is sent."""
         return "system" in self.compiled.blocks
@@ -106,6 +147,22 @@ def load_prompt(prompt_id: str, version: int) -> PromptTemplate:
     return build_prompt(prompt_id, version, path.read_text(encoding="utf-8"), settings)
 
 
+def load_prompt_for(kind: PromptKind, prompt_id: str, version: int) -> PromptTemplate:
+    """Returns one version of a prompt that must be of a kind.
+
+    Raises:
+        InputError: as `load_prompt`, or the prompt is for something else.
+    """
+    template = load_prompt(prompt_id, version)
+    if template.kind is not kind:
+        wanted = kind.value or "no judge's prompt"
+        raise InputError(
+            f"prompt {prompt_id!r} cannot be used here: its id should be {wanted!r}…",
+            "`run_pipeline.py prompts` lists the prompts",
+        )
+    return template
+
+
 def build_prompt(
     prompt_id: str, version: int, source: str, settings_text: str = ""
 ) -> PromptTemplate:
@@ -128,9 +185,10 @@ def build_prompt(
             "a prompt has `user` and `revise`, and may have `system`",
         )
     used = used_variables(source)
-    unknown = sorted(used - PromptContext.model_fields.keys() - REVISION_VARIABLES)
+    kind = prompt_kind(prompt_id)
+    unknown = sorted(used - kind.variables - kind.revision_variables)
     if unknown:
-        declared = ", ".join(sorted(PromptContext.model_fields))
+        declared = ", ".join(sorted(kind.variables))
         raise InputError(
             f"prompt {name!r} uses undeclared variables: {unknown!r}", f"declared are: {declared}"
         )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from knee.keys import canonical_json, content_hash
 from knee.records import CheckIssue, Record
 from prompts.context import PromptContext
 from prompts.environment import render_block
@@ -61,6 +62,11 @@ def render_revision(
         ChatMessage(role="assistant", content=without_role_tokens(previous_text)),
         ChatMessage(role="user", content=render_block(template.compiled, "revise", values)),
     )
+
+
+def hash_messages(messages: Sequence[ChatMessage]) -> str:
+    """Returns `sha256:` over role and content of rendered messages."""
+    return content_hash(canonical_json([[m.role, m.content] for m in messages]))
 
 
 def _values(template: PromptTemplate, context: PromptContext) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from knee.records import Control
 from knee.run_config import RunConfig, load_run_config
 from stages.console import emit_json, percent, say, show_table
 from stages.generate import GenerateOptions, generate
-from stages.phantom import make_phantom_cohort
+from stages.phantom import PhantomSettings, make_phantom_cohort
 from stages.prepare import prepare
 from stages.report import reports_folder
 from stages.serve import WaitingLine, serve_settings
@@ -62,7 +62,7 @@ def demo(out: Path, *, knees: int, seed: int, config_path: Path, as_json: bool) 
     code = 0
     with _server_meanwhile(config, config_path, out / _LOG) as wait_for_server:
         if not cohort.exists():
-            make_phantom_cohort(cohort, knees, seed, "coarse", as_json=False)
+            make_phantom_cohort(cohort, knees, seed, PhantomSettings(), as_json=False)
         calibration = config_path.parent / config.calibration if config.calibration else None
         prepare(cohort, store, moaks=None, calibration=calibration, workers=2, as_json=False)
         server = wait_for_server()

@@ -20,8 +20,10 @@ from stages.pictures import Pictures
 from stages.status import pick_run
 from stages.summary import (
     ACCEPTANCE_COLUMNS,
+    CHANCE_COLUMNS,
     RunSummary,
     acceptance_rows,
+    chance_table,
     cost_line,
     grade_columns,
     grade_rows,
@@ -107,6 +109,11 @@ def _tables(summary: RunSummary) -> Iterator[dict[str, Any]]:
         "title": "Acceptance by clinician grade (components)",
         "columns": grade_columns(summary),
         "rows": grade_rows(summary),
+    }
+    yield {
+        "title": "Acceptance and agreement by component, beside chance",
+        "columns": CHANCE_COLUMNS,
+        "rows": chance_table(summary),
     }
     yield {
         "title": "Reasons of the others",

@@ -33,7 +33,7 @@ def status(store: Path, run_id: str | None, *, as_json: bool) -> int:
         runs = con.execute(
             "SELECT r.run_id, r.kind, r.control, r.state, r.drafter_model, "
             "count(o.question_id), count(o.question_id) FILTER (o.state = 'accepted') "
-            "FROM runs r LEFT JOIN outcomes o USING (run_id) GROUP BY ALL ORDER BY r.run_id"
+            "FROM runs r LEFT JOIN v_outcomes o USING (run_id) GROUP BY ALL ORDER BY r.run_id"
         ).fetchall()
         volumes = con.execute(
             "SELECT volume_id, status, reason FROM volumes ORDER BY volume_id"

@@ -8,6 +8,7 @@ import duckdb
 
 from knee.keys import JsonValue
 from knee.records import ItemState
+from stages.chance import ChanceRow, chance_rows
 from stages.console import percent, say, show_table
 from store.connection import open_store
 from store.items import Selection
@@ -21,6 +22,7 @@ from store.queries import (
     acceptance_by_clinician_grade,
     acceptance_by_feature,
     code_counts,
+    component_grades,
     coverage,
     run_cost,
     selection_states,
@@ -44,6 +46,8 @@ class RunSummary:
     """By feature."""
     by_grade: list[GradeAcceptance]
     """By feature, component and clinician grade."""
+    chance: list[ChanceRow]
+    """Observed and chance acceptance by component."""
     coverage: Coverage
     """Drafted of all."""
     codes: list[CodeCount]
@@ -83,6 +87,14 @@ class RunSummary:
                 }
                 for row in self.by_grade
             ],
+            "acceptance_and_chance_by_component": [
+                {
+                    **row._asdict(),
+                    "feature": row.feature.value,
+                    "component": row.component.value,
+                }
+                for row in self.chance
+            ],
             "coverage": {"drafted": self.coverage.drafted, "all": self.coverage.all},
             "codes": [{"state": c.state.value, "code": c.code, "n": c.items} for c in self.codes],
             "cost": dict(self.cost._asdict()),
@@ -97,12 +109,14 @@ def acceptance_json(row: Acceptance) -> dict[str, JsonValue]:
 def load_summary(store: Path, run_id: str) -> RunSummary:
     """Returns the numbers of a run."""
     with open_store(store, read_only=True) as con:
+        by_grade = acceptance_by_clinician_grade(con, run_id)
         return RunSummary(
             run_id=run_id,
             states=state_table(con, run_id),
             acceptance=acceptance(con, run_id),
             by_feature=acceptance_by_feature(con, run_id),
-            by_grade=acceptance_by_clinician_grade(con, run_id),
+            by_grade=by_grade,
+            chance=chance_rows(by_grade, component_grades(con, run_id)),
             coverage=coverage(con, run_id),
             codes=code_counts(con, run_id),
             cost=run_cost(con, run_id),
@@ -163,13 +177,33 @@ def grade_columns(summary: RunSummary) -> list[str]:
     return ["feature", *(f"grade {grade}" for grade in grades)]
 
 
+CHANCE_COLUMNS = ("component", "accepted", "agreeing", "by chance")
+"""Columns of `chance_table`."""
+
+
+def chance_table(summary: RunSummary) -> list[list[object]]:
+    """Returns by component: accepted, agreeing with the clinician, and the same by chance."""
+    return [
+        [
+            f"{row.feature.value} {row.component.value}",
+            percent(row.accepted, row.drafted),
+            percent(row.agreeing, row.compared),
+            None if row.chance is None else f"{100 * row.chance:.1f} %",
+        ]
+        for row in summary.chance
+    ]
+
+
 def cost_line(summary: RunSummary) -> str:
     """Returns tokens and seconds as a line."""
     cost = summary.cost
     seconds = "–" if cost.elapsed_s is None else f"{cost.elapsed_s:.1f} s"
+    judged = (
+        f"{cost.judge_calls} judge calls, {cost.judge_tokens} tokens, " if cost.judge_calls else ""
+    )
     return (
         f"{cost.attempts} attempts, {cost.prompt_tokens} prompt tokens, "
-        f"{cost.completion_tokens} generated, {seconds}"
+        f"{cost.completion_tokens} generated, {judged}{seconds}"
     )
 
 
@@ -184,6 +218,12 @@ def show_summary(summary: RunSummary) -> None:
     show_table(
         "acceptance by clinician grade (components)", grade_columns(summary), grade_rows(summary)
     )
+    if summary.chance:
+        show_table(
+            "by component: acceptance, agreement of parsed drafts, and agreement by chance",
+            CHANCE_COLUMNS,
+            chance_table(summary),
+        )
     if summary.codes:
         show_table(
             "reasons",

@@ -99,14 +99,16 @@ def export_parquet(path: Path, out_dir: Path, request: ExportRequest) -> Exporte
 
 
 def _selected(request: ExportRequest) -> str:
-    """Returns the rows that the runs give, before the condition."""
+    """Returns the rows that the runs give, before the condition; stale ones never (RULES 27)."""
     if request.run_ids is not None:
-        return "SELECT * FROM v_quintuples WHERE run_id IN (SELECT unnest($runs))"
+        return (
+            "SELECT * FROM v_quintuples WHERE status = 'valid' AND run_id IN (SELECT unnest($runs))"
+        )
     return (
         "SELECT q.* FROM v_quintuples q JOIN ("
         "SELECT z.volume_id, z.question_id, arg_max(z.run_id, (r.started_at, r.run_id)) AS run_id "
-        "FROM quintuples z JOIN runs r USING (run_id) "
-        "WHERE r.kind = $kind AND r.grounding = $grounding GROUP BY ALL"
+        "FROM v_quintuples z JOIN runs r USING (run_id) "
+        "WHERE z.status = 'valid' AND r.kind = $kind AND r.grounding = $grounding GROUP BY ALL"
         ") newest USING (run_id, volume_id, question_id)"
     )
 

@@ -10,6 +10,7 @@ import duckdb
 from knee.errors import InputError
 from knee.findings import VolumeFindings
 from knee.geometry import Affine, Box3D, Frame
+from knee.judgement import Judgement
 from knee.keys import ItemKey
 from knee.moaks import Feature
 from knee.records import (
@@ -23,6 +24,7 @@ from knee.records import (
 )
 from store.arrow_rows import sampling_of
 from store.items import box_of, load_finding_set, rows_of, sagittal_axis
+from store.judgement_rows import judgement_of
 from store.outcome_rows import attempt_of
 
 _ITEM_ORDER = "ORDER BY volume_id, question_id"
@@ -133,7 +135,6 @@ def outcome_examples(
 
     They are spread over features, findings before normal ones. The choice is the same each time;
     it is for looking at, never a sample to count on.
-    it is for looking at, never a sample to count on.
     """
     rows = con.execute(
         """
@@ -141,7 +142,7 @@ def outcome_examples(
             SELECT z.volume_id, z.question_id, q.feature,
                 coalesce(max(c.clinician_grade) FILTER (
                     c.status = 'graded' AND c.component <> 'tear_location'), 0) AS highest
-            FROM outcomes z
+            FROM v_outcomes z
             JOIN questions q USING (question_id)
             JOIN attempts a ON a.run_id = z.run_id AND a.volume_id = z.volume_id
                 AND a.question_id = z.question_id AND a.attempt_no = z.n_attempts AND a.parsed
@@ -186,6 +187,7 @@ def _load_batch(
     components = _by_item(
         con, f"SELECT * FROM outcome_components {where} {_ITEM_ORDER}, position", parameters
     )
+    judgements = _load_judgements(con, where, parameters)
     for row in rows_of(con.execute(f"SELECT * FROM outcomes {where} {_ITEM_ORDER}", parameters)):
         key = ItemKey(row["volume_id"], row["question_id"])
         yield ItemOutcome(
@@ -199,7 +201,18 @@ def _load_batch(
             components=tuple(_comparison(entry) for entry in components.get(key, ())),
             gates=row["gates"],
             error=row["error"],
+            judgement=judgements.get(key),
         )
+
+
+def _load_judgements(
+    con: duckdb.DuckDBPyConnection, where: str, parameters: dict[str, Any]
+) -> dict[ItemKey, Judgement]:
+    """Returns the judgements that belong to the run's own verdicts."""
+    own = f"{where} AND verdict_no = 1 {_ITEM_ORDER}"
+    calls = _by_item(con, f"SELECT * FROM judge_calls {own}, call_no", parameters)
+    judged = _by_item(con, f"SELECT * FROM judgements {own}", parameters)
+    return {key: judgement_of(rows[0], calls.get(key, ())) for key, rows in judged.items()}
 
 
 def _by_item(

@@ -31,6 +31,7 @@ from store.arrow_rows import (
     sampling_of,
     utc_now,
 )
+from store.judgement_rows import judgement_tables
 
 _KEY: dict[str, Any] = {"run_id": TEXT, "volume_id": TEXT, "question_id": pa.int16()}
 OUTCOMES = pa.schema(
@@ -108,7 +109,9 @@ QUINTUPLES = pa.schema(
 
 def outcome_hash(outcome: ItemOutcome) -> str:
     """Returns the hash over everything in an outcome."""
-    return content_hash(outcome.model_dump_json())
+    # Without a judge as it was before there was one: a journal of then still replays.
+    left_out = {"judgement"} if outcome.judgement is None else None
+    return content_hash(outcome.model_dump_json(exclude=left_out))
 
 
 def outcome_table(outcomes: Iterable[ItemOutcome]) -> Table:
@@ -135,7 +138,7 @@ def outcome_table(outcomes: Iterable[ItemOutcome]) -> Table:
 def outcome_child_tables(
     outcomes: Sequence[ItemOutcome], synthetic: Mapping[str, bool]
 ) -> dict[str, Table]:
-    """Returns components, attempts and quintuples of outcomes, by table name.
+    """Returns components, attempts, quintuples and judgements of outcomes, by table name.
 
     Args:
         outcomes: finished items.
@@ -165,10 +168,12 @@ def outcome_child_tables(
                     "recorded_at": now,
                 }
             )
+    judged = ((_key(o) | {"verdict_no": 1}, o.judgement) for o in outcomes if o.judgement)
     return {
         "outcome_components": arrow(components, OUTCOME_COMPONENTS),
         "attempts": arrow(attempts, ATTEMPTS),
         "quintuples": arrow(quintuples, QUINTUPLES),
+        **judgement_tables(judged),
     }
 
 

@@ -143,6 +143,15 @@ def score_knees(seeds: Iterable[int], grid: Grid = DEMO_GRID) -> list[BoxScore]:
     return scores
 
 
+def mean_over_boxes(scores: Sequence[BoxScore]) -> dict[BoxSource, float]:
+    """Returns the mean IoU of all boxes of a source: what the bar is about."""
+    grouped: dict[BoxSource, list[float]] = defaultdict(list)
+    for score in scores:
+        if score.source is not None:
+            grouped[score.source].append(score.iou)
+    return {source: float(np.mean(values)) for source, values in grouped.items()}
+
+
 def mean_by_source(scores: Sequence[BoxScore]) -> dict[BoxSource, float]:
     """Returns the mean over features of the mean IoU, source by source.
 
@@ -172,8 +181,10 @@ def region_table(scores: Sequence[BoxScore]) -> str:
             group = rows.get((feature, source))
             if group:
                 lines.append(_row(feature, source, group))
-    for source, mean in mean_by_source(scores).items():
-        lines.append(f"| all (macro over features) | {source.value} | | {mean:.3f} | | |")
+    macro = mean_by_source(scores)
+    for source, mean in mean_over_boxes(scores).items():
+        lines.append(f"| all boxes | {source.value} | | {mean:.3f} | | |")
+        lines.append(f"| macro over features | {source.value} | | {macro[source]:.3f} | | |")
     return "\n".join(lines)
 
 
@@ -219,7 +230,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sys.stdout.write(region_table(scores) + "\n")
     if options.questions:
         sys.stdout.write("\n" + question_table(scores) + "\n")
-    means = mean_by_source(scores)
+    means = mean_over_boxes(scores)
     missed = [s for s in (BoxSource.PARTITION, BoxSource.DERIVED) if means.get(s, 0.0) < BAR]
     return 1 if missed else 0
 

@@ -1,6 +1,7 @@
 """The benchmark's own arithmetic, and one phantom all the way through."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -88,7 +89,7 @@ def test_the_page_keeps_what_others_wrote(tmp_path: Path):
 def test_held_out_phantoms_are_refused_for_calibration(tmp_path: Path):
     knees = plan(4, 9000, "coarse", Draw.CONTINUOUS)
     cases = [_case(g, g, knee=knee.name) for knee in knees for g in range(4)]
-    spurs = [c.__class__(**{**c.__dict__, "feature": Feature.OSTEOPHYTE}) for c in cases]
+    spurs = [replace(case, feature=Feature.OSTEOPHYTE) for case in cases]
     with pytest.raises(InputError, match="not training patients"):
         calibrate(knees, spurs, tmp_path / "out.toml")
     assert not (tmp_path / "out.toml").exists()

@@ -48,6 +48,7 @@ def fingerprint_with(changed: dict[str, Any]) -> str:
         ("control", Control.SHUFFLED_FINDINGS),
         ("calibration", Calibration(name="fitted", rules=())),
         ("findings_ids", ["sha256:01", "sha256:03"]),
+        ("judge", {"max_repairs": 1}),
     ],
 )
 def test_what_decides_outcomes_changes_the_fingerprint(name: str, value: object):
@@ -73,3 +74,10 @@ def test_run_ids_are_short_unique_and_sort_by_time():
     assert ids[0].startswith("20261123-093005-")
     assert all(len(run_id) == 20 for run_id in ids)
     assert len({new_run_id(start) for _ in range(50)}) > 45
+
+
+def test_a_judges_settings_change_the_fingerprint_and_no_judge_leaves_it_as_it_was():
+    judged = {"judge": {"max_repairs": 1, "versions": {"masking": 1}}}
+    other = {"judge": {"max_repairs": 1, "versions": {"masking": 2}}}
+    assert fingerprint_with(judged) != fingerprint_with(other)
+    assert fingerprint_with({"judge": None}) == fingerprint_with({})

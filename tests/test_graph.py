@@ -11,6 +11,7 @@ from langsmith import utils as langsmith_utils
 
 from agents.context import GraphContext
 from agents.graph import draw_mermaid, prepare_task, run_item
+from agents.judge import JudgeContext
 from agents.llm_client import Completion
 from agents.nodes import revision_sampling
 from agents.scripted_model import ScriptedAnswer, ScriptedChatModel
@@ -21,6 +22,7 @@ from knee.run_config import Sampling
 from prompts.registry import load_prompt
 from prompts.render import ChatMessage
 from tests.sample_items import sample_answer, sample_item
+from tests.scripted_judge import honest_answer, marks
 
 GOOD = sample_answer()
 OFF_SCALE = json.dumps(json.loads(GOOD) | {"grades": {"grade": 7}})
@@ -33,7 +35,11 @@ def scripted(*answers: ScriptedAnswer) -> ScriptedChatModel:
 
 
 def context_for(
-    model: ScriptedChatModel, *, max_revisions: int = 2, sampling: Sampling | None = None
+    model: ScriptedChatModel,
+    *,
+    max_revisions: int = 2,
+    sampling: Sampling | None = None,
+    judge: ScriptedChatModel | None = None,
 ) -> GraphContext:
     return GraphContext(
         run_id="run-1",
@@ -41,7 +47,13 @@ def context_for(
         template=load_prompt("demo-draft", 1),
         sampling=sampling or Sampling(),
         max_revisions=max_revisions,
+        judge=None if judge is None else judge_context(judge),
     )
+
+
+def judge_context(model: ScriptedChatModel) -> JudgeContext:
+    prompts = load_prompt("judge-reanswer", 1), load_prompt("judge-rubric", 1)
+    return JudgeContext(model, "judge-7b", *prompts, Sampling())
 
 
 def sent_text(model: ScriptedChatModel) -> str:
@@ -55,7 +67,8 @@ async def test_sound_draft_with_the_clinicians_grade_is_accepted(item: Item):
     assert (len(outcome.attempts), outcome.codes, outcome.error) == (1, (), None)
     assert outcome.complete
     assert outcome.findings_id == item.findings_id
-    assert {"schema@1", "compare@1"} <= set(outcome.gates)
+    assert {"schema@1", "compare@1", "judge:none"} <= set(outcome.gates)
+    assert outcome.judgement is None
     (component,) = outcome.components
     assert (component.draft_grade, component.clinician_grade) == (2, 2)
 
@@ -216,8 +229,93 @@ def test_mermaid_text_names_every_node_and_every_way_to_end():
         "check -.-> rejected",
         "compare -.-> accepted",
         "compare -.-> disagrees",
+        "compare -.-> judge",
+        "judge -.-> accepted",
+        "judge -.-> rejected",
     ):
         assert arrow in text
+
+
+async def test_what_agrees_is_judged_and_the_judge_is_among_the_gates(item: Item):
+    judge = ScriptedChatModel(honest_answer)
+    outcome = await run_item(item, context_for(scripted(GOOD), judge=judge))
+    assert outcome.state is ItemState.ACCEPTED
+    assert outcome.judgement is not None
+    assert outcome.judgement.passed
+    assert "judge:judge-7b@judge-reanswer/1+judge-rubric/1" in outcome.gates
+    assert {"masking@1", "judge@1", "compare@1"} <= set(outcome.gates)
+    assert len(judge.received) == 2
+
+
+async def test_what_the_judge_refuses_is_rejected_and_not_revised(item: Item):
+    judge = ScriptedChatModel(lambda _: '{"reason": "", "grades": {"grade": 0}}')
+    drafter = scripted(GOOD)
+    outcome = await run_item(item, context_for(drafter, judge=judge, max_revisions=5))
+    assert outcome.state is ItemState.REJECTED
+    assert outcome.codes == ("judge_reanswer_differs.grade",)
+    assert len(drafter.received) == 1, "nothing that the judge says is fed back"
+    assert "compare@1" in outcome.gates
+    assert not any(gate.startswith("judge") for gate in outcome.gates)
+
+
+async def test_the_judge_is_not_asked_about_what_is_rejected_or_disagrees():
+    judge = ScriptedChatModel(honest_answer)
+    disagreeing = await run_item(sample_item(grade=3), context_for(scripted(GOOD), judge=judge))
+    rejected = await run_item(sample_item(), context_for(scripted(OFF_SCALE), judge=judge))
+    assert (disagreeing.state, rejected.state) == (ItemState.DISAGREES, ItemState.REJECTED)
+    assert judge.received == []
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ModelUnavailable("HTTP 500", "wait"), "judge_model_unavailable"),
+        (ModelOutputError("long", code="context_too_long", text=""), "judge_context_too_long"),
+    ],
+)
+async def test_a_judge_that_fails_leaves_its_item_failed_never_rejected(
+    item: Item, error: ModelUnavailable | ModelOutputError, code: str
+):
+    judge = ScriptedChatModel(lambda _: error)
+    outcome = await run_item(item, context_for(scripted(GOOD), judge=judge))
+    assert (outcome.state, outcome.codes) == (ItemState.FAILED, (code,))
+    assert outcome.attempts[-1].passed
+    assert outcome.components[0].draft_grade == 2
+
+
+async def test_a_judge_that_is_gone_ends_the_batch_and_not_the_item(item: Item):
+    judge = ScriptedChatModel(lambda _: ServerGone("gone"))
+    with pytest.raises(ServerGone):
+        await run_item(item, context_for(scripted(GOOD), judge=judge))
+
+
+async def test_no_message_to_the_judge_depends_on_the_clinicians_grade():
+    """The judge is reached only where the draft agrees; then its prompts are the draft's own."""
+    seen: list[str] = []
+    for grade in (2, 3):
+        judge = ScriptedChatModel(honest_answer)
+        await run_item(sample_item(grade=grade), context_for(scripted(GOOD), judge=judge))
+        seen.append(sent_text(judge))
+    assert "read by the clinician" not in seen[0]
+    assert "SECRETPRJ" not in seen[0]
+    assert seen[1] == ""
+
+
+async def test_longest_way_through_the_graph_stays_within_its_bound(item: Item):
+    judge = ScriptedChatModel(lambda _: marks({}))
+    drafter = scripted(*["junk"] * 10, GOOD)
+    outcome = await run_item(item, context_for(drafter, max_revisions=10, judge=judge))
+    assert len(outcome.attempts) == 11
+    assert outcome.codes == ("judge_unparsed",)
+
+
+async def test_a_drafter_without_findings_is_held_against_the_items_own(item: Item):
+    bare = item.model_copy(update={"finding": item.finding.model_copy(update={"measurements": ()})})
+    model = scripted(GOOD)
+    outcome = await run_item(item, context_for(model, max_revisions=0), bare, item)
+    assert "3.4" not in sent_text(model)
+    assert outcome.attempts[0].passed
+    assert outcome.findings_id == item.findings_id
 
 
 class TracerSpy(AsyncCallbackHandler):

@@ -10,7 +10,15 @@ from knee.moaks import Feature
 from prompts.context import PromptContext
 from prompts.environment import used_variables
 from prompts.question_text import QUESTION_FOLDER
-from prompts.registry import REVISION_VARIABLES, TEMPLATES, build_prompt, list_prompts, load_prompt
+from prompts.registry import (
+    REVISION_VARIABLES,
+    TEMPLATES,
+    PromptKind,
+    build_prompt,
+    list_prompts,
+    load_prompt,
+    load_prompt_for,
+)
 
 _MINIMAL = "{% block user %}{{ side }}{% endblock %}{% block revise %}{{ codes }}{% endblock %}"
 
@@ -99,7 +107,31 @@ def test_templates_hold_no_logic_beyond_if_and_for():
 
 def test_no_template_names_a_variable_of_the_other_kind():
     for prompt in list_prompts():
-        assert used_variables(prompt.source) <= {*PromptContext.model_fields, *REVISION_VARIABLES}
+        allowed = prompt.kind.variables | prompt.kind.revision_variables
+        assert used_variables(prompt.source) <= allowed
+
+
+def test_a_blind_reanswer_may_show_no_measurement_and_no_box():
+    assert not {"measurements", "box", "first_slice"} & PromptKind.JUDGE_REANSWER.variables
+    source = _MINIMAL.replace("{{ side }}", "{{ measurements }}")
+    build_prompt("judge-rubric-x", 1, source)
+    with pytest.raises(InputError, match="measurements"):
+        build_prompt("judge-reanswer-x", 1, source)
+    with pytest.raises(InputError, match="steps"):
+        build_prompt("x", 1, _MINIMAL.replace("{{ side }}", "{{ steps }}"))
+
+
+def test_a_prompt_for_something_else_is_refused():
+    with pytest.raises(InputError, match="'draft'"):
+        load_prompt_for(PromptKind.JUDGE_RUBRIC, "draft", 1)
+    with pytest.raises(InputError, match="no judge's prompt"):
+        load_prompt_for(PromptKind.DRAFT, "judge-rubric", 1)
+
+
+def test_the_rubric_is_part_of_the_hash_of_what_shows_it():
+    assert "invented" not in load_prompt("judge-rubric", 1).source
+    assert "no_history" in load_prompt("judge-rubric", 1).full_text
+    assert "no_history" not in load_prompt("judge-reanswer", 1).full_text
 
 
 def test_every_feature_has_a_question_template_of_its_own():

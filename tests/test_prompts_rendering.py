@@ -13,9 +13,10 @@ from knee.moaks import Component, RuleBasis
 from knee.questions import QUESTIONS, Question
 from knee.records import CheckIssue, CheckSeverity, Wording
 from prompts.context import PromptContext, prompt_context
+from prompts.judging import QuotedStep, render_judge, render_repair
 from prompts.neutral import neutralise
 from prompts.question_text import question_text
-from prompts.registry import list_prompts, load_prompt
+from prompts.registry import PromptKind, PromptTemplate, list_prompts, load_prompt
 from prompts.render import render_draft, render_revision
 from tests.draft_cases import CALIBRATION, CASES, SHAPE, Case
 
@@ -54,7 +55,25 @@ def _context(question: Question, wording: Wording = Wording.GUIDED) -> PromptCon
     )
 
 
-@pytest.mark.parametrize("template", list_prompts(), ids=lambda t: f"{t.prompt_id}-v{t.version}")
+_DRAFTS = [prompt for prompt in list_prompts() if prompt.kind is PromptKind.DRAFT]
+_JUDGES = [prompt for prompt in list_prompts() if prompt.kind is not PromptKind.DRAFT]
+
+
+@pytest.mark.parametrize("template", _JUDGES, ids=lambda t: f"{t.prompt_id}-v{t.version}")
+def test_every_judges_prompt_quotes_once_for_all_69_questions(template: PromptTemplate):
+    steps = [QuotedStep(name="observe", text="the margin is smooth.")]
+    for question in QUESTIONS.values():
+        context = _context(question)
+        messages = render_repair(template, context, steps, "<|im_end|>junk", ["not_json"])
+        assert messages[:-2] == render_judge(template, context, steps)
+        asked = messages[-3].content
+        assert asked.count("observe: the margin is smooth.") == 1
+        assert len(re.findall(r"^</(?:steps|draft)>$", asked, re.MULTILINE)) == 1
+        assert "im_end" not in messages[-2].content
+        assert "not_json" in messages[-1].content
+
+
+@pytest.mark.parametrize("template", _DRAFTS, ids=lambda t: f"{t.prompt_id}-v{t.version}")
 @pytest.mark.parametrize("wording", Wording)
 def test_every_prompt_renders_for_all_69_questions(template: object, wording: Wording):
     chosen = next(t for t in list_prompts() if t == template)

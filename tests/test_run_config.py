@@ -6,8 +6,6 @@ import pytest
 
 from knee.calibration import load_calibration
 from knee.errors import InputError
-from knee.moaks import Feature
-from knee.questions import QUESTIONS, parse_question_ids
 from knee.run_config import load_run_config
 
 CONFIGS = sorted(
@@ -89,12 +87,20 @@ def test_settings_may_name_the_questions_and_wrong_ones_are_told(tmp_path: Path)
         load_run_config(path)
 
 
-def test_the_demo_asks_what_its_model_was_trained_on():
-    asked = parse_question_ids(load_run_config(Path("configs/demo.toml")).questions)
-    assert {QUESTIONS[number].feature for number in asked} == {
-        Feature.BML,
-        Feature.CARTILAGE,
-        Feature.OSTEOPHYTE,
-        Feature.EXTRUSION,
-        Feature.EFFUSION_SYNOVITIS,
-    }
+def test_a_judge_has_its_own_endpoint_and_default_prompts(tmp_path: Path):
+    path = tmp_path / "judge.toml"
+    judge = '\n[judge]\nbase_url = "{url}"\nmodel = "j"\nlicence = "MIT"\n'
+    base = MINIMAL.format(url="http://localhost:1/v1")
+    path.write_text(base + judge.format(url="http://localhost:2/v1"))
+    config = load_run_config(path)
+    assert config.judge is not None
+    assert (config.judge.prompt_id, config.judge.rubric_prompt_id) == (
+        "judge-reanswer",
+        "judge-rubric",
+    )
+    assert config.judge.sampling.temperature == 0
+    path.write_text(base + judge.format(url="https://judge.example.org/v1"))
+    with pytest.raises(InputError, match=r"judge\.base_url"):
+        load_run_config(path)
+    path.write_text(base)
+    assert load_run_config(path).judge is None

@@ -24,14 +24,14 @@ application
 attempts
     run_id VARCHAR NOT NULL, volume_id VARCHAR NOT NULL, question_id SMALLINT NOT NULL,
     attempt_no SMALLINT NOT NULL, prompt_id VARCHAR NOT NULL, prompt_version INTEGER NOT NULL,
-    prompt_sha256 VARCHAR NOT NULL, prompt_text_sha256 VARCHAR NOT NULL, model VARCHAR NOT
-    NULL, temperature DOUBLE, top_p DOUBLE, max_tokens BIGINT, seed BIGINT, sampling_other
+    prompt_sha256 VARCHAR NOT NULL, prompt_text_sha256 VARCHAR NOT NULL, model VARCHAR NOT NULL,
+    temperature DOUBLE, top_p DOUBLE, max_tokens BIGINT, seed BIGINT, sampling_other
     MAP(VARCHAR, VARCHAR) NOT NULL, prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER
     NOT NULL, latency_s DOUBLE NOT NULL, finish_reason VARCHAR NOT NULL, parsed BOOLEAN NOT
-    NULL, text VARCHAR, text_form VARCHAR NOT NULL, steps STRUCT("name" VARCHAR, "text"
-    VARCHAR, box STRUCT(i0 INTEGER, i1 INTEGER, j0 INTEGER, j1 INTEGER, k0 INTEGER, k1
-    INTEGER), cites VARCHAR[])[], grades STRUCT(size SMALLINT, number SMALLINT, percent_bml
-    SMALLINT, full_thickness SMALLINT, grade SMALLINT, morphology SMALLINT, presence SMALLINT,
+    NULL, text VARCHAR, text_form VARCHAR NOT NULL, steps STRUCT("name" VARCHAR, "text" VARCHAR,
+    box STRUCT(i0 INTEGER, i1 INTEGER, j0 INTEGER, j1 INTEGER, k0 INTEGER, k1 INTEGER), cites
+    VARCHAR[])[], grades STRUCT(size SMALLINT, number SMALLINT, percent_bml SMALLINT,
+    full_thickness SMALLINT, grade SMALLINT, morphology SMALLINT, presence SMALLINT,
     tear_location SMALLINT, complete_tear SMALLINT, bml_cyst SMALLINT, repair SMALLINT,
     signal_abnormality SMALLINT), issues STRUCT("check" VARCHAR, "version" INTEGER, code
     VARCHAR, severity VARCHAR, message VARCHAR)[] NOT NULL, passed BOOLEAN NOT NULL,
@@ -40,8 +40,8 @@ clinician_grades
     patient VARCHAR NOT NULL, visit VARCHAR NOT NULL, side VARCHAR NOT NULL, question_id
     SMALLINT NOT NULL, component VARCHAR NOT NULL, revision SMALLINT NOT NULL, status VARCHAR
     NOT NULL, grade SMALLINT, raw VARCHAR[] NOT NULL, variable VARCHAR NOT NULL, file VARCHAR
-    NOT NULL, lines INTEGER[] NOT NULL, readprj VARCHAR[] NOT NULL, version VARCHAR[] NOT
-    NULL, is_current BOOLEAN NOT NULL, loaded_at TIMESTAMP NOT NULL, policy VARCHAR NOT NULL,
+    NOT NULL, lines INTEGER[] NOT NULL, readprj VARCHAR[] NOT NULL, version VARCHAR[] NOT NULL,
+    is_current BOOLEAN NOT NULL, loaded_at TIMESTAMP NOT NULL, policy VARCHAR NOT NULL,
     read_files VARCHAR[] NOT NULL, read_status VARCHAR[] NOT NULL, read_grades SMALLINT[] NOT
     NULL, taken BOOLEAN[] NOT NULL
 components
@@ -57,37 +57,58 @@ findings_sets
     volume_id VARCHAR NOT NULL, findings_id VARCHAR NOT NULL, scheme VARCHAR NOT NULL,
     tools_version VARCHAR NOT NULL, side_check VARCHAR NOT NULL, shape INTEGER[3] NOT NULL,
     affine DOUBLE[4][4] NOT NULL, orientation VARCHAR NOT NULL, image_sha256 VARCHAR NOT NULL,
-    label_map_sha256 VARCHAR NOT NULL, content_sha256 VARCHAR NOT NULL, created_at TIMESTAMP
-    NOT NULL
+    label_map_sha256 VARCHAR NOT NULL, content_sha256 VARCHAR NOT NULL, created_at TIMESTAMP NOT
+    NULL
+judge_calls
+    run_id VARCHAR NOT NULL, volume_id VARCHAR NOT NULL, question_id SMALLINT NOT NULL,
+    verdict_no SMALLINT NOT NULL, call_no SMALLINT NOT NULL, task VARCHAR NOT NULL, prompt_id
+    VARCHAR NOT NULL, prompt_version INTEGER NOT NULL, prompt_sha256 VARCHAR NOT NULL,
+    prompt_text_sha256 VARCHAR NOT NULL, model VARCHAR NOT NULL, temperature DOUBLE, top_p
+    DOUBLE, max_tokens BIGINT, seed BIGINT, sampling_other MAP(VARCHAR, VARCHAR) NOT NULL,
+    prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, latency_s DOUBLE NOT
+    NULL, finish_reason VARCHAR NOT NULL, text VARCHAR NOT NULL
+judgements
+    run_id VARCHAR NOT NULL, volume_id VARCHAR NOT NULL, question_id SMALLINT NOT NULL,
+    verdict_no SMALLINT NOT NULL, attempt_no SMALLINT NOT NULL, judge_model VARCHAR NOT NULL,
+    prompts STRUCT(prompt_id VARCHAR, "version" INTEGER, sha256 VARCHAR)[] NOT NULL, versions
+    MAP(VARCHAR, INTEGER) NOT NULL, grades STRUCT(size SMALLINT, number SMALLINT, percent_bml
+    SMALLINT, full_thickness SMALLINT, grade SMALLINT, morphology SMALLINT, presence SMALLINT,
+    tear_location SMALLINT, complete_tear SMALLINT, bml_cyst SMALLINT, repair SMALLINT,
+    signal_abnormality SMALLINT), marks STRUCT(item VARCHAR, essential BOOLEAN, holds BOOLEAN,
+    reason VARCHAR)[] NOT NULL, codes VARCHAR[] NOT NULL, passed BOOLEAN NOT NULL, recorded_at
+    TIMESTAMP NOT NULL
 measurements
     volume_id VARCHAR NOT NULL, findings_id VARCHAR NOT NULL, question_id SMALLINT NOT NULL,
     position SMALLINT NOT NULL, name VARCHAR NOT NULL, value DOUBLE NOT NULL, unit VARCHAR NOT
     NULL, sd DOUBLE, method VARCHAR NOT NULL, definition_id VARCHAR NOT NULL
 outcome_components
-    run_id VARCHAR NOT NULL, volume_id VARCHAR NOT NULL, question_id SMALLINT NOT NULL,
-    position SMALLINT NOT NULL, component VARCHAR NOT NULL, status VARCHAR NOT NULL,
-    draft_grade SMALLINT, clinician_grade SMALLINT, clinician_status VARCHAR, evidence VARCHAR
-    NOT NULL
+    run_id VARCHAR NOT NULL, volume_id VARCHAR NOT NULL, question_id SMALLINT NOT NULL, position
+    SMALLINT NOT NULL, component VARCHAR NOT NULL, status VARCHAR NOT NULL, draft_grade
+    SMALLINT, clinician_grade SMALLINT, clinician_status VARCHAR, evidence VARCHAR NOT NULL
 outcomes
     run_id VARCHAR NOT NULL, volume_id VARCHAR NOT NULL, question_id SMALLINT NOT NULL,
     findings_id VARCHAR NOT NULL, state VARCHAR NOT NULL, codes VARCHAR[] NOT NULL, gates
-    VARCHAR[] NOT NULL, complete BOOLEAN NOT NULL, error VARCHAR, n_attempts SMALLINT NOT
-    NULL, content_sha256 VARCHAR NOT NULL, recorded_at TIMESTAMP NOT NULL
+    VARCHAR[] NOT NULL, complete BOOLEAN NOT NULL, error VARCHAR, n_attempts SMALLINT NOT NULL,
+    content_sha256 VARCHAR NOT NULL, recorded_at TIMESTAMP NOT NULL
 patient_splits
     patient VARCHAR NOT NULL, split VARCHAR NOT NULL, source VARCHAR NOT NULL, seed BIGINT,
     stratum VARCHAR, assigned_at TIMESTAMP NOT NULL
 prompts
-    prompt_id VARCHAR NOT NULL, version INTEGER NOT NULL, sha256 VARCHAR NOT NULL, text
-    VARCHAR NOT NULL, added_at TIMESTAMP NOT NULL
+    prompt_id VARCHAR NOT NULL, version INTEGER NOT NULL, sha256 VARCHAR NOT NULL, text VARCHAR
+    NOT NULL, added_at TIMESTAMP NOT NULL
 questions
     question_id SMALLINT NOT NULL, feature VARCHAR NOT NULL, site VARCHAR NOT NULL, region
     VARCHAR NOT NULL, region_name VARCHAR NOT NULL, compartment VARCHAR NOT NULL, has_region
     BOOLEAN NOT NULL
 quintuples
     run_id VARCHAR NOT NULL, volume_id VARCHAR NOT NULL, question_id SMALLINT NOT NULL,
-    attempt_no SMALLINT NOT NULL, findings_id VARCHAR NOT NULL, components_scored VARCHAR[]
-    NOT NULL, complete BOOLEAN NOT NULL, synthetic BOOLEAN NOT NULL, recorded_at TIMESTAMP NOT
-    NULL
+    attempt_no SMALLINT NOT NULL, findings_id VARCHAR NOT NULL, components_scored VARCHAR[] NOT
+    NULL, complete BOOLEAN NOT NULL, synthetic BOOLEAN NOT NULL, recorded_at TIMESTAMP NOT NULL
+rechecks
+    recheck_id VARCHAR NOT NULL, run_id VARCHAR NOT NULL, fingerprint VARCHAR NOT NULL, checks
+    MAP(VARCHAR, INTEGER) NOT NULL, warn_only VARCHAR[] NOT NULL, judge_model VARCHAR, prompts
+    STRUCT(prompt_id VARCHAR, "version" INTEGER, sha256 VARCHAR)[] NOT NULL, provenance
+    MAP(VARCHAR, VARCHAR) NOT NULL, started_at TIMESTAMP NOT NULL
 regions
     volume_id VARCHAR NOT NULL, findings_id VARCHAR NOT NULL, question_id SMALLINT NOT NULL,
     region VARCHAR NOT NULL, box STRUCT(i0 INTEGER, i1 INTEGER, j0 INTEGER, j1 INTEGER, k0
@@ -101,22 +122,22 @@ released_grades
 released_imports
     source VARCHAR NOT NULL, licence VARCHAR NOT NULL, author VARCHAR NOT NULL, folder VARCHAR
     NOT NULL, layout_version INTEGER NOT NULL, content_sha256 VARCHAR NOT NULL, box_order
-    VARCHAR, box_overlap DOUBLE, counts MAP(VARCHAR, BIGINT) NOT NULL, imported_at TIMESTAMP
-    NOT NULL
+    VARCHAR, box_overlap DOUBLE, counts MAP(VARCHAR, BIGINT) NOT NULL, imported_at TIMESTAMP NOT
+    NULL
 released_items
     source VARCHAR NOT NULL, volume_id VARCHAR NOT NULL, question_id SMALLINT NOT NULL,
-    text_sha256 VARCHAR, raw_answer VARCHAR NOT NULL, raw_box INTEGER[], box STRUCT(i0
-    INTEGER, i1 INTEGER, j0 INTEGER, j1 INTEGER, k0 INTEGER, k1 INTEGER), box_reason VARCHAR,
-    problems VARCHAR[] NOT NULL, file VARCHAR NOT NULL, position INTEGER NOT NULL
+    text_sha256 VARCHAR, raw_answer VARCHAR NOT NULL, raw_box INTEGER[], box STRUCT(i0 INTEGER,
+    i1 INTEGER, j0 INTEGER, j1 INTEGER, k0 INTEGER, k1 INTEGER), box_reason VARCHAR, problems
+    VARCHAR[] NOT NULL, file VARCHAR NOT NULL, position INTEGER NOT NULL
 released_questions
-    source VARCHAR NOT NULL, file VARCHAR NOT NULL, question_id SMALLINT NOT NULL, text
-    VARCHAR NOT NULL
+    source VARCHAR NOT NULL, file VARCHAR NOT NULL, question_id SMALLINT NOT NULL, text VARCHAR
+    NOT NULL
 released_texts
     text_sha256 VARCHAR NOT NULL, text VARCHAR NOT NULL, is_template BOOLEAN
 released_volumes
-    source VARCHAR NOT NULL, volume_id VARCHAR NOT NULL, patient VARCHAR NOT NULL, visit
-    VARCHAR NOT NULL, side VARCHAR NOT NULL, split VARCHAR NOT NULL, image VARCHAR NOT NULL,
-    label_map VARCHAR NOT NULL, n_items SMALLINT NOT NULL
+    source VARCHAR NOT NULL, volume_id VARCHAR NOT NULL, patient VARCHAR NOT NULL, visit VARCHAR
+    NOT NULL, side VARCHAR NOT NULL, split VARCHAR NOT NULL, image VARCHAR NOT NULL, label_map
+    VARCHAR NOT NULL, n_items SMALLINT NOT NULL
 run_items
     run_id VARCHAR NOT NULL, volume_id VARCHAR NOT NULL, question_id SMALLINT NOT NULL,
     findings_id VARCHAR NOT NULL, starting_state VARCHAR NOT NULL
@@ -127,8 +148,7 @@ runs
     VARCHAR NOT NULL, judge_model VARCHAR, checks MAP(VARCHAR, INTEGER) NOT NULL, temperature
     DOUBLE, top_p DOUBLE, max_tokens BIGINT, seed BIGINT, sampling_other MAP(VARCHAR, VARCHAR)
     NOT NULL, provenance MAP(VARCHAR, VARCHAR) NOT NULL, state VARCHAR NOT NULL, n_starts
-    INTEGER NOT NULL, started_at TIMESTAMP NOT NULL, resumed_at TIMESTAMP, finished_at
-    TIMESTAMP
+    INTEGER NOT NULL, started_at TIMESTAMP NOT NULL, resumed_at TIMESTAMP, finished_at TIMESTAMP
 schema_migrations
     version INTEGER NOT NULL, name VARCHAR NOT NULL, applied_at TIMESTAMP NOT NULL
 v_acceptance
@@ -146,45 +166,72 @@ v_clinician_reads
 v_item_states
     run_id VARCHAR, volume_id VARCHAR, question_id SMALLINT, feature VARCHAR, state VARCHAR,
     synthetic BOOLEAN
+v_judgements
+    run_id VARCHAR, volume_id VARCHAR, question_id SMALLINT, feature VARCHAR, verdict_no
+    SMALLINT, judge_model VARCHAR, judge_grades STRUCT(size SMALLINT, number SMALLINT,
+    percent_bml SMALLINT, full_thickness SMALLINT, grade SMALLINT, morphology SMALLINT, presence
+    SMALLINT, tear_location SMALLINT, complete_tear SMALLINT, bml_cyst SMALLINT, repair
+    SMALLINT, signal_abnormality SMALLINT), draft_grades STRUCT(size SMALLINT, number SMALLINT,
+    percent_bml SMALLINT, full_thickness SMALLINT, grade SMALLINT, morphology SMALLINT, presence
+    SMALLINT, tear_location SMALLINT, complete_tear SMALLINT, bml_cyst SMALLINT, repair
+    SMALLINT, signal_abnormality SMALLINT), marks STRUCT(item VARCHAR, essential BOOLEAN, holds
+    BOOLEAN, reason VARCHAR)[], codes VARCHAR[], passed BOOLEAN, is_newest BOOLEAN, calls
+    BIGINT, tokens BIGINT
+v_outcomes
+    run_id VARCHAR, volume_id VARCHAR, question_id SMALLINT, findings_id VARCHAR, state VARCHAR,
+    codes VARCHAR[], gates VARCHAR[], complete BOOLEAN, n_attempts SMALLINT, verdict_no
+    SMALLINT, first_state VARCHAR, recorded_at TIMESTAMP
 v_quintuples
     run_id VARCHAR, volume_id VARCHAR, patient VARCHAR, visit VARCHAR, side VARCHAR, sequence
-    VARCHAR, split VARCHAR, question_id SMALLINT, feature VARCHAR, site VARCHAR, region
-    VARCHAR, region_name VARCHAR, compartment VARCHAR, box STRUCT(i0 INTEGER, i1 INTEGER, j0
-    INTEGER, j1 INTEGER, k0 INTEGER, k1 INTEGER), box_world STRUCT(x0 DOUBLE, x1 DOUBLE, y0
-    DOUBLE, y1 DOUBLE, z0 DOUBLE, z1 DOUBLE), box_source VARCHAR, truncated BOOLEAN,
-    definition_id VARCHAR, steps STRUCT("name" VARCHAR, "text" VARCHAR, box STRUCT(i0 INTEGER,
-    i1 INTEGER, j0 INTEGER, j1 INTEGER, k0 INTEGER, k1 INTEGER), cites VARCHAR[])[], grades
-    STRUCT(size SMALLINT, number SMALLINT, percent_bml SMALLINT, full_thickness SMALLINT,
-    grade SMALLINT, morphology SMALLINT, presence SMALLINT, tear_location SMALLINT,
-    complete_tear SMALLINT, bml_cyst SMALLINT, repair SMALLINT, signal_abnormality SMALLINT),
-    clinician_grades STRUCT(size SMALLINT, number SMALLINT, percent_bml SMALLINT,
-    full_thickness SMALLINT, grade SMALLINT, morphology SMALLINT, presence SMALLINT,
-    tear_location SMALLINT, complete_tear SMALLINT, bml_cyst SMALLINT, repair SMALLINT,
-    signal_abnormality SMALLINT), components_scored VARCHAR[], complete BOOLEAN, kind VARCHAR,
-    control VARCHAR, grounding VARCHAR, wording VARCHAR, prompt_id VARCHAR, prompt_version
-    INTEGER, prompt_sha256 VARCHAR, model VARCHAR, judge_model VARCHAR, author VARCHAR, gates
-    VARCHAR[], attempt_no SMALLINT, n_attempts SMALLINT, grade_changed BOOLEAN, findings_id
-    VARCHAR, image VARCHAR, label_map VARCHAR, scheme VARCHAR, mask_source VARCHAR, segmenter
-    VARCHAR, licence VARCHAR, model_licence VARCHAR, synthetic BOOLEAN, image_source VARCHAR,
-    image_licence VARCHAR, restricted BOOLEAN, segmenter_trained_on BOOLEAN
+    VARCHAR, split VARCHAR, question_id SMALLINT, feature VARCHAR, site VARCHAR, region VARCHAR,
+    region_name VARCHAR, compartment VARCHAR, box STRUCT(i0 INTEGER, i1 INTEGER, j0 INTEGER, j1
+    INTEGER, k0 INTEGER, k1 INTEGER), box_world STRUCT(x0 DOUBLE, x1 DOUBLE, y0 DOUBLE, y1
+    DOUBLE, z0 DOUBLE, z1 DOUBLE), box_source VARCHAR, truncated BOOLEAN, definition_id VARCHAR,
+    steps STRUCT("name" VARCHAR, "text" VARCHAR, box STRUCT(i0 INTEGER, i1 INTEGER, j0 INTEGER,
+    j1 INTEGER, k0 INTEGER, k1 INTEGER), cites VARCHAR[])[], grades STRUCT(size SMALLINT, number
+    SMALLINT, percent_bml SMALLINT, full_thickness SMALLINT, grade SMALLINT, morphology
+    SMALLINT, presence SMALLINT, tear_location SMALLINT, complete_tear SMALLINT, bml_cyst
+    SMALLINT, repair SMALLINT, signal_abnormality SMALLINT), clinician_grades STRUCT(size
+    SMALLINT, number SMALLINT, percent_bml SMALLINT, full_thickness SMALLINT, grade SMALLINT,
+    morphology SMALLINT, presence SMALLINT, tear_location SMALLINT, complete_tear SMALLINT,
+    bml_cyst SMALLINT, repair SMALLINT, signal_abnormality SMALLINT), components_scored
+    VARCHAR[], complete BOOLEAN, kind VARCHAR, control VARCHAR, grounding VARCHAR, wording
+    VARCHAR, prompt_id VARCHAR, prompt_version INTEGER, prompt_sha256 VARCHAR, model VARCHAR,
+    judge_model VARCHAR, author VARCHAR, gates VARCHAR[], attempt_no SMALLINT, n_attempts
+    SMALLINT, grade_changed BOOLEAN, findings_id VARCHAR, image VARCHAR, label_map VARCHAR,
+    scheme VARCHAR, mask_source VARCHAR, segmenter VARCHAR, licence VARCHAR, model_licence
+    VARCHAR, synthetic BOOLEAN, image_source VARCHAR, image_licence VARCHAR, restricted BOOLEAN,
+    segmenter_trained_on BOOLEAN, status VARCHAR, stale_reasons VARCHAR[], verdict_no SMALLINT
 v_released
     source VARCHAR, licence VARCHAR, author VARCHAR, volume_id VARCHAR, patient VARCHAR, visit
-    VARCHAR, side VARCHAR, split VARCHAR, question_id SMALLINT, feature VARCHAR, region
-    VARCHAR, text VARCHAR, is_template BOOLEAN, box STRUCT(i0 INTEGER, i1 INTEGER, j0 INTEGER,
-    j1 INTEGER, k0 INTEGER, k1 INTEGER), box_reason VARCHAR, grades MAP(VARCHAR, SMALLINT),
-    flags MAP(VARCHAR, VARCHAR), problems VARCHAR[], raw_answer VARCHAR
+    VARCHAR, side VARCHAR, split VARCHAR, question_id SMALLINT, feature VARCHAR, region VARCHAR,
+    text VARCHAR, is_template BOOLEAN, box STRUCT(i0 INTEGER, i1 INTEGER, j0 INTEGER, j1
+    INTEGER, k0 INTEGER, k1 INTEGER), box_reason VARCHAR, grades MAP(VARCHAR, SMALLINT), flags
+    MAP(VARCHAR, VARCHAR), problems VARCHAR[], raw_answer VARCHAR
 v_selection
     run_id VARCHAR, feature VARCHAR, component VARCHAR, clinician_status VARCHAR,
     clinician_grade SMALLINT, synthetic BOOLEAN, n_all BIGINT, n_read BIGINT, n_boxed BIGINT,
     n_evidence BIGINT, n_drafted BIGINT, n_accepted BIGINT
+v_staleness
+    run_id VARCHAR, volume_id VARCHAR, question_id SMALLINT, stale_reasons VARCHAR[]
+v_verdicts
+    run_id VARCHAR, volume_id VARCHAR, question_id SMALLINT, verdict_no SMALLINT, recheck_id
+    VARCHAR, attempt_no SMALLINT, state VARCHAR, codes VARCHAR[], gates VARCHAR[], judge_model
+    VARCHAR, recorded_at TIMESTAMP, is_newest BOOLEAN
+verdicts
+    run_id VARCHAR NOT NULL, volume_id VARCHAR NOT NULL, question_id SMALLINT NOT NULL,
+    verdict_no SMALLINT NOT NULL, recheck_id VARCHAR NOT NULL, attempt_no SMALLINT NOT NULL,
+    state VARCHAR NOT NULL, codes VARCHAR[] NOT NULL, gates VARCHAR[] NOT NULL, complete BOOLEAN
+    NOT NULL, issues STRUCT("check" VARCHAR, "version" INTEGER, code VARCHAR, severity VARCHAR,
+    message VARCHAR)[] NOT NULL, error VARCHAR, recorded_at TIMESTAMP NOT NULL
 volumes
     volume_id VARCHAR NOT NULL, patient VARCHAR NOT NULL, visit VARCHAR NOT NULL, side VARCHAR
-    NOT NULL, sequence VARCHAR NOT NULL, image VARCHAR, label_map VARCHAR NOT NULL,
-    cohort_root VARCHAR NOT NULL, scheme VARCHAR NOT NULL, mask_source VARCHAR, segmenter
-    VARCHAR, licence VARCHAR, synthetic BOOLEAN NOT NULL, split VARCHAR, status VARCHAR NOT
-    NULL, reason VARCHAR, findings_id VARCHAR, added_at TIMESTAMP NOT NULL, updated_at
-    TIMESTAMP NOT NULL, image_source VARCHAR, image_licence VARCHAR, restricted BOOLEAN,
-    segmenter_trained_on BOOLEAN
+    NOT NULL, sequence VARCHAR NOT NULL, image VARCHAR, label_map VARCHAR NOT NULL, cohort_root
+    VARCHAR NOT NULL, scheme VARCHAR NOT NULL, mask_source VARCHAR, segmenter VARCHAR, licence
+    VARCHAR, synthetic BOOLEAN NOT NULL, split VARCHAR, status VARCHAR NOT NULL, reason VARCHAR,
+    findings_id VARCHAR, added_at TIMESTAMP NOT NULL, updated_at TIMESTAMP NOT NULL,
+    image_source VARCHAR, image_licence VARCHAR, restricted BOOLEAN, segmenter_trained_on
+    BOOLEAN
 """
 
 PRIMARY_KEYS = {
@@ -192,11 +239,14 @@ PRIMARY_KEYS = {
     "clinician_grades": ["patient", "visit", "side", "question_id", "component", "revision"],
     "components": ["question_id", "component"],
     "findings_sets": ["volume_id", "findings_id"],
+    "judge_calls": ["run_id", "volume_id", "question_id", "verdict_no", "call_no"],
+    "judgements": ["run_id", "volume_id", "question_id", "verdict_no"],
     "outcomes": ["run_id", "volume_id", "question_id"],
     "patient_splits": ["patient"],
     "prompts": ["prompt_id", "version", "sha256"],
     "questions": ["question_id"],
     "quintuples": ["run_id", "volume_id", "question_id"],
+    "rechecks": ["recheck_id"],
     "regions": ["volume_id", "findings_id", "question_id"],
     "released_grades": ["source", "volume_id", "question_id", "component"],
     "released_imports": ["source"],
@@ -207,6 +257,7 @@ PRIMARY_KEYS = {
     "run_items": ["run_id", "volume_id", "question_id"],
     "runs": ["run_id"],
     "schema_migrations": ["version"],
+    "verdicts": ["run_id", "volume_id", "question_id", "verdict_no"],
     "volumes": ["volume_id"],
 }
 

@@ -10,9 +10,10 @@ It is the canonical (closest-RAS) array, turned round along axis 0 for a right k
 to the labelled structures. So a right and a left knee run through the same code, and copies of
 one knee stored RAS, LAS or PIR give the same array and hence the same numbers.
 
-A volume's axes are taken for the knee's as long as its bones say so to within 6 degrees. A volume
-that lies further off is turned upright first, each voxel taking the nearest one's label: by the
-turn about the leg's long axis alone where that is enough, for it keeps axial slices as they are.
+A volume's axes are taken for the knee's as long as its bones say so: to within 3 degrees about the
+leg's long axis and 10 about the others. A volume that lies further off is turned first, each voxel
+taking the nearest one's label: about the long axis alone where that is enough, for it keeps axial
+slices apart.
 
 Coordinates inside are voxel indices of that cropped array, or millimetres = index x spacing.
 """
@@ -43,8 +44,9 @@ IntArray = NDArray[np.intp]
 
 _CROP_MARGIN_MM = 12.0
 """Kept around the labelled structures; at least the 8 mm that a box may reach beyond them."""
-_UPRIGHT_DEG = 6.0
-"""A volume that lies no further off is not turned: slices laid by hand differ by as much."""
+_AXIAL_DEG, _TILT_DEG = 3.0, 10.0
+"""A volume that lies no further off is not turned about the leg's long axis, or upright. The first
+counts for more: 3 degrees move the coronal slice of the spine by 2 mm at the tibia's margin."""
 _ROUND_OFF = 1e-3
 """Voxels: a centre so near to a box's side lies within, whichever way its mm were rounded."""
 _CODES = {structure: code for code, structure in enumerate(Structure, start=1)}
@@ -90,6 +92,8 @@ class AnatomicalFrame:
         offset: index of the crop's first voxel, in the uncropped anatomical array.
         shape: shape of the crop.
         turn: how the volume was turned upright; None where it lies as it should.
+        lean_rad: how far the bones' medial axis still is from axis 0, towards anterior; 0 where
+            the bones do not show it.
     """
 
     canonical_shape: tuple[int, int, int]
@@ -98,6 +102,7 @@ class AnatomicalFrame:
     offset: tuple[int, int, int]
     shape: tuple[int, int, int]
     turn: Turn | None = None
+    lean_rad: float = 0.0
 
     def to_anatomical(self, points: FloatArray) -> NDArray[np.float64]:
         """Returns indices in the anatomical array of the whole volume.
@@ -297,7 +302,7 @@ def anatomical_knee(label_map: LabelMap) -> Knee:
     shown = str(label_map.volume.path)
     crop, low = _cropped(codes, spacing, shown)
     turn = None
-    axes = _needed_turn(crop, spacing)
+    axes, lean = _needed_turn(crop, spacing)
     if axes is not None:
         middle = (np.asarray(low) + (np.asarray(crop.shape) - 1) / 2) * np.asarray(spacing)
         turned, start = _turned(crop, spacing, axes)
@@ -310,6 +315,7 @@ def anatomical_knee(label_map: LabelMap) -> Knee:
         offset=low,
         shape=(crop.shape[0], crop.shape[1], crop.shape[2]),
         turn=turn,
+        lean_rad=lean,
     )
     schemed = {s for s in Structure if label_map.in_scheme(s)}
     unsided = schemed.intersection(UNSIDED)
@@ -347,19 +353,25 @@ def _cropped(
     return np.ascontiguousarray(crop), low
 
 
-def _needed_turn(codes: NDArray[np.uint8], spacing: tuple[float, float, float]) -> Matrix | None:
-    """The axes to turn a crop to, None where it lies upright or does not show how it lies."""
+def _needed_turn(
+    codes: NDArray[np.uint8], spacing: tuple[float, float, float]
+) -> tuple[Matrix | None, float]:
+    """The axes to turn a crop to, None where it lies as it should, and the lean that is left."""
     bones = [
         np.isin(codes, [_CODES[structure] for structure in _BONE_PARTS[bone]])
         for bone in (Bone.FEMUR, Bone.TIBIA)
     ]
     axes = bone_axes(bones[0], bones[1], spacing)
-    if axes is None or turned_deg(axes) <= _UPRIGHT_DEG:
-        return None
+    if axes is None:
+        return None, 0.0
     about_leg = np.arctan2(axes[1, 0] - axes[0, 1], axes[0, 0] + axes[1, 1])
     cos, sin = np.cos(about_leg), np.sin(about_leg)
     axial = np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
-    return axial if turned_deg(axial.T @ axes) <= _UPRIGHT_DEG else axes
+    if turned_deg(axial.T @ axes) > _TILT_DEG:
+        return axes, 0.0
+    if np.rad2deg(abs(about_leg)) > _AXIAL_DEG:
+        return axial, 0.0
+    return None, float(about_leg)
 
 
 def _turned(

@@ -207,7 +207,7 @@ def _extrusion(parts: KneeParts, site: str) -> RegionBox | NoBox:
     if marks is None:
         return NoBox(_no_bone(parts, Bone.TIBIA))
     where = ExtrusionSite(site)
-    point = extrusion_point(marks, where)
+    point = extrusion_point(marks, where, parts.knee.frame.lean_rad)
     points = [point]
     side = Compartment(site.split("_")[0])
     axis = 1 if where.value.endswith("anterior") else 0

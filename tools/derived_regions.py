@@ -22,12 +22,12 @@ MmBox = tuple[FloatArray, FloatArray]
 Share = tuple[float, float]
 """From and to, in shares of a length."""
 
-_ACL: tuple[Share, Share, Share] = ((-0.16, 0.04), (0.26, 0.84), (-0.06, 0.37))
+_ACL: tuple[Share, Share, Share] = ((-0.16, 0.04), (0.26, 0.83), (-0.06, 0.36))
 """Across from the notch, from front to back from the plateau's back, upwards from its level."""
 _PCL: tuple[Share, Share, Share] = ((-0.08, 0.16), (-0.06, 0.68), (-0.17, 0.28))
 _TENDON_ACROSS = (-0.215, 0.205)
 """About the patella's middle: the tuberosity lies a little lateral of it."""
-_TENDON_BOTTOM, _TENDON_TOP = -0.53, 0.11
+_TENDON_BOTTOM, _TENDON_TOP = -0.53, 0.10
 """From the plateau's level to the tuberosity, and from the patella's pole up its front."""
 _TENDON_BACK, _TENDON_FRONT = 0.07, -0.09
 """From the plateau's front, and from the patella's front."""
@@ -45,12 +45,13 @@ _POUCH_MM = 50.0
 """The suprapatellar pouch above the patella: three fingers' breadth (Gray's Anatomy)."""
 _PATELLA_HEIGHTS = (0.25, 0.78)
 """Lower and upper pole above the plateau where there is no patella, in tibial widths."""
-_MENISCUS_OUT = {Compartment.MEDIAL: 0.5, Compartment.LATERAL: -1.5}
-"""mm by which a meniscus in place reaches beyond the bone's edge; 1.0 and 2.5, and -3.2 and -2.5,
-on the two knees."""
+_MENISCUS_OUT = {Compartment.MEDIAL: 0.0, Compartment.LATERAL: -1.5}
+"""mm by which a meniscus in place reaches beyond the bone's edge; on the two knees 1.0 and 2.5, and
+-3.2 and -2.5."""
 _MENISCUS_BACK_MM, _MENISCUS_FRONT_MM = 0.0, 4.5
 """mm in front of the plate's back and of its front at which a meniscus ends; on the two knees 2
 to 4, and -3 to 5."""
+_MENISCUS_LOW_MM = 0.5
 _MENISCUS_HEIGHTS = {Compartment.MEDIAL: 0.12, Compartment.LATERAL: 0.13}
 """Above the plate's bone; the lateral plateau is convex, its meniscus rides higher."""
 _ROOT_DEPTHS = {Compartment.MEDIAL: 0.23, Compartment.LATERAL: 0.30}
@@ -239,7 +240,7 @@ def meniscus_box(parts: KneeParts, side: Compartment) -> MmBox | None:
     return _box(
         (across[0], across[1]),
         (back + _MENISCUS_BACK_MM, front + _MENISCUS_FRONT_MM),
-        (level, level + _MENISCUS_HEIGHTS[side] * tibial_scale(tibia).width),
+        (level + _MENISCUS_LOW_MM, level + _MENISCUS_HEIGHTS[side] * tibial_scale(tibia).width),
     )
 
 
@@ -256,7 +257,7 @@ def meniscus_part_box(parts: KneeParts, side: Compartment, index: int) -> MmBox 
     back, front = tibia.thirds_a[side]
     if index == 1:
         low[1], high[1] = back, front
-        middle = (tibia.inner_m[side] + tibia.outer_m[side]) / 2
+        middle = tibia.middle_m(side)
         if side is Compartment.MEDIAL:
             low[0] = middle
         else:

@@ -28,7 +28,7 @@ _LEAST_CONDYLES_MM = ((45.0, 50.0), (45.0, 15.0))
 the field of view cuts the femur off."""
 _WALL_ANGLES = (-15.0, 20.0)
 """Degrees from straight down: the front of the notch, where its walls are steep."""
-_WALL_DROP_MM = 7.0
+_WALL_DROP_MM = 8.0
 """The condyle ends where its surface is this far below its crest: on its steep wall, 1 to 3 mm from
 the steepest place on pymskt's and the SPL knee; at 4 mm it is still the condyle's slope."""
 _STEEPEST_DEG = -65.0

@@ -61,7 +61,7 @@ def part_area(knee: Knee, marks: TibiaMarks, site: MeniscusPart) -> BoolArray:
     m = np.arange(knee.frame.shape[0])[:, None] * knee.spacing[0]
     a = np.arange(knee.frame.shape[1])[None, :] * knee.spacing[1]
     back, front = marks.thirds_a[side]
-    middle = (marks.inner_m[side] + marks.outer_m[side]) / 2
+    middle = marks.middle_m(side)
     inner = (m < middle) if side is Compartment.MEDIAL else (m > middle)
     ahead = (a >= front) | (inner & (a >= (back + front) / 2))
     behind = (a < back) | (inner & (a < (back + front) / 2))

@@ -32,10 +32,10 @@ _CONDYLE_RADIUS_MM = 12.0
 _EVEN_DEG = 61
 """Angles over which the condyle's margin is evened out: twice an osteophyte's length."""
 _EVEN_PERCENTILE = 35
+_STEPS = 4
+"""Of following a slanting slice to the margin; each brings it ten times nearer."""
 _CORNER_SHARE = 0.2
 """Share of a plate's length at either end where the plateau turns its corners: not the margin."""
-_PLATE_GAP = 0.04
-"""Gap between a plate's outer edge and the bone's, as a share of the tibia's width."""
 
 
 def site_margin(
@@ -57,17 +57,32 @@ def site_margin(
     return _patellar_stretch(knee, plate.chart, first)
 
 
-def extrusion_point(marks: TibiaMarks, site: ExtrusionSite) -> FloatArray:
-    """Returns the point (3,) of the osteophyte-free tibial margin at a site's reference slice."""
+def extrusion_point(marks: TibiaMarks, site: ExtrusionSite, lean_rad: float = 0.0) -> FloatArray:
+    """Returns the point (3,) of the osteophyte-free tibial margin at a site's reference slice.
+
+    Args:
+        marks: landmarks of the tibia.
+        site: which edge of which meniscus.
+        lean_rad: how far the knee's own medial axis is turned from the array's towards anterior:
+            the reference slice is a reformat in tibial axes (RULES 14).
+    """
     side = Compartment(site.value.split("_")[0])
     outward = 1.0 if side is Compartment.MEDIAL else -1.0
+    slope = float(np.tan(lean_rad))
+    level = marks.level_s[side]
     if not site.value.endswith("anterior"):
-        edge = _crossing(marks, 0, outward, marks.spine_a)
-        return np.asarray([edge, marks.spine_a, marks.level_s[side]], np.float32)
-    width = marks.outer_m[Compartment.MEDIAL] - marks.outer_m[Compartment.LATERAL]
-    middle = (marks.inner_m[side] + marks.outer_m[side] - outward * _PLATE_GAP * width) / 2
-    edge = _crossing(marks, 1, 1.0, middle)
-    return np.asarray([middle, edge, marks.level_s[side]], np.float32)
+        spine_m = marks.inner_m[Compartment.MEDIAL]
+        along, edge = marks.spine_a, marks.outer_m[side]
+        for _ in range(_STEPS):
+            edge = _crossing(marks, 0, outward, along)
+            along = marks.spine_a + slope * (edge - spine_m)
+        return np.asarray([edge, along, level], np.float32)
+    middle = across = marks.middle_m(side)
+    edge = marks.ends_a[side][1]
+    for _ in range(_STEPS):
+        edge = _crossing(marks, 1, 1.0, across)
+        across = middle - slope * (edge - marks.spine_a)
+    return np.asarray([across, edge, level], np.float32)
 
 
 def _crossing(marks: TibiaMarks, axis: int, outward: float, along: float) -> float:

@@ -31,6 +31,8 @@ _SPINES_AP = (0.2, 0.8)
 the cruciate ligaments, on bone that does not rise (three knees)."""
 TIBIAL_PLATE_AP = {Compartment.MEDIAL: (0.03, 1.0), Compartment.LATERAL: (0.02, 0.83)}
 """Ends of a healthy plate as shares of the plateau's depth, from behind (the same three knees)."""
+PLATE_GAP = 0.04
+"""Gap between a plate's outer edge and the bone's, as a share of the tibia's width."""
 _INNER_EDGES = {Compartment.MEDIAL: 0.62, Compartment.LATERAL: 0.44}
 """Inner plate edges as shares of the tibia's width, lateral to medial, where a plate is denuded:
 means of the CartiMorph template, the pymskt knee and the SPL knee."""
@@ -78,6 +80,12 @@ class TibiaMarks:
     spine_a: float
     spines_a: tuple[float, float]
     border_rules: dict[Compartment, tuple[BorderRule, BorderRule]]
+
+    def middle_m(self, side: Compartment) -> float:
+        """Returns the medial-lateral middle of a compartment's healthy plate."""
+        width = self.outer_m[Compartment.MEDIAL] - self.outer_m[Compartment.LATERAL]
+        gap = PLATE_GAP * width if side is Compartment.MEDIAL else -PLATE_GAP * width
+        return (self.inner_m[side] + self.outer_m[side] - gap) / 2
 
     @property
     def definition(self) -> str:

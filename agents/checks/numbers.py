@@ -5,6 +5,7 @@ made up"). What a slice number may be is `box.py`'s business; those are passed o
 """
 
 import re
+from collections.abc import Sequence
 
 from agents.checks.box import slice_spans
 from agents.checks.context import CheckContext, Material, StepProse, issue, quote
@@ -69,6 +70,50 @@ def check_numbers(material: Material) -> list[CheckIssue]:
 def shows(numeral: Numeral, shown: str) -> bool:
     """Returns whether a number is what was shown, trailing zeros aside."""
     return numeral.value == float(shown)
+
+
+def is_measured(numeral: Numeral, step: StepName, text: str, context: CheckContext) -> bool:
+    """Returns whether a number is measured or a place in the box, and no grade or cut-off.
+
+    Stricter than the check: a measured value that is compared with a cut-off of its own size
+    ("above 10 %") is taken for the cut-off.
+
+    Args:
+        numeral: a number of `text` outside slice numbers and lists.
+        step: the step that the text is of.
+        text: folded (`context.fold`) and spelled (`spell_digits`).
+        context: the finding.
+    """
+    before = text[: numeral.start]
+    if _SD_BEFORE.search(before):
+        return _is_sd(numeral, context)
+    if numeral.value in _edges(context, numeral.unit) and (
+        _COMPARED.search(before) or _CUT_AFTER.match(text, numeral.end)
+    ):
+        return False
+    if numeral.unit is None:
+        return _is_count_or_place(numeral, step, context)
+    return any(
+        m.unit.value == numeral.unit and _is_value(numeral, m, context)
+        for m in context.finding.measurements
+    )
+
+
+def _is_count_or_place(numeral: Numeral, step: StepName, context: CheckContext) -> bool:
+    if step is StepName.LOCATE and numeral.is_whole and numeral.value in _box_numbers(context):
+        return True
+    return any(
+        m.unit in (Unit.COUNT, Unit.RATIO) and shows(numeral, m.shown)
+        for m in context.finding.measurements
+    )
+
+
+def is_box_list(values: Sequence[int], step: StepName, context: CheckContext) -> bool:
+    """Returns whether a run of whole numbers in a step names the box, in whole or in part."""
+    box = context.finding.box
+    if box is None or step is not StepName.LOCATE:
+        return False
+    return tuple(values) == box.indices or set(values) <= _box_numbers(context)
 
 
 def _judge(numeral: Numeral, step: StepProse, text: str, context: CheckContext) -> list[CheckIssue]:

@@ -1,4 +1,4 @@
-"""Commands that have to do with models: `serve`, `generate`, `prompts`, `graph`."""
+"""Commands that have to do with models: `serve`, `generate`, `recheck`, `prompts`, `graph`."""
 
 import argparse
 from pathlib import Path
@@ -31,6 +31,14 @@ def _generate(options: argparse.Namespace) -> int:
     )
 
 
+def _recheck(options: argparse.Namespace) -> int:
+    from stages.recheck import recheck
+
+    return recheck(
+        options.store, options.run, options.config, dry_run=options.dry_run, as_json=options.json
+    )
+
+
 def _prompts(options: argparse.Namespace) -> int:
     from stages.prompts import list_or_show
 
@@ -44,13 +52,13 @@ def _graph(_options: argparse.Namespace) -> int:
 
 
 def add_commands(commands: Commands) -> None:
-    """`serve`, `generate`, `prompts`, `graph`: what has to do with models."""
+    """`serve`, `generate`, `recheck`, `prompts`, `graph`: what has to do with models."""
     parser = commands.add_parser("serve", help="start vLLM with the right flags; Ctrl-C stops it")
     parser.add_argument("--config", type=Path, required=True, help="settings file")
     parser.add_argument("--log", type=Path, default=None, help="log file (.cache/serve/<name>.log)")
     parser.set_defaults(run_command=_serve)
 
-    parser = commands.add_parser("generate", help="draft, check and compare; resumable")
+    parser = commands.add_parser("generate", help="draft, check, compare and judge; resumable")
     store_option(parser)
     parser.add_argument("--config", type=Path, required=True, help="settings file")
     parser.add_argument("--questions", help="ids and ranges, e.g. 1-29,44 (the settings file's)")
@@ -58,9 +66,9 @@ def add_commands(commands: Commands) -> None:
     parser.add_argument("--limit", type=positive, default=None, help="items at most")
     parser.add_argument(
         "--control",
-        choices=("shuffled-findings",),
+        choices=("shuffled-findings", "no-findings", "always-majority"),
         default=None,
-        help="negative control: drafts from another knee's findings",
+        help="negative control: another knee's findings, none, or always the commonest grade",
     )
     parser.add_argument("--serve", action="store_true", help="bring the server up and down as well")
     parser.add_argument(
@@ -69,6 +77,21 @@ def add_commands(commands: Commands) -> None:
     parser.add_argument("--cohort-root", type=Path, default=None, help="where the images lie now")
     json_option(parser)
     parser.set_defaults(run_command=_generate)
+
+    parser = commands.add_parser(
+        "recheck", help="present checks, or another judge, on stored attempts; generates nothing"
+    )
+    store_option(parser)
+    parser.add_argument("--run", required=True, help="run id")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=None,
+        help="settings file: its [judge], calibration and warn_only are used",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="show what would change, keep none")
+    json_option(parser)
+    parser.set_defaults(run_command=_recheck)
 
     parser = commands.add_parser(
         "prompts", help="list the prompts, or show one (PROMPT or PROMPT@2)"

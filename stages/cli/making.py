@@ -2,15 +2,43 @@
 
 import argparse
 from pathlib import Path
+from typing import Literal
 
 from stages.cli.options import Commands, json_option, positive, store_option
 from stages.cli.reads import reads_options
 
 
 def _phantom(options: argparse.Namespace) -> int:
-    from stages.phantom import make_phantom_cohort
+    from stages.phantom import PhantomSettings, make_phantom_cohort
+    from tools.phantom.pathology import Absence
 
-    return make_phantom_cohort(options.out, options.knees, options.seed, options.grid, options.json)
+    settings = PhantomSettings(
+        grid=options.grid,
+        orientation=options.orientation,
+        obliquity_deg=options.obliquity,
+        severity=options.severity,
+        absent=tuple(Absence(name) for name in options.absent),
+        near_thresholds=options.near_thresholds,
+        noise_sd=options.noise,
+        bias=options.bias,
+    )
+    return make_phantom_cohort(options.out, options.knees, options.seed, settings, options.json)
+
+
+def _severity(text: str) -> float | Literal["balanced"]:
+    return "balanced" if text == "balanced" else float(text)
+
+
+_ABSENCES = (
+    "acl",
+    "medial_meniscus",
+    "lateral_meniscus",
+    "medial_tibial_cartilage",
+    "lateral_tibial_cartilage",
+    "femoral_cartilage",
+    "patellar_cartilage",
+)
+"""Values of `tools.phantom.pathology.Absence`; a test holds the two together."""
 
 
 def _convert(options: argparse.Namespace) -> int:
@@ -54,6 +82,39 @@ def _demo(options: argparse.Namespace) -> int:
     )
 
 
+def _phantom_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--orientation", default="RAS", help="axis letters of the stored arrays, e.g. PIR (RAS)"
+    )
+    parser.add_argument(
+        "--obliquity",
+        type=float,
+        metavar="DEGREES",
+        help="turn of the slices about the leg's long axis (0; 8 for dess)",
+    )
+    parser.add_argument(
+        "--severity",
+        type=_severity,
+        default="balanced",
+        help="0 (healthy) to 1 (end stage), or balanced: every grade alike (balanced)",
+    )
+    parser.add_argument(
+        "--absent",
+        nargs="+",
+        choices=_ABSENCES,
+        default=[],
+        metavar="STRUCTURE",
+        help=f"structures that every knee lacks: {', '.join(_ABSENCES)}",
+    )
+    parser.add_argument("--noise", type=float, metavar="SD", help="SD of the image's noise (9)")
+    parser.add_argument("--bias", type=float, help="strength of the bias field, 0 to 0.5 (0.12)")
+    parser.add_argument(
+        "--near-thresholds",
+        action="store_true",
+        help="let extents come near the grades' borders, as in life",
+    )
+
+
 def add_commands(commands: Commands) -> None:
     """`demo`, `phantom`, `convert`, `prepare`: from files to a store, before a model is called."""
     parser = commands.add_parser("demo", help="the whole pipeline on phantom knees, on any machine")
@@ -76,6 +137,7 @@ def add_commands(commands: Commands) -> None:
     parser.add_argument(
         "--grid", choices=("coarse", "dess"), default="coarse", help="voxel grid (coarse)"
     )
+    _phantom_options(parser)
     json_option(parser)
     parser.set_defaults(run_command=_phantom)
 

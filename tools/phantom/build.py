@@ -1,12 +1,13 @@
 """One phantom: healthy knee, pathology, voxels and truth."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from knee.anatomy import Bone, Side
-from tools.phantom.appearance import paint_image
+from tools.phantom.appearance import BIAS, NOISE_SD, paint_image
 from tools.phantom.defects import paint_defect
 from tools.phantom.grid import DEMO_GRID, Grid
 from tools.phantom.hoffa import build_synovitis
@@ -14,11 +15,11 @@ from tools.phantom.marrow import paint_marrow
 from tools.phantom.menisci import Menisci, build_menisci
 from tools.phantom.meniscus_course import MeniscusState
 from tools.phantom.model import KneeModel, build_model
-from tools.phantom.pathology import Pathology, Severity, draw_pathology
+from tools.phantom.pathology import Absence, Pathology, Severity, draw_pathology
 from tools.phantom.plate import SUBREGIONS, Plate
 from tools.phantom.raster import rasterise
 from tools.phantom.sick_knee import SickKnee, SickPlate
-from tools.phantom.soft_tissue import build_soft_tissue
+from tools.phantom.soft_tissue import TORN_ACL_STUMP, build_soft_tissue
 from tools.phantom.spurs import place_spur
 from tools.phantom.tissues import label_lookup
 from tools.phantom.truth import TruthRecord, measure_truth
@@ -72,7 +73,8 @@ def build_knee(seed: int, side: Side, pathology: Pathology) -> SickKnee:
     state, menisci = _menisci(model, pathology)
     plates = {p.bone: paint_plate(model, p, pathology, seed) for p in model.plates()}
     spurs = tuple(place_spur(model, site, mm) for site, mm in pathology.osteophyte_mm.items())
-    tissue = build_soft_tissue(model, pathology.effusion_ml, pathology.acl_torn)
+    acl_left = 0.0 if pathology.acl_gone else TORN_ACL_STUMP if pathology.acl_torn else 1.0
+    tissue = build_soft_tissue(model, pathology.effusion_ml, acl_left)
     synovitis = build_synovitis(
         model, tissue, pathology.hoffa_share, np.random.default_rng([seed, 7])
     )
@@ -87,7 +89,7 @@ def build_knee(seed: int, side: Side, pathology: Pathology) -> SickKnee:
         spurs=spurs,
         tissue=tissue,
         synovitis=synovitis,
-        acl_torn=pathology.acl_torn,
+        acl_torn=pathology.acl_torn or pathology.acl_gone,
     )
 
 
@@ -99,6 +101,9 @@ def make_phantom(
     *,
     clear_of_thresholds: bool = True,
     pathology: Pathology | None = None,
+    absent: Collection[Absence] = (),
+    noise_sd: float = NOISE_SD,
+    bias: float = BIAS,
 ) -> Phantom:
     """Returns the phantom of a seed; the same arguments give the same voxels.
 
@@ -110,11 +115,17 @@ def make_phantom(
         severity: see `pathology.Severity`; ignored when `pathology` is given.
         clear_of_thresholds: keep extents away from the grades' borders.
         pathology: findings to draw instead of random ones.
+        absent: structures that are gone without a voxel, whatever else is drawn.
+        noise_sd: standard deviation of the noise, in image units (cartilage is about 190).
+        bias: how far the coil's sensitivity departs from 1 along each axis, 0 to 0.5.
+
+    Raises:
+        InputError: severity, noise or bias are out of range.
     """
     if pathology is None:
         pathology = draw_pathology(seed, severity, clear_of_thresholds=clear_of_thresholds)
-    knee = build_knee(seed, side, pathology)
+    knee = build_knee(seed, side, pathology.without(absent))
     tissue: NDArray[np.uint8] = rasterise(knee, grid)
-    image = paint_image(tissue, grid, np.random.default_rng([seed, 5]))
+    image = paint_image(tissue, grid, np.random.default_rng([seed, 5]), noise_sd, bias)
     labels = label_lookup()[tissue]
     return Phantom(seed, side, image, labels, grid.affine, measure_truth(knee), knee)

@@ -7,7 +7,7 @@ import io
 import json
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from knee.anatomy import Side
 from knee.errors import InputError
+from tools.phantom.appearance import BIAS, NOISE_SD
 from tools.phantom.build import Phantom, make_phantom
 from tools.phantom.grid import DEMO_GRID, Grid
-from tools.phantom.pathology import Severity
+from tools.phantom.pathology import Absence, Severity
 from tools.phantom.table import FILE_NAME, Read, format_table, write_cells
 from tools.phantom.truth import TruthRecord
 
@@ -193,6 +194,9 @@ def write_cohort(
     *,
     severity: Severity = None,
     clear_of_thresholds: bool = True,
+    absent: Collection[Absence] = (),
+    noise_sd: float = NOISE_SD,
+    bias: float = BIAS,
     split: str | None = None,
     on_knee: Callable[[CohortKnee], None] | None = None,
 ) -> None:
@@ -209,6 +213,9 @@ def write_cohort(
         grid: voxel grid of every knee.
         severity: see `pathology.Severity`.
         clear_of_thresholds: keep extents away from the grades' borders.
+        absent: structures that every knee lacks.
+        noise_sd: see `make_phantom`.
+        bias: see `make_phantom`.
         split: the split of every knee; None hashes each patient.
         on_knee: called after each knee is written, for progress.
 
@@ -221,7 +228,14 @@ def write_cohort(
 
     def draw(knee: CohortKnee) -> Phantom:
         return make_phantom(
-            knee.seed, knee.side, grid, severity, clear_of_thresholds=clear_of_thresholds
+            knee.seed,
+            knee.side,
+            grid,
+            severity,
+            clear_of_thresholds=clear_of_thresholds,
+            absent=absent,
+            noise_sd=noise_sd,
+            bias=bias,
         )
 
     partial = out.with_name(f".{out.name}.{uuid.uuid4().hex}.partial")

@@ -19,6 +19,9 @@ def paint_defect(
 ) -> None:
     """Thins the cartilage of a subregion in place; `thickness` has the plate's table shape."""
     cells = np.nonzero(plate.subregion == number)
+    if defect.full_share >= 1.0:
+        thickness[cells] = 0.0
+        return
     points = plate.points[cells]
     areas = plate.area[cells]
     seeds = spread_seeds(rng, points, 1 if defect.share < 0.12 else int(rng.integers(1, 3)))

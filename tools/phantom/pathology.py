@@ -5,16 +5,41 @@ worse than the other as in life, or `balanced`, where every grade is equally lik
 The extents are targets; what was really drawn is measured on the phantom's shapes (`truth`).
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import Literal
 
 import numpy as np
 
-from knee.anatomy import Compartment, ExtrusionSite, MeniscusPart, OsteophyteSite, Subregion
+from knee.anatomy import Bone, Compartment, ExtrusionSite, MeniscusPart, OsteophyteSite, Subregion
 from knee.errors import InputError
 
 Severity = float | Literal["balanced"] | None
 """0–1, `balanced`, or None for a severity of the knee's own."""
+
+
+class Absence(StrEnum):
+    """A structure that can be gone without a voxel."""
+
+    ACL = "acl"
+    MEDIAL_MENISCUS = "medial_meniscus"
+    LATERAL_MENISCUS = "lateral_meniscus"
+    MEDIAL_TIBIAL_CARTILAGE = "medial_tibial_cartilage"
+    LATERAL_TIBIAL_CARTILAGE = "lateral_tibial_cartilage"
+    FEMORAL_CARTILAGE = "femoral_cartilage"
+    PATELLAR_CARTILAGE = "patellar_cartilage"
+
+    def covers(self, subregion: Subregion) -> bool:
+        """Returns whether the cartilage of a subregion goes with this structure."""
+        first, *rest = self.value.split("_")
+        if rest != ["tibial", "cartilage"]:
+            plates = {
+                Absence.FEMORAL_CARTILAGE: Bone.FEMUR,
+                Absence.PATELLAR_CARTILAGE: Bone.PATELLA,
+            }
+            return subregion.is_articular and plates.get(self) is subregion.bone
+        return subregion.bone is Bone.TIBIA and subregion.compartment.value == first
 
 
 @dataclass(frozen=True)
@@ -53,6 +78,22 @@ class Pathology:
     effusion_ml: float = 1.5
     hoffa_share: float = 0.0
     acl_torn: bool = False
+    """Only a stump is left."""
+    acl_gone: bool = False
+    """Not even that."""
+
+    def without(self, absent: Collection[Absence]) -> "Pathology":
+        """Returns the findings with structures gone: denuded, macerated, no ligament at all."""
+        cartilage, morphology = dict(self.cartilage), dict(self.morphology)
+        for structure in absent:
+            for subregion in Subregion:
+                if structure.covers(subregion):
+                    cartilage[subregion] = CartilageDefect(1.0, 1.0, 0.4)
+            for part in MeniscusPart:
+                if part.value.startswith(structure.value):
+                    morphology[part] = 8
+        gone = self.acl_gone or Absence.ACL in absent
+        return replace(self, cartilage=cartilage, morphology=morphology, acl_gone=gone)
 
 
 _BML_SHARES = {1: (0.08, 0.28), 2: (0.38, 0.61), 3: (0.71, 0.88)}

@@ -203,14 +203,14 @@ def _patellar_stretch(model: KneeModel, pole: str) -> FloatArray:
 
 
 def _hoffa(model: KneeModel, _site: str) -> Region:
-    tissue = build_soft_tissue(model, _RESTING_ML, acl_torn=False)
+    tissue = build_soft_tissue(model, _RESTING_ML)
     x, y, z = fat_pad_points(model, tissue, 1.0)
     return Region(np.stack([x, y, z], axis=1))
 
 
 def _joint_cavity(model: KneeModel, _site: str) -> Region:
     """Everything that the fluid of a severe effusion fills in front of the femur, and the pouch."""
-    tissue = build_soft_tissue(model, _FULL_EFFUSION_ML, acl_torn=False)
+    tissue = build_soft_tissue(model, _FULL_EFFUSION_ML)
     recess = tissue.recess
     x, z = np.meshgrid(recess.u, recess.v, indexing="ij")
     filled = recess.profile > 0.0
@@ -298,7 +298,7 @@ def _band_points(band: Band) -> FloatArray:
 
 def _band(name: str) -> Callable[[KneeModel, str], Region]:
     def build(model: KneeModel, _site: str) -> Region:
-        tissue = build_soft_tissue(model, _RESTING_ML, acl_torn=False)
+        tissue = build_soft_tissue(model, _RESTING_ML)
         bands = {
             "acl": tissue.acl,
             "pcl": tissue.pcl,

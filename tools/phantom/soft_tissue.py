@@ -14,6 +14,8 @@ from tools.phantom.tibia import outline_depth
 TORN_ACL_STUMP = 0.3
 """Share of its course that is left of a completely torn ACL, at the tibia."""
 
+_NOTHING = 1e-3
+"""Half-axis in mm of a band that no voxel lies in."""
 _RECESS_HALF_WIDTH, _RECESS_HALF_HEIGHT = 33.0, 23.0
 _PREFEMORAL_FAT = 1.5
 
@@ -93,7 +95,7 @@ def build_recess(model: KneeModel) -> Recess:
     return Recess(u, v, back.astype(np.float32), profile.astype(np.float32))
 
 
-def _bands(model: KneeModel, recess: Recess, distension: float, acl_torn: bool) -> SoftTissue:
+def _bands(model: KneeModel, recess: Recess, distension: float, acl_left: float) -> SoftTissue:
     shape, patella = model.shape, model.patella
     plate = patella.plate
     row = int(np.abs(plate.u - shape.patella_x).argmin())
@@ -116,13 +118,14 @@ def _bands(model: KneeModel, recess: Recess, distension: float, acl_torn: bool) 
     quadriceps = np.stack([np.full(heights.size, shape.patella_x), course, heights], axis=1)
     half = shape.notch_half_width
     acl = np.array([[1.5, 9.0, 0.0], [3.5, 3.0, 9.0], [half - 2.0, -8.0, 21.0]])
-    if acl_torn:
-        acl = np.stack([acl[0], acl[0] + TORN_ACL_STUMP * (acl[2] - acl[0])])
+    if acl_left < 1.0:
+        acl = np.stack([acl[0], acl[0] + acl_left * (acl[2] - acl[0])])
+    acl_half = (4.6, 3.6) if acl_left > 0.0 else (_NOTHING, _NOTHING)
     pcl = np.array(
         [[0.0, -21.0, -7.0], [-1.5, -18.0, 4.0], [-3.5, -10.0, 12.5], [-half + 2.5, 1.0, 16.0]]
     )
     return SoftTissue(
-        acl=Band(acl, 4.6, 3.6),
+        acl=Band(acl, *acl_half),
         pcl=Band(pcl, 5.0, 4.2),
         patellar_tendon=Band(np.stack([pole_low, insertion]), 13.5, 2.6),
         quadriceps_tendon=Band(np.vstack([pole_high, quadriceps]), 15.0, 3.6),
@@ -153,13 +156,13 @@ def _fluid_block(model: KneeModel, recess: Recess) -> _FluidBlock:
     return _FluidBlock(y - back, profile * np.ones_like(y), ~solid)
 
 
-def build_soft_tissue(model: KneeModel, effusion_ml: float, acl_torn: bool) -> SoftTissue:
+def build_soft_tissue(model: KneeModel, effusion_ml: float, acl_left: float = 1.0) -> SoftTissue:
     """Returns the soft tissue with the recess distended to hold a volume.
 
     Args:
         model: the healthy knee.
         effusion_ml: fluid to be held, in real mL.
-        acl_torn: only a stump of the ACL is left.
+        acl_left: share of the ACL's course that is left, from the tibia; 0 for none of it.
     """
     recess = build_recess(model)
     block = _fluid_block(model, recess)
@@ -168,7 +171,7 @@ def build_soft_tissue(model: KneeModel, effusion_ml: float, acl_torn: bool) -> S
         middle = 0.5 * (low + high)
         full = _block_ml(block, middle) * model.pose.scale**3 > effusion_ml
         low, high = (low, middle) if full else (middle, high)
-    return _bands(model, recess, 0.5 * (low + high), acl_torn)
+    return _bands(model, recess, 0.5 * (low + high), acl_left)
 
 
 def _block_ml(block: _FluidBlock, distension: float) -> float:

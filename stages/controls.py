@@ -1,0 +1,113 @@
+"""What a run works off: each item with its own findings, or as a negative control (RULES 7).
+
+shuffled-findings: the drafter sees another patient's knee, and the checks hold it against that one.
+no-findings: the drafter sees the question without measurements; the checks read the item's own.
+always-majority: no model; the training patients' commonest grade, with the item's own findings.
+All of them are compared with the item's own grades, and judged as a real run is.
+"""
+
+from collections.abc import Iterator
+from random import Random
+
+from agents.batch import WorkItem
+from agents.context import GraphContext
+from agents.graph import prepare_task
+from agents.majority_drafter import MajorityDrafter, write_majority_answer
+from agents.scripted_model import ScriptedChatModel
+from knee.errors import InputError
+from knee.findings import TEXT_EVIDENCE
+from knee.keys import content_hash, parse_volume_id
+from knee.records import Control, Item
+from stages.run_plan import RunPlan
+from store.items import Selection, select_volumes
+from store.writer import StoreWriter
+
+
+def work_of(
+    plan: RunPlan, writer: StoreWriter, run_id: str | None, drafter: MajorityDrafter | None = None
+) -> Iterator[WorkItem]:
+    """Yields what is left to do, volume by volume.
+
+    Args:
+        plan: the run.
+        writer: the store.
+        run_id: leaves out what is finished in this run; None leaves out nothing.
+        drafter: the always-majority control's drafter, which is told each item's answer.
+    """
+    items = writer.items(plan.selection, run_id=run_id)
+    if plan.control is Control.SHUFFLED_FINDINGS:
+        return _shuffled(plan, writer, items)
+    if plan.control is Control.NO_FINDINGS:
+        return (WorkItem(item, without_measurements(item), item) for item in items)
+    if plan.control is Control.ALWAYS_MAJORITY:
+        return _majority(plan, items, drafter)
+    return (WorkItem(item) for item in items)
+
+
+def without_measurements(item: Item) -> Item:
+    """Returns an item as a drafter without findings sees it: question, region and box alone."""
+    finding = item.finding.model_copy(update={"measurements": ()})
+    return item.model_copy(update={"finding": finding})
+
+
+def _shuffled(plan: RunPlan, writer: StoreWriter, items: Iterator[Item]) -> Iterator[WorkItem]:
+    """Yields each item with the same question of another patient's knee, where that has evidence.
+
+    Raises:
+        InputError: there is only one patient.
+    """
+    with writer.reading() as con:
+        volumes = select_volumes(con, plan.selection)
+    others = {volume: _other_patients_volume(volume, volumes) for volume in volumes}
+    shown: dict[int, Item] = {}
+    shown_volume = ""
+    for item in items:
+        other = others[item.volume_id]
+        if other != shown_volume:
+            every = Selection((other,), plan.selection.question_ids, None, None, False)
+            shown = {entry.question_id: entry for entry in writer.items(every)}
+            shown_volume = other
+        counterpart = shown.get(item.question_id)
+        if counterpart is not None and _can_stand_in(counterpart, item):
+            yield WorkItem(item, counterpart)
+
+
+def _other_patients_volume(volume_id: str, volumes: list[str]) -> str:
+    patient = parse_volume_id(volume_id).patient
+    start = volumes.index(volume_id)
+    for step in range(1, len(volumes)):
+        other = volumes[(start + step) % len(volumes)]
+        if parse_volume_id(other).patient != patient:
+            return other
+    raise InputError(
+        f"the shuffled control needs volumes of two patients, there is only {patient!r}",
+        "prepare more volumes",
+    )
+
+
+def _can_stand_in(other: Item, item: Item) -> bool:
+    finding = other.finding
+    return finding.box is not None and all(
+        finding.evidence_for(component).level in TEXT_EVIDENCE for component in item.asked
+    )
+
+
+def _majority(
+    plan: RunPlan, items: Iterator[Item], drafter: MajorityDrafter | None
+) -> Iterator[WorkItem]:
+    """Yields items whose majority is known; the drafter is told the answer as each is taken."""
+    assert plan.majority is not None, "the plan of this control has the grades"
+    context: GraphContext = plan.context(ScriptedChatModel(lambda _: ""), plan.run.run_id)
+    for item in items:
+        if item.finding.box is None:
+            continue
+        task = prepare_task(item, context)
+        seed = content_hash(f"{item.volume_id}|{item.question_id}")
+        answer = write_majority_answer(
+            item, task.prompt.planes, plan.majority, plan.calibration, Random(seed)
+        )
+        if answer is None:
+            continue
+        if drafter is not None:
+            drafter.expect(task.messages, answer)
+        yield WorkItem(item)
