@@ -361,7 +361,8 @@ def _needed_turn(
         np.isin(codes, [_CODES[structure] for structure in _BONE_PARTS[bone]])
         for bone in (Bone.FEMUR, Bone.TIBIA)
     ]
-    axes = bone_axes(bones[0], bones[1], spacing)
+    cysts = codes == _CODES[Structure.SUBCHONDRAL_CYST]
+    axes = bone_axes(bones[0], bones[1], cysts, spacing)
     if axes is None:
         return None, 0.0
     about_leg = np.arctan2(axes[1, 0] - axes[0, 1], axes[0, 0] + axes[1, 1])
