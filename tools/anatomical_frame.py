@@ -288,7 +288,8 @@ def anatomical_knee(label_map: LabelMap) -> Knee:
         np.isin(crop, [_CODES[structure] for structure in _BONE_PARTS[bone]])
         for bone in (Bone.FEMUR, Bone.TIBIA)
     ]
-    axes, lean = needed_turn(bones[0], bones[1], spacing)
+    cysts = crop == _CODES[Structure.SUBCHONDRAL_CYST]
+    axes, lean = needed_turn(bones[0], bones[1], cysts, spacing)
     if axes is not None:
         middle = (np.asarray(low) + (np.asarray(crop.shape) - 1) / 2) * np.asarray(spacing)
         turned, start = turn_upright(crop, spacing, axes)

@@ -57,13 +57,14 @@ class Turn:
 
 
 def needed_turn(
-    femur: BoolArray, tibia: BoolArray, spacing: tuple[float, float, float]
+    femur: BoolArray, tibia: BoolArray, cysts: BoolArray, spacing: tuple[float, float, float]
 ) -> tuple[Matrix | None, float]:
     """Returns the axes that a volume should be turned to, and the lean that is left otherwise.
 
     Args:
         femur: mask in anatomical array axes (medial, anterior, superior).
         tibia: mask of the same shape.
+        cysts: mask of the same shape; a cyst belongs to the bone that it touches.
         spacing: voxel size in mm.
 
     Returns:
@@ -71,7 +72,7 @@ def needed_turn(
         volume lies as it should, None and 0 where too little bone is there to tell. A turn about
         the leg's long axis alone where that is enough.
     """
-    axes = bone_axes(femur, tibia, spacing)
+    axes = bone_axes(femur, tibia, cysts, spacing)
     if axes is None:
         return None, 0.0
     about_leg = np.arctan2(axes[1, 0] - axes[0, 1], axes[0, 0] + axes[1, 1])
@@ -115,30 +116,31 @@ def turn_upright(
 
 
 def bone_axes(
-    femur: BoolArray, tibia: BoolArray, spacing: tuple[float, float, float]
+    femur: BoolArray, tibia: BoolArray, cysts: BoolArray, spacing: tuple[float, float, float]
 ) -> Matrix | None:
     """Returns the knee's axes in a volume's, the identity where the volume lies as it should.
 
     Args:
         femur: mask in anatomical array axes (medial, anterior, superior).
         tibia: mask of the same shape.
+        cysts: mask of the same shape; a cyst is part of the bone that it touches more.
         spacing: voxel size in mm.
 
     Returns:
         A rotation whose columns are the knee's axes; None where too little of a bone is there.
     """
-    raw = raw_axes(femur, tibia, spacing)
+    raw = raw_axes(femur, tibia, cysts, spacing)
     return None if raw is None else raw @ _MEAN_KNEE.T
 
 
 def raw_axes(
-    femur: BoolArray, tibia: BoolArray, spacing: tuple[float, float, float]
+    femur: BoolArray, tibia: BoolArray, cysts: BoolArray, spacing: tuple[float, float, float]
 ) -> Matrix | None:
     """Returns the axes as the bones give them, before they are told against the mean knee's."""
     factor = [max(1, round(_GRID_MM / step)) for step in spacing]
     cut = tuple(slice(f // 2, None, f) for f in factor)
     step = np.asarray(spacing) * factor
-    thigh, shin = femur[cut], tibia[cut]
+    thigh, shin = _with_cysts(femur[cut], tibia[cut], cysts[cut])
     if thigh.sum() < _LEAST_CELLS or shin.sum() < _LEAST_CELLS:
         return None
     away = ndimage.distance_transform_edt(~thigh, sampling=step)
@@ -159,6 +161,20 @@ def raw_axes(
     medial = vectors[:, 2] * np.sign(vectors[0, 2])
     medial = _unit(medial - (medial @ superior) * superior)
     return np.stack([medial, np.cross(superior, medial), superior], axis=1)
+
+
+def _with_cysts(thigh: BoolArray, shin: BoolArray, cysts: BoolArray) -> tuple[BoolArray, BoolArray]:
+    """Both bones with their cysts: a large one that is left out shifts the middle of its bone."""
+    labels, n_cysts = ndimage.label(cysts, structure=np.ones((3, 3, 3)))
+    if n_cysts == 0:
+        return thigh, shin
+    # Around cysts only: each neighbour's cyst, counted for the bone that the neighbour is of.
+    nearby = ndimage.grey_dilation(labels, size=(3, 3, 3))
+    contacts = [np.bincount(nearby[bone], minlength=n_cysts + 1) for bone in (thigh, shin)]
+    owners = [contacts[0] > contacts[1], contacts[1] > contacts[0]]
+    for owner in owners:
+        owner[0] = False
+    return thigh | owners[0][labels], shin | owners[1][labels]
 
 
 def turned_deg(axes: Matrix) -> float:

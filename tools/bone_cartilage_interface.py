@@ -9,7 +9,7 @@
     - femur: lies in a band along each condyle, between edges of the bone, fitted to where the
       knee's own cartilage still reaches (`tools.femoral_interface`).
 
-So a hole is denuded bone from 2 mm² on, and a plate without a single voxel is denuded over its
+So a hole is denuded bone from 1 mm² on, and a plate without a single voxel is denuded over its
 core. Slivers are not counted: denuded bone that cartilage does not enclose must hold a disc of 1 mm
 radius inside the hull of the plate's cartilage, of 2 mm outside it. A band up to about 4 mm wide
 that is lost all along an edge is therefore missed.
@@ -32,8 +32,9 @@ INTERFACE_DEFINITION = "interface.hull-and-core@2"
 """Id of the estimate that the module docstring describes."""
 _SLIVER_MM = 1.0
 """Denuded bone inside a plate must hold a disc of this radius: the chart's own noise does not."""
-_HOLE_MM2 = 2.0
-"""Smallest hole: in label maps of real knees those below 0.6 mm² are noise, and few are larger."""
+_HOLE_MM2, _HOLE_VOXELS = 1.0, 2.0
+"""Smallest hole, and the same in faces of voxels: in label maps of real knees those below 0.6 mm²
+are noise, and few are larger."""
 _LARGE_MM2 = 60.0
 _REGROWTH_MM = 4.0
 """Bare bone of at least the area above is grown back by this towards the plate's likely edge."""
@@ -69,7 +70,7 @@ def expected_interface(knee: Knee, chart: Chart, partition: Partition) -> BoolAr
         np.logical_or.reduce(masks) & chart.valid & ~chart.covered
         for masks in zip(*parts, strict=True)
     )
-    bare = _holes(chart, min(knee.spacing))
+    bare = _holes(chart, knee.spacing)
     bare |= _open(closed, chart.step, _SLIVER_MM)
     bare |= _open(closed | core, chart.step, _EDGE_SLIVER_MM)
     large = without_specks(bare, chart.step, _LARGE_MM2)
@@ -80,15 +81,17 @@ def expected_interface(knee: Knee, chart: Chart, partition: Partition) -> BoolAr
     return chart.covered | bare | (near & (closed | core | limit))
 
 
-def _holes(chart: Chart, voxel_mm: float) -> BoolArray:
+def _holes(chart: Chart, spacing: tuple[float, float, float]) -> BoolArray:
     """Bare rays that cartilage encloses: no edge has to be estimated for them.
 
     Where rays are finer than voxels, a gap one voxel wide is a step of a thin layer, not a hole.
     """
     enclosed = ndimage.binary_fill_holes(chart.covered).astype(np.bool_) & ~chart.covered
-    if chart.step[1] < 0.9 * voxel_mm:
-        enclosed = _open(enclosed, chart.step, 0.95 * voxel_mm)
-    return without_specks(enclosed & chart.valid, chart.step, _HOLE_MM2)
+    small, middle, large = sorted(spacing)
+    if chart.step[1] < 0.9 * small:
+        enclosed = _open(enclosed, chart.step, 0.95 * small)
+    least_mm2 = max(_HOLE_MM2, _HOLE_VOXELS * middle * large)
+    return without_specks(enclosed & chart.valid, chart.step, least_mm2)
 
 
 def _tibial_plate(

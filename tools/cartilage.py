@@ -4,18 +4,21 @@ Definitions
 -----------
 `cartilage.thickness@1`      mean over the covered interface of the thickness along the normal;
                              minimum is its 5th percentile.
-`cartilage.full-thickness@1` share of the subregion's estimated interface (`interface.…`) that
+`cartilage.full-thickness@2` share of the subregion's estimated interface (`interface.…`) that
                              carries no cartilage: of the subregion, as MOAKS has it.
-`cartilage.thinned@1`        share with less than 70 % of the thickness expected there. In a plate's
+`cartilage.thinned@2`        share with less than 70 % of the thickness expected there. In a plate's
                              middle that is the reference thickness: the table below times the
                              knee's own scale (0.8 to 1.0, the 70th percentile over subregions of
                              thickness against the table), so that a plate thinned all over is not
                              its own yardstick. Healthy cartilage tapers: within 5 mm of the
                              interface's edge the expectation falls to 60 %. The last 2 mm, and
                              steep slopes such as the notch's, cannot be judged and follow the
-                             nearest ray that can.
-`cartilage.surface-loss@1`   denuded or thinned. MOAKS counts any partial-thickness loss; masks
+                             nearest ray that can. Thinning counts from 4 mm² on (8 voxel faces on
+                             coarse grids), with what is thinner than 75 % within 3 mm beside it.
+`cartilage.surface-loss@2`   denuded or thinned. MOAKS counts any partial-thickness loss; masks
                              show it only against a reference, hence `calibrated`.
+Loss across a subregion's border is scored on both sides where it reaches more than 3.5 mm over it;
+loss that cartilage does not enclose counts from 2 % of a subregion on, thinning from 1 %.
 
 Table of reference thickness in mm (normal adult knees, rounded): trochlea 2.2, other femur 1.9,
 tibia 2.2, patella 2.8.
@@ -34,9 +37,9 @@ from tools.femoral_interface import articular_rays, without_specks
 from tools.subregions import ORDER, Labels, Partition, label_chart
 
 THICKNESS_DEFINITION = "cartilage.thickness@1"
-FULL_THICKNESS_DEFINITION = "cartilage.full-thickness@1"
-THINNED_DEFINITION = "cartilage.thinned@1"
-SURFACE_LOSS_DEFINITION = "cartilage.surface-loss@1"
+FULL_THICKNESS_DEFINITION = "cartilage.full-thickness@2"
+THINNED_DEFINITION = "cartilage.thinned@2"
+SURFACE_LOSS_DEFINITION = "cartilage.surface-loss@2"
 _REFERENCE_MM = {Bone.FEMUR: 1.9, Bone.TIBIA: 2.2, Bone.PATELLA: 2.8}
 _TROCHLEA_MM = 2.2
 _SCALE_RANGE = (0.8, 1.0)
@@ -57,7 +60,7 @@ _SMOOTHING_MM = 0.8
 _GAP_MM = 0.05
 _SMALLEST_SHARE, _SMALLEST_THINNED = 2.0, 1.0
 """Percent of a subregion; less loss at a plate's edge, or thinning, is noise of the mask, and 0."""
-_BORDER_MM = 2.5
+_BORDER_MM = 3.5
 """Loss that reaches less far over a subregion's border is within the border's uncertainty."""
 _SMALLEST_MM2 = 10.0
 """A subregion with less interface than this is not in the volume."""
@@ -71,7 +74,7 @@ class Plate:
         chart: the rays.
         labels: subregion of each ray.
         expected: rays on which cartilage is or belongs.
-        thinned: covered rays with less than half of the reference thickness.
+        thinned: covered rays that are thinner than expected there (`cartilage.thinned@2`).
         scale: the knee's own scale of thickness against the table of references.
     """
 
@@ -176,7 +179,7 @@ def _bare_percent(plate: Plate, rays: BoolArray, total: float) -> float:
 def _scored(chart: Chart, lost: BoolArray, rays: BoolArray) -> BoolArray:
     """Lost rays of a subregion, less what the border happens to cut off a neighbour's loss.
 
-    Loss across a border is scored on both sides when it reaches more than 2.5 mm over it.
+    Loss across a border is scored on both sides when it reaches more than 3.5 mm over it.
     """
     mine, others = lost & rays, lost & ~rays
     if not mine.any() or not others.any():

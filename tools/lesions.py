@@ -5,8 +5,8 @@
                     depth of 15 mm, along the chart's rays: straight down in the tibia, forwards
                     in the patella, towards the condyles' centre in the femur. Lesions and cysts
                     are part of the bone. The depth is fixed, so cropping changes no share.
-`bml.lesion@1`      a lesion is a face-connected component of BML and cyst labels within a wedge.
-                    It counts with at least 10 mm³, and when it reaches more than 2.5 mm over a
+`bml.lesion@2`      a lesion is a face-connected component of BML and cyst labels within a wedge.
+                    It counts with at least 10 mm³, and when it reaches more than 3.5 mm over a
                     border behind which there is lesion too: a lesion across a border is scored on
                     both sides, a sliver that the border happens to cut off is not.
 """
@@ -24,12 +24,12 @@ from tools.cartilage import Plate
 from tools.subregions import NOWHERE, ORDER, Labels, Partition
 
 WEDGE_DEFINITION = "bml.wedge-15mm@1"
-LESION_DEFINITION = "bml.lesion@1"
+LESION_DEFINITION = "bml.lesion@2"
 WEDGE_DEPTH_MM = 15.0
 """Depth of a subregion's bone, measured from its articular surface."""
 SMALLEST_LESION_MM3 = 10.0
 """A component with less than this in a wedge is not scored there."""
-BORDER_MM = 2.5
+BORDER_MM = 3.5
 """A lesion that reaches less far over a subregion's border is within the border's uncertainty."""
 BML_LABELS: dict[Bone, Structure] = {
     Bone.FEMUR: Structure.FEMORAL_BML,

@@ -85,7 +85,8 @@ def build_tibia(shape: KneeShape, scale: float) -> Plate:
 
     Its subregions are not drawn yet: the menisci part them (`tibial_parts`).
     """
-    u = np.arange(-44.0, 44.01, 0.5, dtype=np.float32)
+    # Far enough beyond the bone for the most extruded meniscus.
+    u = np.arange(-50.0, 50.01, 0.5, dtype=np.float32)
     v = np.arange(-32.0, 32.01, 0.5, dtype=np.float32)
     x, y = (a.astype(np.float32) for a in np.meshgrid(u, v, indexing="ij"))
     cartilage = _cartilage(shape, x, y)
