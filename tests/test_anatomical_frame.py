@@ -3,11 +3,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from knee.anatomy import Bone, Side, Structure
+from knee.anatomy import Bone, Side, Structure, Subregion
 from knee.errors import InputError
+from tests.phantom_maps import as_label_map
 from tests.plateau_knee import Plateau, ball
 from tests.small_knee import block_volume
 from tools.anatomical_frame import Presence, anatomical_knee
+from tools.bone_axes import bone_axes, turned_deg
+from tools.phantom.build import make_phantom
+from tools.phantom.grid import SMALL_GRID
+from tools.phantom.pathology import MarrowLesion, Pathology
 from tools.segmentation import LabelMap, load_scheme
 from tools.volumes import canonical_box_to_stored
 
@@ -95,3 +100,21 @@ def test_a_map_without_any_of_our_structures_is_refused():
     scheme = load_scheme("spl-atlas")
     with pytest.raises(InputError, match="none of the structures"):
         anatomical_knee(LabelMap(replace(volume, array=array), scheme, Side.RIGHT))
+
+
+def test_large_cysts_do_not_turn_a_knee():
+    lesion = MarrowLesion(share=0.85, count=1, bml_share=0.0)
+    on_one_side = {s: lesion for s in Subregion if "medial" in s.value}
+    turns: list[float] = []
+    for pathology in (Pathology(), Pathology(bml=on_one_side)):
+        drawn = make_phantom(1007, Side.LEFT, SMALL_GRID, pathology=pathology)
+        knee = anatomical_knee(as_label_map(drawn.label_map, drawn.affine, Side.LEFT))
+        masks = [
+            knee.codes == list(Structure).index(structure) + 1
+            for structure in (Structure.FEMUR, Structure.TIBIA, Structure.SUBCHONDRAL_CYST)
+        ]
+        axes = bone_axes(masks[0], masks[1], masks[2], knee.spacing)
+        assert axes is not None
+        turns.append(turned_deg(axes))
+    # Without its cysts the sick knee's axes would lie 18 degrees off.
+    assert turns[1] == pytest.approx(turns[0], abs=1.5)

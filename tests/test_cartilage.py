@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from knee.anatomy import Bone, Structure, Subregion
+from knee.anatomy import Bone, Compartment, Structure, Subregion
 from tests.plateau_knee import THICKNESS, Plateau, block, post
 from tools.articular_surface import make_chart
 from tools.cartilage import CartilageNumbers, make_plates, measure_cartilage
@@ -101,3 +101,24 @@ def test_every_cartilage_voxel_is_in_exactly_one_subregion_of_its_side():
         assert labels.size == mask.sum()
         assert len(names) == 3
         assert all(f"tibia_{side}_" in name for name in names)
+
+
+def test_a_small_hole_counts_and_a_pinhole_does_not():
+    numbers = _measured(Plateau(erase=(post(20, 0, 1.0), post(26, 0, 0.4))))
+    central = numbers[Subregion.TIBIA_MEDIAL_CENTRAL]
+    assert central.full_thickness_share == pytest.approx(100 * np.pi / central.area, abs=0.6)
+    pinhole = _measured(Plateau(erase=(post(26, 0, 0.4),)))
+    assert pinhole[Subregion.TIBIA_MEDIAL_CENTRAL].full_thickness_share == 0
+
+
+@pytest.mark.parametrize(("reach", "scored"), [(2.0, False), (6.0, True)])
+def test_loss_that_hardly_crosses_a_border_is_scored_on_its_own_side(reach: float, scored: bool):
+    knee = Plateau().knee()
+    partition, _ = make_partition(knee)
+    assert partition.tibia is not None
+    back, front = partition.tibia.thirds_a[Compartment.MEDIAL]
+    # In the plateau's own frame the plate runs from -20 to 20 mm: its parts are equal thirds.
+    border = (front - back) / 2
+    numbers = _measured(Plateau(erase=(block((14, 26), (border - reach, border + 5), (-1, 9)),)))
+    assert numbers[Subregion.TIBIA_MEDIAL_ANTERIOR].full_thickness_share > 15
+    assert (numbers[Subregion.TIBIA_MEDIAL_CENTRAL].full_thickness_share > 0) == scored
