@@ -222,7 +222,7 @@ def test_a_store_keeps_the_splits_that_it_was_prepared_with(cohort: Path, tmp_pa
 
     config = (CHECKOUT / "configs" / "demo.toml").read_text()
     (tmp_path / "demo.toml").write_text(config)
-    (tmp_path / "calibration-phantom.toml").write_text(f'patients = ["{patients[0]}"]\n{text}')
+    (tmp_path / "calibration-demo.toml").write_text(f'patients = ["{patients[0]}"]\n{text}')
     done = run_command(
         "generate", "--store", str(store), "--config", str(tmp_path / "demo.toml"), "--dry-run"
     )
