@@ -18,7 +18,7 @@ slices apart.
 Coordinates inside are voxel indices of that cropped array, or millimetres = index x spacing.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import cast
 
@@ -276,35 +276,42 @@ def anatomical_knee(label_map: LabelMap) -> Knee:
         codes = codes[::-1]
     shown = str(label_map.volume.path)
     crop, low = _cropped(codes, spacing, shown)
-    turn = None
-    bones = [
-        np.isin(crop, [_CODES[structure] for structure in _BONE_PARTS[bone]])
-        for bone in (Bone.FEMUR, Bone.TIBIA)
-    ]
-    axes, lean = needed_turn(bones[0], bones[1], spacing)
-    if axes is not None:
-        middle = (np.asarray(low) + (np.asarray(crop.shape) - 1) / 2) * np.asarray(spacing)
-        turned, start = turn_upright(crop, spacing, axes)
-        turn = Turn(axes, middle, start)
-        crop, low = _cropped(turned, spacing, shown)
     frame = AnatomicalFrame(
         canonical_shape=canonical_shape,
         spacing=spacing,
         flipped=flipped,
         offset=low,
         shape=(crop.shape[0], crop.shape[1], crop.shape[2]),
-        turn=turn,
-        lean_rad=lean,
     )
+    as_it_lies = _knee(label_map, frame, crop)
+    # Bones with their cysts: a hole would turn the axes.
+    bones = as_it_lies.bone(Bone.FEMUR), as_it_lies.bone(Bone.TIBIA)
+    axes, lean = needed_turn(bones[0], bones[1], spacing)
+    if axes is None:
+        return replace(as_it_lies, frame=replace(frame, lean_rad=lean))
+    middle = (np.asarray(low) + (np.asarray(crop.shape) - 1) / 2) * np.asarray(spacing)
+    turned, start = turn_upright(crop, spacing, axes)
+    crop, low = _cropped(turned, spacing, shown)
+    frame = replace(
+        frame,
+        offset=low,
+        shape=(crop.shape[0], crop.shape[1], crop.shape[2]),
+        turn=Turn(axes, middle, start),
+    )
+    return _knee(label_map, frame, crop)
+
+
+def _knee(label_map: LabelMap, frame: AnatomicalFrame, codes: NDArray[np.uint8]) -> Knee:
+    """The knee of structure codes; unsided labels are split in them, in place."""
     schemed = {s for s in Structure if label_map.in_scheme(s)}
     for unsided, (medial, lateral) in _UNSIDED.items():
         if unsided in schemed:
-            _split_by_side(crop, _CODES[unsided], _CODES[medial], _CODES[lateral])
+            _split_by_side(codes, _CODES[unsided], _CODES[medial], _CODES[lateral])
             schemed |= {medial, lateral}
     return Knee(
         frame=frame,
         side=label_map.side,
-        codes=crop,
+        codes=codes,
         schemed=frozenset(schemed),
         lesion_sequence=label_map.scheme.lesion_source_sequence,
     )
