@@ -63,7 +63,13 @@ def restored(
     """Share of each sided structure's voxels that the split gives back; of `drawn`, if given."""
     truth = anatomical_knee(drawn or label_map)
     split = anatomical_knee(merged(label_map, without))
-    before, after = codes_in_volume(truth), codes_in_volume(split)
+    if truth.frame.turn is None:
+        before, after = codes_in_volume(truth), codes_in_volume(split)
+    else:
+        # Turned upright by the same bones: both crops are the same window.
+        assert split.frame.turn is not None
+        assert (split.frame.offset, split.frame.shape) == (truth.frame.offset, truth.frame.shape)
+        before, after = truth.codes, split.codes
     codes = {structure: code for code, structure in enumerate(Structure, start=1)}
     return {
         structure: float((after[before == codes[structure]] == codes[structure]).mean())
