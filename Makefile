@@ -35,7 +35,7 @@ usable = cmp -s requirements/$(2).txt $(1)/.installed.txt && $(1)/bin/python -c 
 compile = $(1)/bin/python -m compileall -qq -j 0 $(1)/lib >/dev/null 2>&1 || true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-vllm setup-vllm-gpu check format test demo demo-model lock clean \
+.PHONY: help setup setup-vllm setup-vllm-gpu check format test demo demo-model bench-tools lock clean \
 	check-python check-linux build-venv build-venv-vllm build-venv-vllm-gpu
 
 help: ## list the targets
@@ -69,6 +69,12 @@ demo: setup setup-vllm ## the main job on phantom knees with a real vLLM server,
 demo-model: setup setup-vllm ## train the demo model anew, into .cache/demo_model_weights (40 minutes)
 	$(BIN)/python -m agents.demo_model.phantom_findings --out $(DEMO_MODEL_FINDINGS) --knees 240
 	$(VENV_VLLM)/bin/python $(DEMO_MODEL_TRAIN)
+
+bench-tools: setup ## grades, boxes, speed and reading of the measuring code (an hour on 2 cores)
+	$(BIN)/python -m tests.bench_tools --write || test $$? -eq 1
+	$(BIN)/python -m tests.bench_regions
+	$(BIN)/python -m tests.bench_describe
+	$(BIN)/python -m tests.bench_moaks --verify
 
 lock: setup ## write the locks in requirements/ anew (LOCK_ARGS=--upgrade for newer versions)
 	$(UV_COMPILE) --universal --fork-strategy fewest --python-version 3.11 \

@@ -166,3 +166,13 @@ class ClinicianGrade(BaseModel):
     def is_ambiguous(self) -> bool:
         """Whether reads gave different grades, whatever the policy then made of them (RULES 20)."""
         return len(self.distinct_grades) > 1
+
+    @property
+    def reads_differ(self) -> bool:
+        """Whether reads gave different grades, or one a grade and another a prosthesis.
+
+        A prosthesis is no grade, so that the second kind has no pair for a kappa; but it is a
+        conflict, and nobody may overlook it.
+        """
+        has_prosthesis = GradeStatus.PROSTHESIS in self.read_status
+        return self.is_ambiguous or (has_prosthesis and bool(self.distinct_grades))

@@ -19,7 +19,7 @@ from stages.console import emit_json, percent, say
 from stages.pictures import Pictures
 from stages.quality_numbers import LabelQuality, gather_quality
 from stages.quality_tables import html_tables, write_csv_files
-from stages.reads import chosen_kind
+from stages.reads import chosen_kind, make_folder
 from stages.report import reports_folder
 from store.connection import open_store
 from store.loading import load_volume
@@ -56,7 +56,7 @@ def quality(
         found = gather_quality(con, synthetic=chosen_kind(kinds))
         drawn = _drawn(con, found.discordant[:pictures], cohort_root)
     folder = out or reports_folder(store) / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     write_csv_files(folder, found)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),

@@ -93,7 +93,7 @@ class LabelQuality(NamedTuple):
     """What always answering the most frequent grade reaches; without read grades there is none."""
     agreement: list[FeatureAgreement]
     """Of several reads."""
-    ambiguous: list[ClinicianGrade]
+    differing: list[ClinicianGrade]
     """Components whose reads differ."""
     illegal: list[IllegalCombination]
     """Combinations that cannot be."""
@@ -121,7 +121,7 @@ def gather_quality(con: duckdb.DuckDBPyConnection, *, synthetic: bool) -> LabelQ
             if counts.n_read
         },
         agreement=agreement_by_feature(several),
-        ambiguous=[grade for grade in several if grade.is_ambiguous],
+        differing=[grade for grade in several if grade.reads_differ],
         illegal=list(_illegal(con, synthetic)),
         discordance=discordance,
         discordant=discordant,

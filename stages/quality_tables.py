@@ -183,7 +183,7 @@ def write_csv_files(folder: Path, found: LabelQuality) -> None:
             [_csv_counts(row) for row in rows],
         )
     write_csv(folder / "agreement.csv", AGREEMENT_COLUMNS, map(agreement_csv_row, found.agreement))
-    write_csv(folder / "conflicts.csv", CONFLICT_COLUMNS, map(conflict_row, found.ambiguous))
+    write_csv(folder / "conflicts.csv", CONFLICT_COLUMNS, map(conflict_row, found.differing))
     write_csv(
         folder / "illegal_combinations.csv",
         ["patient", "visit", "side", "question_id", "problem"],

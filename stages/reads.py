@@ -140,7 +140,8 @@ def conflicts(
         as_json: print the agreement and the number of conflicts on stdout.
 
     Raises:
-        InputError: neither or both of tables and store, or a table cannot be read.
+        InputError: neither or both of tables and store, a table cannot be read, or `out` cannot be
+            made.
     """
     if bool(tables) == (store is not None):
         raise InputError(
@@ -151,17 +152,17 @@ def conflicts(
         several = list(_of_store(store))
     else:
         several = list(_of_tables(read_moaks_tables(tables, load_variables(variables), policy)))
-    ambiguous = [grade for grade in several if grade.is_ambiguous]
+    differing = [grade for grade in several if grade.reads_differ]
     agreement = agreement_by_feature(several)
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        write_csv(out / "conflicts.csv", CONFLICT_COLUMNS, map(conflict_row, ambiguous))
+        make_folder(out)
+        write_csv(out / "conflicts.csv", CONFLICT_COLUMNS, map(conflict_row, differing))
         write_csv(out / "agreement.csv", AGREEMENT_COLUMNS, map(agreement_csv_row, agreement))
         say(f"written: {out / 'conflicts.csv'}, {out / 'agreement.csv'}")
     if as_json:
         emit_json(
             {
-                "conflicts": len(ambiguous),
+                "conflicts": len(differing),
                 "agreement": [
                     dict(zip(AGREEMENT_COLUMNS, agreement_csv_row(row), strict=True))
                     for row in agreement
@@ -169,7 +170,7 @@ def conflicts(
             }
         )
         return 0
-    _show(agreement, ambiguous)
+    _show(agreement, differing)
     return 0
 
 
@@ -194,7 +195,7 @@ def _of_tables(table: MoaksTable) -> Iterator[ClinicianGrade]:
                     yield grade
 
 
-def _show(agreement: Sequence[FeatureAgreement], ambiguous: Sequence[ClinicianGrade]) -> None:
+def _show(agreement: Sequence[FeatureAgreement], differing: Sequence[ClinicianGrade]) -> None:
     show_table(
         "agreement of several reads [95 % interval over patients]",
         AGREEMENT_HEADER,
@@ -204,8 +205,8 @@ def _show(agreement: Sequence[FeatureAgreement], ambiguous: Sequence[ClinicianGr
     if reasons := sorted(_reasons(agreement)):
         say("NA: " + "; ".join(reasons))
     show_table(
-        f"{len(ambiguous)} component(s) with different grades"
-        + (f", the first {_SHOWN_CONFLICTS}" if len(ambiguous) > _SHOWN_CONFLICTS else ""),
+        f"{len(differing)} component(s) whose reads differ"
+        + (f", the first {_SHOWN_CONFLICTS}" if len(differing) > _SHOWN_CONFLICTS else ""),
         ["knee-visit", "question", "feature", "site", "component", "status", "reads"],
         [
             [
@@ -217,7 +218,7 @@ def _show(agreement: Sequence[FeatureAgreement], ambiguous: Sequence[ClinicianGr
                 _outcome(grade),
                 reads_text(grade),
             ]
-            for grade in ambiguous[:_SHOWN_CONFLICTS]
+            for grade in differing[:_SHOWN_CONFLICTS]
         ],
         to_stdout=True,
     )
@@ -317,6 +318,20 @@ def _interval(found: Statistic, scale: float, decimals: int) -> str:
     if found.low is None or found.high is None:
         return ""
     return f" [{scale * found.low:.{decimals}f}, {scale * found.high:.{decimals}f}]"
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder for a report, where it is not there yet.
+
+    Raises:
+        InputError: there is a file, or no right to write.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"folder {str(folder)!r} cannot be made: {error.strerror}", "name another --out"
+        ) from error
 
 
 def write_csv(

@@ -7,6 +7,7 @@ import duckdb
 from knee.calibration import Calibration
 from knee.errors import InputError
 from knee.splits import HeldOutUse, PatientSplit, SplitSource, refuse_test_patients
+from stages.console import say
 from store.patient_splits import load_patient_splits
 from store.writer import StoreWriter
 from tools.cohort import Cohort, list_problems
@@ -41,15 +42,31 @@ def agree_with_store(cohort: Cohort, store: Path) -> list[PatientSplit]:
     ]
 
 
-def refuse_fit_on_test_cohort(calibration: Calibration | None, cohort: Cohort) -> None:
+def refuse_fit_on_test_cohort(calibration: Calibration | None, cohort: Cohort, store: Path) -> None:
     """Refuses a calibration that was fitted on test patients of a cohort (RULES 19).
+
+    What the store has recorded counts as well: a manifest need not repeat it, and the patients of
+    a calibration need not be in this cohort.
 
     Raises:
         HeldOutPatientError: names them.
     """
-    if calibration is not None:
-        splits = {v.key.patient: v.split.value if v.split else None for v in cohort.volumes}
-        refuse_test_patients(HeldOutUse.CALIBRATION, calibration.patients, splits)
+    if calibration is None:
+        return
+    if not calibration.patients:
+        if not all(volume.synthetic for volume in cohort.volumes):
+            say(
+                f"calibration {calibration.name!r} does not say on whose knees it was fitted "
+                "(`patients`): that none is a test patient cannot be checked"
+            )
+        return
+    named = {v.key.patient: v.split.value for v in cohort.volumes if v.split is not None}
+    known: dict[str, str] = {}
+    if store.exists():
+        # Writing brings an older store up to date, which reading does not.
+        with StoreWriter(store) as writer, writer.reading() as con:
+            known = {p: record.split.value for p, record in load_patient_splits(con).items()}
+    refuse_test_patients(HeldOutUse.CALIBRATION, calibration.patients, {**known, **named})
 
 
 def refuse_fit_on_test_store(

@@ -55,7 +55,9 @@ def assign_cohort(
     manifest = read_manifest(root)
     manifest.refuse_problems()
     record = known_splits(manifest, read_record(root))
+    kept = {} if released is None else _read_released(released)
     patients = sorted({volume.key.patient for volume in manifest.volumes})
+    _refuse_look_alikes(str(manifest.path), patients, record, kept)
     strata: dict[str, str | None] = dict.fromkeys(patients)
     if stratify:
         tables = list(find_moaks_tables(root)) if moaks is None else moaks
@@ -66,7 +68,7 @@ def assign_cohort(
     splits = assign_splits(
         strata,
         known=record,
-        released={} if released is None else _read_released(released),
+        released=kept,
         shares=shares,
         seed=_settled_seed(seed, record.values()),
     )
@@ -97,11 +99,13 @@ def assign_store(
             patients = volume_patients(con)
             lesions = cartilage_lesions(con, LESION_SIZE) if stratify else {}
             imported = load_released_splits(con)
+        kept = imported if released is None else _read_released(released)
+        _refuse_look_alikes(str(store), patients, known, kept)
         strata = {p: stratum_of(lesions[p]) if p in lesions else None for p in patients}
         splits = assign_splits(
             strata,
             known=known,
-            released=imported if released is None else _read_released(released),
+            released=kept,
             shares=shares,
             seed=_settled_seed(seed, known.values()),
         )
@@ -179,6 +183,25 @@ def _table_strata(table: MoaksTable, patients: Iterable[str]) -> dict[str, str |
         )
         for patient, visits in by_patient.items()
     }
+
+
+def _refuse_look_alikes(
+    name: str,
+    patients: Iterable[str],
+    known: Mapping[str, PatientSplit],
+    released: Mapping[str, Split],
+) -> None:
+    """Refuses to draw twice for a person who is written in two ways: it could not be undone.
+
+    Raises:
+        InputError: ids differ in case or leading zeros alone, here, in the record or the release.
+    """
+    problems = list(look_alike_patients((*patients, *sorted(known), *sorted(released))))
+    if problems:
+        raise InputError(
+            f"{name!r} has {list_problems(problems)}",
+            "write each patient in one way everywhere, then `splits assign`",
+        )
 
 
 def _read_released(path: Path) -> dict[str, Split]:

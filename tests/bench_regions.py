@@ -25,7 +25,7 @@ from knee.findings import BoxSource
 from knee.geometry import intersection_over_union
 from knee.moaks import Feature
 from knee.questions import QUESTIONS
-from tools.boxes import NoBox, place_box, region_box
+from tools.boxes import region_box
 from tools.knee_parts import measure_parts
 from tools.phantom import regions as truth
 from tools.phantom.bone_rules import without_menisci
@@ -36,6 +36,7 @@ from tools.phantom.pathology import draw_pathology
 from tools.phantom.raster import rasterise
 from tools.phantom.sick_knee import SickKnee
 from tools.phantom.tissues import label_lookup
+from tools.region_boxes import NoBox, place_box
 from tools.segmentation import LabelMap, Scheme, label_map_from_volume, load_scheme
 from tools.volumes import make_volume, stored_box_to_canonical
 

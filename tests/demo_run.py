@@ -47,8 +47,8 @@ def free_port() -> int:
 def config_on_free_port(folder: Path) -> Path:
     """Writes configs/demo.toml with another port; returns the new file."""
     text = (CHECKOUT / "configs" / "demo.toml").read_text(encoding="utf-8")
-    calibration = (CHECKOUT / "configs" / "calibration-phantom.toml").read_text(encoding="utf-8")
-    (folder / "calibration-phantom.toml").write_text(calibration, encoding="utf-8")
+    calibration = (CHECKOUT / "configs" / "calibration-demo.toml").read_text(encoding="utf-8")
+    (folder / "calibration-demo.toml").write_text(calibration, encoding="utf-8")
     path = folder / "demo.toml"
     path.write_text(text.replace("8765", str(free_port())), encoding="utf-8")
     return path

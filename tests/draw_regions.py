@@ -17,7 +17,7 @@ from knee.geometry import Box3D
 from knee.moaks import Feature
 from knee.questions import QUESTIONS
 from tools.articular_surface import CARTILAGES
-from tools.boxes import NoBox, place_box, region_box
+from tools.boxes import region_box
 from tools.knee_parts import KneeParts, measure_parts
 from tools.phantom import regions as truth
 from tools.phantom.build import Phantom, make_phantom
@@ -32,6 +32,7 @@ from tools.planes import (
     take_plane,
     to_square_pixels,
 )
+from tools.region_boxes import NoBox, place_box
 from tools.segmentation import label_map_from_volume, load_scheme
 from tools.subregions import ORDER, label_cartilage
 from tools.volumes import Volume, make_volume, stored_box_to_canonical
@@ -118,13 +119,14 @@ def draw_subregions(knee: Knee, out: Path) -> None:
     used = np.argwhere(whole >= 0)
     low, high = used.min(axis=0), used.max(axis=0)
     tiles: list[Image.Image] = []
-    for plane, axis, share in (
+    views: tuple[tuple[Plane, int, float], ...] = (
         ("sagittal", 0, 0.24),
         ("sagittal", 0, 0.76),
         ("coronal", 1, 0.35),
         ("axial", 2, 0.28),
         ("axial", 2, 0.75),
-    ):
+    )
+    for plane, axis, share in views:
         at = int(low[axis] + share * (high[axis] - low[axis]))
         tiles.append(_coloured(knee, plane, at, whole))
     legend = _legend([s.value for s in ORDER], sum(t.width for t in tiles))

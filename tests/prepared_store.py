@@ -24,7 +24,7 @@ from store.items import Selection, load_items
 from tests.demo_run import CHECKOUT, free_port, run_command
 from tests.stub_server import prompt_key
 
-CALIBRATION = CHECKOUT / "configs" / "calibration-phantom.toml"
+CALIBRATION = CHECKOUT / "configs" / "calibration-demo.toml"
 
 
 def prepare_phantoms(folder: Path, n_knees: int = 2, seed: int = 11) -> Path:

@@ -1,6 +1,8 @@
 """Boxes of all 62 regions: RULES 4 and 12 on phantoms, whole, partial and cropped."""
 
+import re
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +15,9 @@ from knee.moaks import Component, Feature
 from knee.questions import QUESTIONS
 from tests.bench_regions import BoxScore, mean_by_source, score_knees
 from tests.phantom_maps import as_label_map
+from tools.boxes import region_definition
 from tools.describe import describe_volume
+from tools.menisci import PART_DEFINITION
 from tools.phantom.build import build_knee
 from tools.phantom.grid import DEMO_GRID
 from tools.phantom.pathology import CartilageDefect, MarrowLesion, Pathology, draw_pathology
@@ -21,6 +25,7 @@ from tools.phantom.raster import rasterise
 from tools.phantom.tissues import label_lookup
 from tools.phantom.truth import measure_truth
 from tools.segmentation import LabelMap, Scheme, label_map_from_volume, load_scheme
+from tools.subregions import SUBREGION_DEFINITION
 
 SEED = 1042
 HEALTHY = Pathology(extrusion_mm=dict.fromkeys(ExtrusionSite, 0.0))
@@ -318,3 +323,17 @@ def test_an_extruded_meniscus_stays_in_its_extrusion_box():
         reach = np.flatnonzero(meniscus[:, (j0 + j1) // 2].any(axis=1))[0]
         assert i0 <= reach < i1
         assert tibia[i0:i1, j0:j1, k0:k1].any()
+
+
+def test_the_page_on_regions_names_every_definition_and_shows_every_feature():
+    root = Path(__file__).parents[1] / "docs"
+    page = (root / "regions.md").read_text(encoding="utf-8")
+    features = {q.feature for q in QUESTIONS.values() if q.has_region}
+    for feature in features:
+        assert f"`{region_definition(feature)}`" in page
+        assert f"images/regions/{feature.value}.jpg" in page
+    for definition in (SUBREGION_DEFINITION, PART_DEFINITION):
+        assert f"`{definition}`" in page
+    shown = set(re.findall(r"\((images/regions/[a-z_]+\.jpg)\)", page))
+    assert all((root / name).is_file() for name in shown)
+    assert len(shown) == len(features) + 1

@@ -130,7 +130,28 @@ def test_released_splits_are_kept(cohort: Path, tmp_path: Path):
     assert splits_of(cohort) == splits
 
 
-@pytest.mark.parametrize("shares", ["0.7,0.3", "1,1,1", "a,b,c", "0.9,-0.1,0.2"])
+@pytest.mark.parametrize("where", ["manifest", "release"])
+def test_a_person_written_in_two_ways_is_not_drawn_twice(cohort: Path, tmp_path: Path, where: str):
+    manifest = cohort / "cohort.csv"
+    patient = load_cohort(cohort).volumes[0].key.patient
+    released = tmp_path / "released.csv"
+    released.write_text(f"patient,split\n{patient.lower()},test\n")
+    command = ["splits", "assign", str(cohort)]
+    if where == "manifest":
+        header, first, second, *rows = manifest.read_text().splitlines()
+        second = second.replace(second.partition(",")[0], patient.lower(), 1)
+        manifest.write_text("\n".join((header, first, second, *rows)) + "\n")
+    else:
+        command += ["--released", str(released)]
+    before = manifest.read_bytes()
+    done = run_command(*command)
+    assert done.code == 2
+    assert f"patients {patient!r} and {patient.lower()!r} may be one person" in done.err
+    assert manifest.read_bytes() == before
+    assert not (cohort / "splits.csv").exists()
+
+
+@pytest.mark.parametrize("shares", ["0.7,0.3", "1,1,1", "a,b,c", "0.9,-0.1,0.2", "nan,nan,nan"])
 def test_wrong_shares_are_refused(cohort: Path, shares: str):
     done = run_command("splits", "assign", str(cohort), f"--shares={shares}")
     assert done.code == 2
@@ -192,9 +213,16 @@ def test_a_store_keeps_the_splits_that_it_was_prepared_with(cohort: Path, tmp_pa
     assert done.code == 2
     assert f"patient {patients[0]!r} is in split 'train', but in 'test' in the store" in done.err
 
+    # A manifest that names no split, and none of the test patient's volumes, hides nobody.
+    manifest.write_text("\n".join((header, kept[1].removesuffix("train"))) + "\n")
+    fitted.write_text(f'patients = ["{patients[0]}"]\n{text}')
+    done = run_command(*command, "--calibration", str(fitted))
+    assert done.code == 2
+    assert f"calibration with 1 test patient(s): {patients[0]!r}" in done.err
+
     config = (CHECKOUT / "configs" / "demo.toml").read_text()
     (tmp_path / "demo.toml").write_text(config)
-    (tmp_path / "calibration-phantom.toml").write_text(f'patients = ["{patients[0]}"]\n{text}')
+    (tmp_path / "calibration-demo.toml").write_text(f'patients = ["{patients[0]}"]\n{text}')
     done = run_command(
         "generate", "--store", str(store), "--config", str(tmp_path / "demo.toml"), "--dry-run"
     )

@@ -28,7 +28,7 @@ from knee.errors import InputError
 from knee.moaks import Feature, illegal_combinations
 from knee.records import CheckIssue, CheckSeverity
 
-CALIBRATION_FILE = Path(__file__).parents[1] / "configs" / "calibration-phantom.toml"
+CALIBRATION_FILE = Path(__file__).parents[1] / "configs" / "calibration-demo.toml"
 N_DRAFTS = 600
 
 

@@ -48,7 +48,10 @@ def test_every_cartilage_voxel_is_in_exactly_one_subregion_of_its_own_side(
             s for s in Subregion if s.bone is bone and s.is_articular
         }
         total += labels.size
-    assert total == sum(label_map.n_voxels(s) for b in charts for s in CARTILAGES[b])
+    labelled = sum(label_map.n_voxels(s) for b in charts for s in CARTILAGES[b])
+    # A knee that lies askew is turned first, voxel by nearest voxel.
+    tolerance = 0.02 if anatomical.frame.turn is not None else 0
+    assert total == pytest.approx(labelled, rel=tolerance)
     for side, structure in (
         (Compartment.MEDIAL, Structure.MEDIAL_TIBIAL_CARTILAGE),
         (Compartment.LATERAL, Structure.LATERAL_TIBIAL_CARTILAGE),
@@ -115,7 +118,8 @@ def test_measurements_are_those_of_a_knee(knee: tuple[str, str, Side]):
         if feature is Feature.OSTEOPHYTE and value:
             assert 0 <= value[MeasurementName.OSTEOPHYTE_PROTRUSION] < 6.5
         if feature is Feature.BML and value:
-            assert 2500 < value[MeasurementName.SUBREGION_VOLUME] < 30000
+            # A tibia's anterior part is what the anterior horn covers: hardly 7 mm deep.
+            assert 1000 < value[MeasurementName.SUBREGION_VOLUME] < 30000
 
 
 def test_the_mean_healthy_knee_has_hardly_a_finding():

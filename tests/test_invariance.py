@@ -7,6 +7,7 @@ percent points on average. Boxes follow the volume's axes, so their sizes differ
 """
 
 from collections import defaultdict
+from dataclasses import replace
 from functools import cache
 from itertools import permutations, product
 
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from knee.anatomy import Side
+from knee.anatomy import OsteophyteSite, Side, Subregion
 from knee.findings import MeasurementName, VolumeFindings
 from knee.moaks import Feature
 from knee.questions import QUESTIONS
@@ -28,7 +29,7 @@ from tools.bone_axes import turned_deg
 from tools.describe import describe_volume
 from tools.phantom.build import build_knee
 from tools.phantom.grid import Grid, make_grid
-from tools.phantom.pathology import draw_pathology
+from tools.phantom.pathology import MarrowLesion, draw_pathology
 from tools.phantom.raster import rasterise
 from tools.phantom.tissues import label_lookup
 from tools.segmentation import LabelMap
@@ -153,3 +154,24 @@ def test_any_storage_order_and_the_mirror_image_give_the_same_findings(
             low, high = width - high, width - low
         assert (low, *placed.lower[1:]) == one.box.lower, one.region
         assert (high, *placed.upper[1:]) == one.box.upper, one.region
+
+
+def test_lesions_and_osteophytes_do_not_turn_the_axes():
+    """Cysts are holes in the bone's label: they once turned the axes by 4 degrees."""
+    leans: list[float] = []
+    for name in ("healthy", "cysts"):
+        pathology = draw_pathology(SEED, 0.0)
+        if name == "cysts":
+            lesions = {
+                s: MarrowLesion(0.8, 1, 0.0)
+                for s in (Subregion.TIBIA_MEDIAL_POSTERIOR, Subregion.TIBIA_LATERAL_ANTERIOR)
+            }
+            spurs = {OsteophyteSite.TIBIA_MEDIAL: 7.0, OsteophyteSite.FEMUR_LATERAL_POSTERIOR: 7.0}
+            pathology = replace(pathology, bml=lesions, osteophyte_mm=spurs)
+        labels = label_lookup()[rasterise(build_knee(SEED, Side.RIGHT, pathology), FINE)]
+        frame = anatomical_knee(as_label_map(labels, FINE.affine, Side.RIGHT)).frame
+        turn = (
+            0.0 if frame.turn is None else np.arctan2(frame.turn.axes[1, 0], frame.turn.axes[0, 0])
+        )
+        leans.append(float(np.rad2deg(frame.lean_rad + turn)))
+    assert leans[1] == pytest.approx(leans[0], abs=0.7)

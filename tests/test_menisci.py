@@ -1,11 +1,13 @@
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 from knee.anatomy import Compartment, ExtrusionSite, MeniscusPart, Side, Structure
-from tests.plateau_knee import BLUNTNESS, HALF_DEPTH, HALF_WIDTH, Plateau, Shape, block
+from tests.plateau_knee import BLUNTNESS, HALF_DEPTH, HALF_WIDTH, Field, Plateau, Shape, block
 from tools.anatomical_frame import anatomical_knee
 from tools.menisci import measure_extrusion, part_mask, part_of
 from tools.subregions import make_partition
-from tools.tibial_landmarks import TibiaMarks
+from tools.tibial_landmarks import BorderRule, TibiaMarks
 
 
 def _meniscus(outer: float, front: float = 18.0) -> Shape:
@@ -76,13 +78,47 @@ def test_the_three_parts_make_up_the_meniscus():
     assert all(mask.any() for mask in masks)
 
 
+def _c_shaped(m: Field, a: Field, s: Field) -> npt.NDArray[np.bool_]:
+    """A ring open towards the midline, as wide as a third of the plate."""
+    away = ((m - 20) / 16) ** 2 + (a / 20) ** 2
+    hole = ((m - 20) / 7) ** 2 + (a / 8) ** 2
+    return (away <= 1) & (hole >= 1) & ((m > 24) | (np.abs(a) > 8)) & (s >= 2) & (s < 7)
+
+
+def _without_back(m: Field, a: Field, s: Field) -> npt.NDArray[np.bool_]:
+    return _c_shaped(m, a, s) & (a > -7)
+
+
 def test_a_lost_horn_leaves_the_other_parts_where_they_are():
-    whole = Plateau(paint=((Structure.MEDIAL_MENISCUS, _meniscus(36.0)),))
-    torn = Plateau(paint=((Structure.MEDIAL_MENISCUS, block((24, 36), (-7, 18), (2, 7))),))
+    whole = Plateau(paint=((Structure.MEDIAL_MENISCUS, _c_shaped),))
+    torn = Plateau(paint=((Structure.MEDIAL_MENISCUS, _without_back),))
     horn, body = MeniscusPart.MEDIAL_MENISCUS_POSTERIOR, MeniscusPart.MEDIAL_MENISCUS_BODY
     assert part_mask(torn.knee(), _marks(torn), horn).sum() < 0.1 * (
         part_mask(whole.knee(), _marks(whole), horn).sum()
     )
-    assert part_mask(torn.knee(), _marks(torn), body).sum() == (
-        part_mask(whole.knee(), _marks(whole), body).sum()
+    # The border behind the body moves from the horn's free edge to the plate's third.
+    assert part_mask(torn.knee(), _marks(torn), body).sum() == pytest.approx(
+        part_mask(whole.knee(), _marks(whole), body).sum(), rel=0.15
     )
+
+
+def test_parts_are_divided_at_the_horns_free_edges_and_extrusion_moves_no_border():
+    marks = _marks(Plateau(paint=((Structure.MEDIAL_MENISCUS, _c_shaped),)))
+    back, front = marks.thirds_a[Compartment.MEDIAL]
+    plate = marks.plate_a[Compartment.MEDIAL]
+    rules = marks.border_rules[Compartment.MEDIAL]
+    assert rules == (BorderRule.MENISCAL_HORN, BorderRule.MENISCAL_HORN)
+    # The hole is 16 mm long in the middle of a plate of 40 mm.
+    assert front - back == pytest.approx(16, abs=1.5)
+    assert (front + back) / 2 == pytest.approx(sum(plate) / 2, abs=1.0)
+
+    def pushed(m: Field, a: Field, s: Field) -> npt.NDArray[np.bool_]:
+        return _c_shaped(m, a - np.where(a > 0, 5.0, 0.0), s) & (np.abs(a) < 60)
+
+    moved = _marks(Plateau(paint=((Structure.MEDIAL_MENISCUS, pushed),)))
+    limit = 3.0
+    assert moved.thirds_a[Compartment.MEDIAL][0] == pytest.approx(back, abs=0.5)
+    assert moved.thirds_a[Compartment.MEDIAL][1] - front < limit + 0.5
+    lateral = marks.border_rules[Compartment.LATERAL]
+    assert lateral == (BorderRule.EQUAL_THIRDS, BorderRule.EQUAL_THIRDS)
+    assert marks.definition == "equal thirds / meniscal horns"

@@ -124,3 +124,21 @@ def test_what_is_no_table_is_an_input_error(tmp_path: Path, data: bytes, words: 
     with pytest.raises(InputError, match=words) as caught:
         open_table(path)
     assert caught.value.hint
+
+
+def test_a_quote_left_open_swallows_no_row(tmp_path: Path):
+    path = tmp_path / "kMRI_SQ_MOAKS_BICL00.txt"
+    path.write_text(
+        'ID|SIDE|V00MCMPM|V00MBMSPM\n9000001|1|"2.1: a|0: b\n9000002|1|0.0|1\n9000003|1|0.0"|3\n'
+    )
+    with pytest.raises(InputError) as caught:
+        read_moaks_tables([path])
+    assert "line 4" in caught.value.message
+    assert "a quote is left open" in caught.value.message
+
+
+def test_a_text_over_several_lines_is_one_cell(tmp_path: Path):
+    path = tmp_path / "kMRI_SQ_MOAKS_BICL00.csv"
+    path.write_text('ID,SIDE,V00MCMPM\n9000001,1,"2.1: 10-75%, area\nand more"\n')
+    (size, full) = read_moaks_tables([path]).grades_for("9000001", "V00", "right")
+    assert (size.grade, full.grade) == (2, 1)

@@ -497,3 +497,16 @@ def test_grades_that_the_phantom_writes_come_back(tmp_path: Path):
             question = QUESTIONS[grade.question_id]
             top = max(question.scale(grade.component).grades)
             assert grade.grade == min(components[grade.component], top)
+
+
+def test_a_code_that_is_split_over_two_columns_is_refused(tmp_path: Path):
+    # The released label tables: the size, and the full thickness under the name that pandas gives
+    # a second column. Read alone, the size 2 would say that full thickness is 0.
+    columns = ("V00MCMPM", "V00MCMPM.1", "V00MBMSPM", "OTHER.1")
+    path = write_table(
+        tmp_path / "kMRI_SQ_MOAKS_BICL00.txt", columns, [{"V00MCMPM": "2", "V00MCMPM.1": "1"}]
+    )
+    with pytest.raises(InputError) as caught:
+        read_moaks_tables([path])
+    assert "1 problem" in caught.value.message
+    assert "column 'V00MCMPM.1' is a second 'V00MCMPM'" in caught.value.message

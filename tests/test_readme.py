@@ -32,7 +32,7 @@ def test_make_targets_exist(line: str):
 @pytest.mark.vllm
 def test_every_command_runs_in_order(demo_run: DemoRun, tmp_path: Path):
     (tmp_path / "configs").mkdir()
-    for name in ("demo.toml", "calibration-phantom.toml"):
+    for name in ("demo.toml", "calibration-demo.toml"):
         (tmp_path / "configs" / name).symlink_to(demo_run.config.parent / name)
     (tmp_path / "demo").symlink_to(demo_run.folder)
     for line in (line for line in LINES if line.startswith(PROGRAM)):

@@ -237,6 +237,16 @@ def test_bad_requests_are_told(options: list[str], words: str):
     assert "Traceback" not in done.err
 
 
+def test_an_output_that_cannot_be_a_folder_is_told(store: Path, tmp_path: Path):
+    taken = tmp_path / "file"
+    taken.touch()
+    for command in ("conflicts", "quality"):
+        done = run_command("reads", command, "--store", str(store), "--out", str(taken))
+        assert done.code == 2
+        assert f"folder {str(taken)!r} cannot be made" in done.err
+        assert "Traceback" not in done.err
+
+
 def test_a_store_without_grades_has_no_quality(tmp_path: Path):
     empty = tmp_path / "s.duckdb"
     create_store(empty)
@@ -341,3 +351,26 @@ def test_combinations_that_cannot_be_are_listed(tmp_path: Path):
     assert (found.patient, found.question_id) == ("9002", 1)
     assert "size 0 with number 2" in found.problem
     assert GradeStatus.READ is number.status
+
+
+def test_a_prosthesis_beside_a_grade_is_in_the_conflict_report(tmp_path: Path):
+    path = write_table(
+        tmp_path / "kMRI_SQ_MOAKS_BICL00.txt",
+        ("V00MEFFWK", "V00MSYIC"),
+        [
+            {"READPRJ": "22", "V00MEFFWK": "2: medium", "V00MSYIC": ".: Missing"},
+            {"READPRJ": "65", "V00MEFFWK": ".P: prosthesis", "V00MSYIC": "1: mild"},
+        ],
+    )
+    for policy, outcome in (
+        ("agree_or_conflict", "conflict"),
+        ("project_priority:65,22", "prosthesis"),
+    ):
+        options = ("--reads-policy", policy, "--json", "--out", str(tmp_path / "out"))
+        done = run_command("reads", "conflicts", str(path), *options)
+        assert done.code == 0, done.err
+        assert json.loads(done.out) == {"conflicts": 1, "agreement": []}
+        with (tmp_path / "out" / "conflicts.csv").open(encoding="utf-8") as file:
+            (row,) = csv.DictReader(file)
+        assert (row["question_id"], row["status"], row["grades_given"]) == ("43", outcome, "2")
+        assert "22 SQ:65: 2; 65 SQ:65: prosthesis" in row["reads"]

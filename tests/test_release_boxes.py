@@ -106,3 +106,14 @@ def test_a_box_outside_of_the_array_is_no_box():
     assert place_box((0, 40, 0, 89, 0, 79), order, SHAPE) is None
     assert place_box((-1, 39, 0, 89, 0, 79), order, SHAPE) is None
     assert place_box((9, 3, 0, 89, 0, 79), order, SHAPE) is None
+
+
+def test_a_second_order_among_the_boxes_is_not_hidden_by_the_median():
+    first, second = BOX_ORDERS[0], BOX_ORDERS[77]
+    mixed = [*samples(second)[:6], *samples(first)[6:]]
+    with pytest.raises(InputError, match="are of more than one order") as caught:
+        verify_order(mixed, 0.5, "right knees in RAS arrays")
+    assert "of 30 do not fit the masks as " + first.words in caught.value.message
+    assert second.words.partition(";")[0] in caught.value.message
+    one_slip = [*samples(second)[:1], *samples(first)[1:]]
+    assert verify_order(one_slip, 0.5, "test knees").order == first

@@ -81,6 +81,7 @@ def test_the_visit_is_in_the_files_name(tmp_path: Path):
         ("PATIENT,SIDE,V00MCMPM", ["1,1,2"], "no column 'ID'"),
         ("ID,SIDE,V03MCMPM", ["1,1,2"], "no column of a MOAKS variable at V00"),
         ("ID,SIDE,V00MCMPM", ["1,3,2", ",1,2", "1"], "3 problems"),
+        ("ID,SIDE,V00MCMPM,v00mcmpm", ["1,1,2,1"], "has the column 'V00MCMPM' 2 times"),
     ],
 )
 def test_a_table_that_is_not_as_assumed_is_refused(

@@ -28,7 +28,7 @@ from scipy import ndimage
 from knee.anatomy import Bone, Side, Structure, medial_sign
 from knee.errors import InputError
 from knee.geometry import Box3D, voxel_box
-from tools.bone_axes import Matrix, bone_axes, turned_deg
+from tools.bone_axes import Turn, needed_turn, turn_upright
 from tools.bounds import Box, label_boxes
 from tools.label_scheme import UNSIDED
 from tools.segmentation import LabelMap
@@ -44,9 +44,6 @@ IntArray = NDArray[np.intp]
 
 _CROP_MARGIN_MM = 12.0
 """Kept around the labelled structures; at least the 8 mm that a box may reach beyond them."""
-_AXIAL_DEG, _TILT_DEG = 3.0, 10.0
-"""A volume that lies no further off is not turned about the leg's long axis, or upright. The first
-counts for more: 3 degrees move the coronal slice of the spine by 2 mm at the tibia's margin."""
 _ROUND_OFF = 1e-3
 """Voxels: a centre so near to a box's side lies within, whichever way its mm were rounded."""
 _CODES = {structure: code for code, structure in enumerate(Structure, start=1)}
@@ -64,21 +61,6 @@ class Presence(StrEnum):
     ABSENT = "absent"
     NOT_IN_SCHEME = "not_in_scheme"
     OUTSIDE_FIELD_OF_VIEW = "outside_field_of_view"
-
-
-@dataclass(frozen=True, eq=False)
-class Turn:
-    """How an upright array lies in the array that it was turned from.
-
-    Attributes:
-        axes: 3 x 3; columns are the upright axes in the other array's.
-        middle: mm of the pivot in the other array.
-        start: mm of the upright array's first voxel, before cropping, from the pivot.
-    """
-
-    axes: Matrix
-    middle: NDArray[np.float64]
-    start: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -302,10 +284,15 @@ def anatomical_knee(label_map: LabelMap) -> Knee:
     shown = str(label_map.volume.path)
     crop, low = _cropped(codes, spacing, shown)
     turn = None
-    axes, lean = _needed_turn(crop, spacing)
+    bones = [
+        np.isin(crop, [_CODES[structure] for structure in _BONE_PARTS[bone]])
+        for bone in (Bone.FEMUR, Bone.TIBIA)
+    ]
+    cysts = crop == _CODES[Structure.SUBCHONDRAL_CYST]
+    axes, lean = needed_turn(bones[0], bones[1], cysts, spacing)
     if axes is not None:
         middle = (np.asarray(low) + (np.asarray(crop.shape) - 1) / 2) * np.asarray(spacing)
-        turned, start = _turned(crop, spacing, axes)
+        turned, start = turn_upright(crop, spacing, axes)
         turn = Turn(axes, middle, start)
         crop, low = _cropped(turned, spacing, shown)
     frame = AnatomicalFrame(
@@ -351,52 +338,6 @@ def _cropped(
     low, high = _crop_bounds(codes, spacing, shown)
     crop = codes[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
     return np.ascontiguousarray(crop), low
-
-
-def _needed_turn(
-    codes: NDArray[np.uint8], spacing: tuple[float, float, float]
-) -> tuple[Matrix | None, float]:
-    """The axes to turn a crop to, None where it lies as it should, and the lean that is left."""
-    bones = [
-        np.isin(codes, [_CODES[structure] for structure in _BONE_PARTS[bone]])
-        for bone in (Bone.FEMUR, Bone.TIBIA)
-    ]
-    cysts = codes == _CODES[Structure.SUBCHONDRAL_CYST]
-    axes = bone_axes(bones[0], bones[1], cysts, spacing)
-    if axes is None:
-        return None, 0.0
-    about_leg = np.arctan2(axes[1, 0] - axes[0, 1], axes[0, 0] + axes[1, 1])
-    cos, sin = np.cos(about_leg), np.sin(about_leg)
-    axial = np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
-    if turned_deg(axial.T @ axes) > _TILT_DEG:
-        return axes, 0.0
-    if np.rad2deg(abs(about_leg)) > _AXIAL_DEG:
-        return axial, 0.0
-    return None, float(about_leg)
-
-
-def _turned(
-    codes: NDArray[np.uint8], spacing: tuple[float, float, float], axes: Matrix
-) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """A crop turned upright about its middle, and mm from there to the new first voxel."""
-    step = np.asarray(spacing)
-    half = (np.asarray(codes.shape) - 1) / 2 * step
-    reach = np.ceil(np.abs(axes.T) @ half / step).astype(np.intp)
-    start = -reach * step
-    sizes = 2 * reach + 1
-    steps = [start[axis] + np.arange(sizes[axis]) * step[axis] for axis in range(3)]
-    turned = np.zeros(tuple(sizes), np.uint8)
-    for plane, m in enumerate(steps[0]):
-        index: list[IntArray] = []
-        inside = np.ones((sizes[1], sizes[2]), np.bool_)
-        for axis in range(3):
-            at = axes[axis, 0] * m + half[axis]
-            at = (at + axes[axis, 1] * steps[1])[:, None] + (axes[axis, 2] * steps[2])[None, :]
-            found = np.rint(at / step[axis]).astype(np.intp)
-            inside &= (found >= 0) & (found < codes.shape[axis])
-            index.append(np.clip(found, 0, codes.shape[axis] - 1))
-        turned[plane] = np.where(inside, codes[index[0], index[1], index[2]], 0)
-    return turned, start.astype(np.float64)
 
 
 def _crop_bounds(

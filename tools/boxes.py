@@ -22,17 +22,27 @@ from knee.anatomy import (
     Subregion,
 )
 from knee.findings import BoxSource
-from knee.geometry import Box3D
 from knee.moaks import Feature
 from knee.questions import Question
 from tools import derived_regions as derived
-from tools.anatomical_frame import BoolArray, FloatArray, IntArray, Knee
+from tools.anatomical_frame import FloatArray, Knee
 from tools.articular_surface import CARTILAGES
 from tools.cartilage import Plate
 from tools.femoral_landmarks import MENISCAL_MARGINS
 from tools.knee_parts import KneeParts
 from tools.landmarks import MENISCI
 from tools.menisci import part_mask, part_of
+from tools.region_boxes import (
+    NoBox,
+    RegionBox,
+    box_from_mm,
+    box_of_mask,
+    derived_box,
+    is_enough,
+    no_bone,
+    no_rule,
+    points_of,
+)
 from tools.site_margins import extrusion_point, site_margin
 from tools.subregions import ORDER
 from tools.tibial_landmarks import BorderRule, TibiaMarks
@@ -50,73 +60,15 @@ _LAYER_MM = {Bone.FEMUR: 2.2, Bone.TIBIA: 2.6, Bone.PATELLA: 3.2}
 each of three real knees."""
 _TAPER_MM, _EDGE_SHARE = 5.0, 0.5
 """Healthy cartilage tapers to this share towards the edge of its plate."""
-_WHOLE_SHARE = 0.6
-"""A structure that fills less than this of its course's length is a stump or a remnant."""
-_MOSTLY_INSIDE = 0.5
+_WHOLE_SHARE, _PART_SHARE = 0.6, 0.4
+"""A ligament that fills less than this of its course's length is a stump; a meniscal part that
+fills less of its place is a remnant (the SPL knee's thinnest healthy horn fills 0.55)."""
 _N_PARTS = 3
-_PATELLA_DEEP, _PATELLA_HIGH = 0.25, 0.5
-"""A patella lies within this in front of the femur, its middle at this height, tibial widths."""
-_LEAST_VOLUME_MM3 = 30.0
-"""A structure with less than this is a remnant: its box is derived, as if it had none."""
-
-
-def _sphere() -> FloatArray:
-    """Points (n, 3) on a unit sphere, its poles along all axes among them."""
-    rise, turn = np.meshgrid(np.linspace(-90.0, 90.0, 25), np.arange(0.0, 360.0, 7.5))
-    up, round_ = np.deg2rad(rise.ravel()), np.deg2rad(turn.ravel())
-    sphere = [np.cos(up) * np.cos(round_), np.cos(up) * np.sin(round_), np.sin(up)]
-    return np.stack(sphere, axis=1).astype(np.float32)
-
-
-_SPHERE = _sphere()
-
-
-@dataclass(frozen=True)
-class RegionBox:
-    """A region whose bounding box, along the volume's axes, is the box; may reach beyond them.
-
-    Attributes:
-        points: (n, 3) mm of the crop's frame.
-        source: how it was found.
-        reason: what it falls back to, None for the ordinary way.
-        margin_mm: what the box reaches beyond the points on every side.
-    """
-
-    points: FloatArray
-    source: BoxSource
-    reason: str | None = None
-    margin_mm: float = 0.0
-
-    @property
-    def size_mm(self) -> FloatArray:
-        """Extents (3,) along the crop's axes, without margin."""
-        return self.points.max(axis=0) - self.points.min(axis=0)
-
-
-@dataclass(frozen=True)
-class NoBox:
-    """A region without a box, and why."""
-
-    reason: str
 
 
 def region_box(parts: KneeParts, question: Question) -> RegionBox | NoBox:
     """Returns the box of a question's region, or why there is none."""
     return _BUILDERS[question.feature](parts, question.site)
-
-
-def place_box(parts: KneeParts, region: RegionBox) -> tuple[Box3D, bool] | None:
-    """Returns a region's canonical voxel box and whether the field of view cuts it off.
-
-    A box from labels is cut off when it touches the volume's first or last slice: what lies beyond
-    has no voxel. None when nothing of the region lies in the volume.
-    """
-    frame = parts.knee.frame
-    low, high = frame.place(region.points, region.margin_mm)
-    placed = frame.cut(low, high)
-    if placed is None or placed[1] or region.source is BoxSource.DERIVED:
-        return placed
-    return placed[0], bool((low <= 0).any() or (high >= np.asarray(frame.canonical_shape)).any())
 
 
 def region_definition(feature: Feature) -> str:
@@ -130,7 +82,7 @@ def _bml(parts: KneeParts, site: str) -> RegionBox | NoBox:
     where = None if wedges is None else wedges.where[:, wedges.labels == ORDER.index(subregion)]
     if where is None or where.shape[1] == 0:
         return _no_subregion(parts, subregion)
-    points = _points_of(parts.knee, where)
+    points = points_of(parts.knee, where)
     return RegionBox(points, BoxSource.PARTITION, _parted_otherwise(parts, subregion))
 
 
@@ -189,7 +141,7 @@ def _parted_otherwise(parts: KneeParts, subregion: Subregion) -> str | None:
 
 def _no_subregion(parts: KneeParts, subregion: Subregion) -> NoBox:
     if subregion.bone not in parts.plates:
-        return NoBox(_no_bone(parts, subregion.bone))
+        return NoBox(no_bone(parts, subregion.bone))
     return NoBox(
         f"outside_field_of_view: this part of the {subregion.bone.value} is not in the volume"
     )
@@ -198,14 +150,14 @@ def _no_subregion(parts: KneeParts, subregion: Subregion) -> NoBox:
 def _osteophyte(parts: KneeParts, site: str) -> RegionBox | NoBox:
     contour = site_margin(parts.knee, parts.partition, parts.plates, OsteophyteSite(site))
     if contour is None:
-        return NoBox(_no_bone(parts, Bone(site.split("_")[0])))
+        return NoBox(no_bone(parts, Bone(site.split("_")[0])))
     return RegionBox(contour, BoxSource.DERIVED, margin_mm=_MARGIN_MM)
 
 
 def _extrusion(parts: KneeParts, site: str) -> RegionBox | NoBox:
     marks = parts.partition.tibia
     if marks is None:
-        return NoBox(_no_bone(parts, Bone.TIBIA))
+        return NoBox(no_bone(parts, Bone.TIBIA))
     where = ExtrusionSite(site)
     point = extrusion_point(marks, where, parts.knee.frame.lean_rad)
     points = [point]
@@ -242,17 +194,17 @@ def _morphology(parts: KneeParts, site: str) -> RegionBox | NoBox:
     part = MeniscusPart(site)
     marks = parts.partition.tibia
     if marks is None:
-        return NoBox(_no_bone(parts, Bone.TIBIA))
+        return NoBox(no_bone(parts, Bone.TIBIA))
     side, index = part_of(part)
     region = derived.meniscus_part_box(parts, side, index)
     mask = part_mask(parts.knee, marks, part)
-    if _enough(parts.knee, mask):
-        labelled = _of_mask(parts.knee, mask, BoxSource.PARTITION)
-        if region is None or _is_whole(labelled, region, 1):
+    if is_enough(parts.knee, mask):
+        labelled = box_of_mask(parts.knee, mask, BoxSource.PARTITION)
+        if region is None or _is_whole(labelled, region, 1, _PART_SHARE):
             return RegionBox(labelled.points, labelled.source, _parted_meniscus(marks, side))
     if region is None:
-        return NoBox(_no_bone(parts, Bone.TIBIA))
-    return _derived(parts, region, MENISCI[side])
+        return NoBox(no_bone(parts, Bone.TIBIA))
+    return derived_box(parts, region, MENISCI[side])
 
 
 def _parted_meniscus(marks: TibiaMarks, side: Compartment) -> str | None:
@@ -273,7 +225,9 @@ def _whole_meniscus(parts: KneeParts, site: str, margin: float) -> RegionBox | N
     """The labelled meniscus with the places of the parts that it has lost; else its place."""
     side = Compartment(site.split("_")[0])
     mask = parts.knee.mask(MENISCI[side])
-    labelled = _of_mask(parts.knee, mask, BoxSource.MASK) if _enough(parts.knee, mask) else None
+    labelled = (
+        box_of_mask(parts.knee, mask, BoxSource.MASK) if is_enough(parts.knee, mask) else None
+    )
     lost = [
         box
         for part in MeniscusPart
@@ -282,9 +236,9 @@ def _whole_meniscus(parts: KneeParts, site: str, margin: float) -> RegionBox | N
     if labelled is None or len(lost) == _N_PARTS:
         region = derived.meniscus_box(parts, side)
         if region is not None:
-            return _derived(parts, region, MENISCI[side], margin)
+            return derived_box(parts, region, MENISCI[side], margin)
         if labelled is None:
-            return NoBox(_no_bone(parts, Bone.TIBIA))
+            return NoBox(no_bone(parts, Bone.TIBIA))
     points = np.concatenate([labelled.points, *(box.points for box in lost)])
     return RegionBox(points, BoxSource.MASK, lost[0].reason if lost else None, margin)
 
@@ -299,7 +253,7 @@ def _root(parts: KneeParts, site: str) -> RegionBox | NoBox:
     side = Compartment(site.split("_")[0])
     point = derived.root_point(parts, side)
     if point is None:
-        return NoBox(_no_bone(parts, Bone.TIBIA))
+        return NoBox(no_bone(parts, Bone.TIBIA))
     return RegionBox(point[None], BoxSource.DERIVED, margin_mm=_MARGIN_MM)
 
 
@@ -331,32 +285,36 @@ class _Band:
         """Returns the labelled structure with its footprints, else the rule's region."""
         region = self.rule(parts)
         mask = parts.knee.mask(self.structure)
-        if _enough(parts.knee, mask):
-            box = _of_mask(parts.knee, mask, BoxSource.MASK)
-            if region is None or self.length is None or _is_whole(box, region, self.length):
+        if is_enough(parts.knee, mask):
+            box = box_of_mask(parts.knee, mask, BoxSource.MASK)
+            if (
+                region is None
+                or self.length is None
+                or _is_whole(box, region, self.length, _WHOLE_SHARE)
+            ):
                 below, above = (
                     np.asarray(side, np.float32) for side in zip(*self.footprints, strict=True)
                 )
                 points = np.concatenate([box.points, box.points - below, box.points + above])
                 return RegionBox(points, BoxSource.MASK)
         if region is None:
-            return NoBox(_no_rule(parts, self.structure, self.needs))
-        return _derived(parts, region, self.structure)
+            return NoBox(no_rule(parts, self.structure, self.needs))
+        return derived_box(parts, region, self.structure)
 
 
-def _is_whole(box: RegionBox, region: derived.MmBox, axis: int) -> bool:
-    """Whether a labelled structure fills enough of its course's length: else it is a stump."""
-    return float(box.size_mm[axis]) >= _WHOLE_SHARE * float(region[1][axis] - region[0][axis])
+def _is_whole(box: RegionBox, region: derived.MmBox, axis: int, share: float) -> bool:
+    """Whether a labelled structure fills enough of its place along an axis: else it is a stump."""
+    return float(box.size_mm[axis]) >= share * float(region[1][axis] - region[0][axis])
 
 
 def _joint_cavity(parts: KneeParts, _site: str) -> RegionBox | NoBox:
     region = derived.joint_cavity_box(parts)
     if region is None:
-        return NoBox(_no_bone(parts, Bone.FEMUR))
+        return NoBox(no_bone(parts, Bone.FEMUR))
     reason = None
     if not parts.knee.bone(Bone.PATELLA).any():
-        reason = f"{_no_bone(parts, Bone.PATELLA)}: box from femur and tibia"
-    return _from_mm(region, reason)
+        reason = f"{no_bone(parts, Bone.PATELLA)}: box from femur and tibia"
+    return box_from_mm(region, reason)
 
 
 _BUILDERS: dict[Feature, Callable[[KneeParts, str], RegionBox | NoBox]] = {
@@ -397,90 +355,3 @@ _BUILDERS: dict[Feature, Callable[[KneeParts, str], RegionBox | NoBox]] = {
         length=2,
     ).build,
 }
-
-
-def _no_bone(parts: KneeParts, bone: Bone) -> str:
-    """Why a bone has no landmarks (RULES 4)."""
-    if Structure(bone.value) not in parts.knee.schemed:
-        return f"not_in_scheme: the label map's scheme has no {bone.value}"
-    if not parts.knee.bone(bone).any() and bone is Bone.PATELLA and _sees_front(parts):
-        return "absent: no patella voxel where one belongs in the volume"
-    return f"outside_field_of_view: too little of the {bone.value} is in the volume"
-
-
-def _sees_front(parts: KneeParts) -> bool:
-    """Whether the volume shows the place of a patella: in front of and above the condyles."""
-    femur, tibia = parts.partition.femur, parts.partition.tibia
-    bone = derived.bounds_mm(parts, Bone.FEMUR)
-    if femur is None or tibia is None or bone is None:
-        return False
-    scale = derived.tibial_scale(tibia)
-    front = float(bone[1][1]) + _PATELLA_DEEP * scale.width
-    top = scale.level + _PATELLA_HIGH * scale.width
-    place = np.asarray([[femur.notch_m, front, top]], np.float32)
-    index = parts.knee.frame.to_anatomical(place)[0]
-    return bool((index >= 0).all() and (index < parts.knee.frame.canonical_shape).all())
-
-
-def _no_rule(parts: KneeParts, structure: Structure, needs: tuple[Bone, ...]) -> str:
-    missing = next((bone for bone in needs if bone not in parts.plates), needs[0])
-    return f"{structure.value} is not labelled, and its rule: {_no_bone(parts, missing)}"
-
-
-def _derived(
-    parts: KneeParts, region: derived.MmBox, structure: Structure, margin_mm: float = 0.0
-) -> RegionBox | NoBox:
-    """The rule's box with the reason why the structure's own label does not give it."""
-    box = _from_mm(region, None)
-    if isinstance(box, NoBox):
-        return box
-    return RegionBox(box.points, box.source, _fallback(parts, structure, box), margin_mm)
-
-
-def _fallback(parts: KneeParts, structure: Structure, box: RegionBox) -> str:
-    if structure not in parts.knee.schemed:
-        return f"not_in_scheme: {structure.value} is not labelled, box from the bones"
-    if _share_inside(parts.knee, box) < _MOSTLY_INSIDE:
-        return f"outside_field_of_view: {structure.value} lies mostly outside, box from the bones"
-    if parts.knee.has(structure):
-        return f"absent: {structure.value} is not whole, box from the bones"
-    return f"absent: {structure.value} has no voxel, box from the bones"
-
-
-def _share_inside(knee: Knee, box: RegionBox) -> float:
-    """Share of a box's volume that lies in the field of view."""
-    lower, upper = knee.frame.place(box.points)
-    low = np.maximum(lower, 0)
-    high = np.minimum(upper, np.asarray(knee.frame.canonical_shape))
-    whole = np.prod((upper - lower).astype(np.float64))
-    return float(np.prod(np.maximum(high - low, 0)) / whole)
-
-
-def _enough(knee: Knee, mask: BoolArray) -> bool:
-    return float(mask.sum()) * knee.voxel_mm3 >= _LEAST_VOLUME_MM3
-
-
-def _of_mask(knee: Knee, mask: BoolArray, source: BoxSource) -> RegionBox:
-    return RegionBox(_points_of(knee, np.asarray(np.nonzero(mask))), source)
-
-
-def _points_of(knee: Knee, where: IntArray) -> FloatArray:
-    """Points in mm whose bounding box is that of (3, n) crop indices.
-
-    All voxels where the volume was turned; where it was not, its corners say as much.
-    """
-    if knee.frame.turn is None:
-        where = np.stack([where.min(axis=1), where.max(axis=1)], axis=1)
-    return (where.T * np.asarray(knee.spacing)).astype(np.float32)
-
-
-def _from_mm(box: derived.MmBox, reason: str | None) -> RegionBox | NoBox:
-    """A box between two corners, as the ellipsoid that fills it.
-
-    What such a box holds is rounded: in a turned volume its corners would make the box too large.
-    """
-    if bool((box[0] >= box[1]).any()):
-        return NoBox("outside_field_of_view: the bones are cut off where the region would be")
-    middle, half = (box[0] + box[1]) / 2, (box[1] - box[0]) / 2
-    points = middle + _SPHERE * half
-    return RegionBox(points.astype(np.float32), BoxSource.DERIVED, reason)

@@ -5,18 +5,19 @@ from knee.findings import BoxSource, Finding, VolumeFindings
 from knee.geometry import Box3D, Frame, change_frame
 from knee.keys import canonical_json, content_hash, parse_volume_id
 from knee.questions import QUESTIONS, Question
-from tools.boxes import NoBox, place_box, region_box, region_definition
+from tools.boxes import region_box, region_definition
 from tools.definitions import DEFINITIONS
 from tools.evidence import component_evidence
 from tools.knee_parts import KneeParts, measure_parts
 from tools.measurements import measure
+from tools.region_boxes import NoBox, place_box
 from tools.segmentation import LabelMap, check_same_grid
 from tools.side_check import check_side
 from tools.signal import read_signal
 from tools.soft_tissue import SoftTissue, further_measurements, measure_soft_tissue
 from tools.volumes import Volume, canonical_box_to_stored
 
-TOOLS_VERSION = "2"
+TOOLS_VERSION = "3"
 """Version of the measuring code; raised whenever a number or a box may change."""
 
 

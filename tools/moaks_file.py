@@ -34,6 +34,9 @@ _BYTES = re.compile(r"b'([^']*)'|b\"([^\"]*)\"")
 _PATIENT = re.compile(r"[^/\s|:.][^/\s|:]*")
 _ANY_VISIT = ""
 """Key of columns that carry no visit in their name."""
+_REPEATED = re.compile(r"(.+)\.\d+")
+"""How pandas writes the second of two columns of one name; the released label tables have such
+pairs for cartilage: size, then full thickness."""
 _MAX_SHOWN_COLUMNS = 20
 """Columns named when a key column is missing."""
 
@@ -235,15 +238,24 @@ def _sort_columns(
     for column, name in enumerate(header):
         if column in keys.values() or not name:
             continue
-        match = _PREFIX.fullmatch(name.upper())
-        visit, stem = (match[1], match[2]) if match else (_ANY_VISIT, name.upper())
-        if stem not in variables:
+        visit, stem = _visit_and_stem(name)
+        repeated = _REPEATED.fullmatch(name)
+        if repeated is not None and _visit_and_stem(repeated[1])[1] in variables:
+            problems.append(
+                f"column {name!r} is a second {repeated[1]!r}: a code is not split over two columns"
+            )
+        elif stem not in variables:
             unknown.append(name)
         elif (stem, visit) in columns:
             problems.append(f"column {name!r} is there twice")
         else:
             columns[stem, visit] = column
     return columns, tuple(unknown), problems
+
+
+def _visit_and_stem(name: str) -> tuple[str, str]:
+    match = _PREFIX.fullmatch(name.upper())
+    return (match[1], match[2]) if match else (_ANY_VISIT, name.upper())
 
 
 def _file_visit(

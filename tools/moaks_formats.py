@@ -73,7 +73,8 @@ def _open_text(data: bytes) -> RawTable:
     delimiter = _delimiter(lines[0])
     if '"' in text:
         reader = csv.reader((f"{line}\n" for line in lines), delimiter=delimiter)
-        first_cells, rows = next(reader), _text_rows(reader)
+        first_cells, rows = next(reader), _text_rows(reader, delimiter)
+        _refuse_swallowed(first_cells, reader.line_num, delimiter)
     else:
         # Nothing is quoted: the same rows, in half the time.
         split = (line.rstrip("\r").split(delimiter) for line in lines)
@@ -82,15 +83,37 @@ def _open_text(data: bytes) -> RawTable:
     return RawTable(content_hash(data), header, rows)
 
 
-def _text_rows(reader: Any) -> Iterator[NumberedRow]:  # noqa: ANN401 - csv names no type for it
+def _text_rows(
+    reader: Any,  # noqa: ANN401 - csv names no type for it
+    delimiter: str,
+) -> Iterator[NumberedRow]:
+    before = reader.line_num
     try:
         for cells in reader:
+            if reader.line_num > before + 1:
+                _refuse_swallowed(cells, reader.line_num, delimiter)
+            before = reader.line_num
             if cells:
                 yield reader.line_num, cells
     except csv.Error as error:
         raise InputError(
             f"line {reader.line_num}: {error}", "the file may be damaged or binary"
         ) from error
+
+
+def _refuse_swallowed(cells: list[str], line: int, delimiter: str) -> None:
+    """Refuses a cell that goes on over a line end and holds cells behind it: a swallowed row.
+
+    A quote that is left open would join one patient's first cells with another's last ones.
+    """
+    several = [cell for cell in cells if "\n" in cell]
+    swallowed = next((cell for cell in several if delimiter in cell.partition("\n")[2]), None)
+    if swallowed is not None:
+        raise InputError(
+            f"the row that ends on line {line} holds other rows in one cell, "
+            f"{swallowed[:40]!r}…: a quote is left open",
+            "close or remove the quote",
+        )
 
 
 def _decode(data: bytes) -> str:

@@ -347,7 +347,7 @@ def _overlaps(files: Sequence[MoaksFile]) -> list[str]:
                 problems.append(
                     f"{other.path.name!r} and {file.path.name!r} are two files for one visit: "
                     f"{len(shared)} knee(s) of the same project are in both, e.g. {patient} "
-                    f"{side.value} {visit}, READPRJ {readprj!r}"
+                    f"{side.value} {visit}, READPRJ {readprj!r}; leave one of the files out"
                 )
     return problems
 

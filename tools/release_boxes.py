@@ -4,10 +4,11 @@ A released box is six numbers, `start_slice, end_slice, x_min, x_max, y_min, y_m
 axis each pair is on (6 ways), from which end each counts (8 ways), and whether the ends are inside
 and counting starts at 0 or 1 (3 ways) is not documented. All 144 hypotheses are tried; each is
 scored by the median IoU of the boxes with the tight boxes of their masks. The best must reach
-`min_overlap`, and no hypothesis of other axes or ends may come as near as `_TIE`.
+`min_overlap`, no hypothesis of other axes or ends may come as near as `_TIE`, and none may fit
+more than `_MAX_OTHERWISE` of the boxes where the best does not.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from itertools import permutations, product
 from typing import NamedTuple
@@ -20,6 +21,9 @@ from knee.geometry import Box3D, voxel_box
 
 _TIE = 0.02
 """Median IoU by which the best hypothesis must lead; boxes with margins blur less than this."""
+_MAX_OTHERWISE = 0.05
+"""Share of boxes that another order may fit while the best does not: chance and symmetric boxes.
+More of them are a second order in the same files, and a median would hide it."""
 _PAIRS = ("slice", "x", "y")
 
 
@@ -102,10 +106,12 @@ def verify_order(samples: Sequence[BoxSample], min_overlap: float, group: str) -
         group: whose boxes they are, for messages.
 
     Raises:
-        InputError: nothing fits, or two hypotheses fit equally well; with the figures.
+        InputError: nothing fits, two hypotheses fit equally well, or some boxes fit one and some
+            another; with the figures.
     """
+    overlaps = {order: _overlaps(samples, order) for order in BOX_ORDERS}
     scores = sorted(
-        ((_median_overlap(samples, order), -n, order) for n, order in enumerate(BOX_ORDERS)),
+        ((float(np.median(overlaps[order])), -n, order) for n, order in enumerate(BOX_ORDERS)),
         reverse=True,
     )
     overlap, _, best = scores[0]
@@ -124,7 +130,32 @@ def verify_order(samples: Sequence[BoxSample], min_overlap: float, group: str) -
             f"{best.words} has a median IoU of {overlap:.3f}, {other[2].words} of {other[0]:.3f}",
             "--without-boxes imports the rest",
         )
+    _refuse_second_order(overlaps, verified, min_overlap, group)
     return verified
+
+
+def _refuse_second_order(
+    overlaps: Mapping[BoxOrder, npt.NDArray[np.float64]],
+    verified: VerifiedOrder,
+    min_overlap: float,
+    group: str,
+) -> None:
+    """Refuses boxes of which a part is of another order: they would lie in the wrong place."""
+    misses = overlaps[verified.order] < min_overlap
+    n_by_order = {
+        order: int((misses & (found >= min_overlap)).sum())
+        for order, found in overlaps.items()
+        if order[:2] != verified.order[:2]
+    }
+    second = max(n_by_order, key=lambda order: n_by_order[order])
+    n = n_by_order[second]
+    if n > _MAX_OTHERWISE * verified.n_boxes:
+        raise InputError(
+            f"the released boxes of {group} are of more than one order: {n} of "
+            f"{verified.n_boxes} do not fit the masks as {verified.order.words}, but as "
+            f"{second.words}",
+            "--without-boxes imports the rest",
+        )
 
 
 def place_box(values: Sequence[int], order: BoxOrder, shape: tuple[int, int, int]) -> Box3D | None:
@@ -159,7 +190,8 @@ def _placed(
     return lower, upper
 
 
-def _median_overlap(samples: Sequence[BoxSample], order: BoxOrder) -> float:
+def _overlaps(samples: Sequence[BoxSample], order: BoxOrder) -> npt.NDArray[np.float64]:
+    """IoU of each box with its mask's box under one hypothesis."""
     values = np.array([sample.values for sample in samples], dtype=np.int64)
     shapes = np.array([sample.shape for sample in samples], dtype=np.int64)
     masks = np.array([sample.mask_box.indices for sample in samples], dtype=np.int64)
@@ -170,4 +202,4 @@ def _median_overlap(samples: Sequence[BoxSample], order: BoxOrder) -> float:
     )
     own = np.prod(np.clip(upper - lower, 0, None), axis=1)
     union = own + np.prod(mask_upper - mask_lower, axis=1) - shared
-    return float(np.median(shared / union))
+    return shared / union

@@ -91,6 +91,7 @@ class LabelTables:
                 reader = csv.reader(file)
                 header = [cell.strip() for cell in next(reader, [])]
                 who = _who(header, path, layout)
+                _refuse_repeats(header, path)
                 columns = _columns(header, visit, layout)
                 if not columns:
                     raise assumption_fails(
@@ -162,6 +163,17 @@ def _who(header: list[str], path: Path, layout: ReleaseLayout) -> tuple[int, int
                 "[label_columns]",
             )
     return names.index(wanted[0].upper()), names.index(wanted[1].upper())
+
+
+def _refuse_repeats(header: list[str], path: Path) -> None:
+    """Two columns of one name: which is the size, and which the full thickness, is not said."""
+    names = [name.upper() for name in header if name]
+    repeated = next((name for name in names if names.count(name) > 1), None)
+    if repeated is not None:
+        raise assumption_fails(
+            f"{path.name!r} has the column {repeated!r} {names.count(repeated)} times",
+            "[label_columns] full_thickness_suffix",
+        )
 
 
 def _columns(header: list[str], visit: str, layout: ReleaseLayout) -> list[_Column]:

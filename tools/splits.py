@@ -55,7 +55,8 @@ class Shares(BaseModel):
     def validate_sum(self) -> Self:
         """Refuses negative shares and another sum than 1."""
         shares = (self.train, self.val, self.test)
-        if min(shares) < 0 or abs(sum(shares) - 1) > 1e-9:
+        # Written so that NaN, which is neither more nor less, is refused too.
+        if not (min(shares) >= 0 and abs(sum(shares) - 1) <= 1e-9):
             raise ValueError(f"shares must be 0 or more and sum to 1: {shares!r}")
         return self
 

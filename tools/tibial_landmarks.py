@@ -209,11 +209,10 @@ def _horns(
     step_m, step_a, _ = knee.spacing
     ends = sorted(across[0] + share * (across[1] - across[0]) for share in _MIDDLE_COLUMNS)
     columns = slice(max(0, round(ends[0] / step_m)), round(ends[1] / step_m) + 1)
-    seen: BoolArray = np.asarray(knee.mask(MENISCI[side])[columns].any(axis=2), np.bool_)
+    seen: BoolArray = knee.mask(MENISCI[side])[columns].max(axis=2)
     middle, longest = (plate[0] + plate[1]) / 2, _LONGEST_RUN * (plate[1] - plate[0])
     edges: tuple[list[tuple[float, float]], list[tuple[float, float]]] = ([], [])
-    for row in range(seen.shape[0]):
-        column: BoolArray = seen[row]
+    for column in seen:
         starts, stops = _runs(column)
         for low, high in zip(starts * step_a, (stops - 1) * step_a, strict=True):
             if high - low < longest:

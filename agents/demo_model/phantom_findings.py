@@ -23,7 +23,7 @@ FIRST_TRAINING_SEED = 100_000
 """Cohort seeds from here on train the demo model, and nothing else uses them."""
 DEMO_SEED_LIMIT = 10_000
 """Demo and tests use cohort seeds below."""
-CALIBRATION = Path(__file__).parents[2] / "configs" / "calibration-phantom.toml"
+CALIBRATION = Path(__file__).parents[2] / "configs" / "calibration-demo.toml"
 """The phantom's own cut-offs."""
 _LOG = logging.getLogger(__name__)
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 _LOG = logging.getLogger(__name__)
-CALIBRATION = Path(__file__).parents[2] / "configs" / "calibration-phantom.toml"
+CALIBRATION = Path(__file__).parents[2] / "configs" / "calibration-demo.toml"
 """The phantom's own cut-offs."""
 _SEPARATE_HELP = "move the embeddings of right and left apart before training"
 _IGNORED = -100
