@@ -27,7 +27,11 @@ SEED, SEVERITY = 71, 0.6
 @pytest.fixture(autouse=True)
 def _as_it_lies(monkeypatch: pytest.MonkeyPatch) -> None:  # pyright: ignore[reportUnusedFunction]
     """Keeps knees as they lie: voxels are compared one by one; turning has tests of its own."""
-    monkeypatch.setattr("tools.anatomical_frame.needed_turn", lambda *_: (None, 0.0))
+
+    def lies_well(*_: object) -> tuple[None, float]:
+        return None, 0.0
+
+    monkeypatch.setattr("tools.anatomical_frame.needed_turn", lies_well)
 
 
 def _knee(side: Side = Side.RIGHT) -> tuple[KneeParts, KneeSignal]:
