@@ -112,8 +112,11 @@ def _compare_measurements(first: VolumeFindings, second: VolumeFindings) -> None
     assert max(off[MeasurementName.BML_COUNT]) == 0
     assert np.mean(off[MeasurementName.BML_VOLUME_SHARE]) < 2
     assert np.mean(off[MeasurementName.MEAN_THICKNESS]) < 0.2
-    for length in (MeasurementName.EXTRUSION, MeasurementName.OSTEOPHYTE_PROTRUSION):
-        assert max(off[length]) < 1.0, (length, off[length])
+    assert max(off[MeasurementName.EXTRUSION]) < 1.0, off[MeasurementName.EXTRUSION]
+    # A low, broad osteophyte is bridged by the margin or taken for it: one voxel decides.
+    spurs = off[MeasurementName.OSTEOPHYTE_PROTRUSION]
+    assert np.mean(spurs) < 0.6, spurs
+    assert max(spurs) < 1.5, spurs
 
 
 def test_a_knee_as_slices_are_laid_is_not_turned_and_a_turned_one_is_turned_back():
