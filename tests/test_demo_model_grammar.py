@@ -12,6 +12,7 @@ from agents.checks.run import check_answer
 from agents.demo_model.corpus import (
     SHAPE,
     Example,
+    as_shown,
     build_examples,
     draw_task,
     synthetic_bases,
@@ -25,6 +26,7 @@ from agents.demo_model.phantom_findings import (
 from knee.answers import answer_model
 from knee.calibration import Calibration, load_calibration
 from knee.errors import InputError
+from knee.findings import Measurement, MeasurementName, Unit
 from knee.moaks import Feature, illegal_combinations
 from knee.records import CheckIssue, CheckSeverity
 
@@ -141,3 +143,17 @@ def test_training_seeds_are_not_the_demos(calibration: Calibration):
     assert DEMO_SEED_LIMIT <= FIRST_TRAINING_SEED
     with pytest.raises(InputError, match="not a training seed"):
         next(describe_phantoms(DEMO_SEED_LIMIT - 1, 1, calibration))
+
+
+def test_an_answer_cites_nothing_that_the_prompt_does_not_show():
+    extra = Measurement(
+        name=MeasurementName.P90_THICKNESS,
+        value=2.1,
+        unit=Unit.MM,
+        method="test",
+        definition_id="test@1",
+    )
+    for base in synthetic_bases(None, Random(2)):
+        finding = base.finding
+        more = finding.model_copy(update={"measurements": (*finding.measurements, extra)})
+        assert as_shown(more).measurements == as_shown(finding).measurements

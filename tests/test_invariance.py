@@ -113,10 +113,11 @@ def _compare_measurements(first: VolumeFindings, second: VolumeFindings) -> None
     assert np.mean(off[MeasurementName.BML_VOLUME_SHARE]) < 2
     assert np.mean(off[MeasurementName.MEAN_THICKNESS]) < 0.2
     assert max(off[MeasurementName.EXTRUSION]) < 1.0, off[MeasurementName.EXTRUSION]
-    # A low, broad osteophyte is bridged by the margin or taken for it: one voxel decides.
+    # Held against a smooth margin that is fitted anew to the turned voxels: at the worst of the 12
+    # sites 1.2 mm were seen (two voxels of this grid), on average half a millimetre at most.
     spurs = off[MeasurementName.OSTEOPHYTE_PROTRUSION]
-    assert np.mean(spurs) < 0.6, spurs
     assert max(spurs) < 1.5, spurs
+    assert np.mean(spurs) < 0.5, spurs
 
 
 def test_a_knee_as_slices_are_laid_is_not_turned_and_a_turned_one_is_turned_back():

@@ -106,6 +106,15 @@ def synthetic_bases(calibration: Calibration | None, rng: Random) -> list[Base]:
     ]
 
 
+def as_shown(finding: Finding) -> Finding:
+    """Returns a finding with the measurements that the prompt shows: the model knows no others."""
+    names = load_prompt(*PROMPT).shown.get(QUESTIONS[finding.question_id].feature)
+    if names is None:
+        return finding
+    shown = tuple(m for m in finding.measurements if m.name.value in names)
+    return finding.model_copy(update={"measurements": shown})
+
+
 def build_context(task: DraftTask, slice_axis: int = 2) -> PromptContext:
     """Returns the prompt's context of a task."""
     return prompt_context(
@@ -138,8 +147,10 @@ def draw_task(base: Base, calibration: Calibration | None, rng: Random) -> Draft
 def make_task(
     finding: Finding, side: Side, asked: tuple[Component, ...], calibration: Calibration | None
 ) -> DraftTask:
-    """Returns the task of a finding, with the planes that its prompt names."""
-    bare = DraftTask(finding=finding, side=side, asked=asked, planes=(), calibration=calibration)
+    """Returns the task of a finding, with the measurements and planes that its prompt names."""
+    bare = DraftTask(
+        finding=as_shown(finding), side=side, asked=asked, planes=(), calibration=calibration
+    )
     return replace(bare, planes=build_context(bare).planes)
 
 
