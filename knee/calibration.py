@@ -12,7 +12,6 @@ A calibration is a TOML file::
     unit = "mm"
     edges = [1.0, 3.0, 5.0]
     source = "how and on which patients the edges were fitted"
-
     fit = { population = "…", n_patients = 48, n_cases = 576, fitted_on = "2026-11-25" }
 
 Grade g holds [edges[g-1], edges[g]). Without a calibration such components have no rule-based
@@ -161,6 +160,8 @@ def format_calibration(calibration: Calibration, comment: str) -> str:
     """Returns a calibration as TOML that `load_calibration` reads; the comment goes on top."""
     lines = [f"# {line}".rstrip() for line in comment.splitlines()]
     lines += ["", f"name = {json.dumps(calibration.name, ensure_ascii=False)}"]
+    if calibration.patients:
+        lines.append(f"patients = {json.dumps(list(calibration.patients), ensure_ascii=False)}")
     for rule in calibration.rules:
         values = rule.model_dump(mode="json", exclude={"fit"})
         lines += ["", "[[rules]]"]

@@ -287,6 +287,8 @@ def write_curve(cases: Sequence[Case], stem: Path = CURVE) -> None:
     for axis, basis in zip(axes, (RuleBasis.MOAKS, RuleBasis.CALIBRATED), strict=True):
         for feature, component in grouped(of_basis(cases, basis)):
             mine = [r for r in rows if (r["feature"], r["component"]) == (feature, component)]
+            if not mine:
+                continue  # Counts have no margin.
             place = [(float(r["voxels_from"]) + min(float(r["voxels_to"]), 7)) / 2 for r in mine]
             right = [float(r["right"]) for r in mine]
             axis.plot(place, right, marker="o", label=f"{feature.value} {component.value}")

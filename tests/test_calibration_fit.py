@@ -37,7 +37,7 @@ def test_edges_are_found_again_and_written_with_what_they_were_fitted_on(tmp_pat
     assert rule.edges == pytest.approx((1.5, 3, 6), abs=0.3)
     assert rule.fit is not None
     assert (rule.fit.n_patients, rule.fit.fitted_on) == (400, "2026-01-01")
-    calibration = Calibration(name='a "name"', rules=(rule,))
+    calibration = Calibration(name='a "name"', rules=(rule,), patients=("P1", "P2"))
     path = tmp_path / "fitted.toml"
     path.write_text(format_calibration(calibration, "What this is.\n\nMore."), encoding="utf-8")
     assert load_calibration(path) == calibration

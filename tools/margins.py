@@ -21,9 +21,9 @@ _BULGE_MM = 0.15
 """Parts of the outline further outside the curve than this hardly count in its next fit."""
 _BASE_MM = 16.0
 """Edge cells within this distance of what juts out may belong to its base."""
-_JUTS_CELLS = 0.3
-"""What juts out by less than this share of a cell is the outline's own steps. On coarse grids the
-opening leaves no more than that of a low, broad osteophyte."""
+_JUTS_MM, _JUTS_CELLS = 0.6, 0.3
+"""What juts out by less than this, and than this share of a cell, is the outline's own steps. On
+coarse grids the opening leaves no more than that of a low, broad osteophyte."""
 _BULGE_WEIGHT = 0.02
 _FITS = 12
 _RIDGE = 4e-4
@@ -111,7 +111,7 @@ def smooth_margin(outline: OpenedOutline, step: tuple[float, float]) -> MarginCu
 
 def _near_what_juts_out(outline: OpenedOutline, step: tuple[float, float]) -> BoolArray:
     """Whether each edge cell lies where an osteophyte's base may be; in the order of the cells."""
-    juts = outline.beyond > _JUTS_CELLS * max(step)
+    juts = outline.beyond > max(_JUTS_MM, _JUTS_CELLS * max(step))
     if not juts.any():
         return np.zeros(int(outline.edge.sum()), np.bool_)
     distance = ndimage.distance_transform_edt(~juts, sampling=step)

@@ -32,7 +32,7 @@ _CORNER_SHARE = 0.2
 """Share of a plate's length at either end where the plateau turns its corners: not the margin."""
 _JUTS_CELLS = 1.02
 """On the patella, what the opening leaves by no more than a cell is the outline's own steps."""
-_CERTAIN_MM, _FILLET_MM = (1.0, 2.5), 0.8
+_CERTAIN_MM, _FILLET_MM = (1.0, 4.0), 0.8
 """On the femur: the ball keeps a fillet at the base of a bump. The second is its mean height under
 osteophytes of the training phantoms; it is added as the bump grows from the first to the second of
 the first, for healthy condyles are up to 1.3 mm less round than the ball."""
