@@ -113,10 +113,10 @@ def _compare_measurements(first: VolumeFindings, second: VolumeFindings) -> None
     assert np.mean(off[MeasurementName.BML_VOLUME_SHARE]) < 2
     assert np.mean(off[MeasurementName.MEAN_THICKNESS]) < 0.2
     assert max(off[MeasurementName.EXTRUSION]) < 1.0, off[MeasurementName.EXTRUSION]
-    # Held against a smooth margin that is fitted anew to the turned voxels: at the worst of the 12
-    # sites 1.2 mm were seen (two voxels of this grid), on average half a millimetre at most.
+    # Not within a voxel: held against a smooth margin that is fitted anew to the turned voxels, the
+    # worst of the 12 sites (medial tibia, turned about the leg) moves by 1.2 mm, two voxels here.
     spurs = off[MeasurementName.OSTEOPHYTE_PROTRUSION]
-    assert max(spurs) < 1.5, spurs
+    assert max(spurs) < 1.3, spurs
     assert np.mean(spurs) < 0.5, spurs
 
 
