@@ -25,7 +25,7 @@ from tests.scripted_judge import ITEMS, honest_answer, marks
 from tests.stub_server import Faults, StubServer, prompt_key
 
 pytestmark = pytest.mark.slow
-QUESTIONS = "1-6,16-20,36-47"
+QUESTIONS = "1-6,16-20,36-41,43-47"  # a rule grades them, so the stub has sound answers
 
 
 @pytest.fixture(scope="module")
