@@ -6,6 +6,8 @@ VENV_VLLM := .venv-vllm
 VENV_VLLM_GPU := .venv-vllm-gpu
 BIN := $(VENV)/bin
 PYTEST_ARGS ?=
+# Test files run side by side; the real vLLM server takes some 3 GB beside each worker's 1 GB.
+PYTEST_WORKERS ?= 2
 DEMO_OUT ?= demo
 DEMO_MODEL_FINDINGS ?= .cache/demo_model_findings.jsonl
 DEMO_MODEL_OUT ?= .cache/demo_model_weights
@@ -61,7 +63,7 @@ format: setup ## put the code in shape: ruff's safe fixes and its formatter
 	$(BIN)/ruff format .
 
 test: setup setup-vllm check ## both environments, the checks, every test (PYTEST_ARGS=...)
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
 
 demo: setup setup-vllm ## the main job on phantom knees with a real vLLM server, into ./demo
 	$(BIN)/python run_pipeline.py demo --out $(DEMO_OUT)

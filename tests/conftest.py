@@ -42,6 +42,21 @@ def _only_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:  # pyright: ign
     monkeypatch.setattr(socket.socket, "connect_ex", guarded_connect_ex)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keeps a file's tests in one worker (`-n`), and in one all that share the demo's run.
+
+    The demo comes first: nothing else takes as long, and nothing should wait for it at the end.
+    """
+    items.sort(key=lambda test: not _shares_demo(test))
+    for test in items:
+        group = "demo" if _shares_demo(test) else test.path.name
+        test.add_marker(pytest.mark.xdist_group(group))
+
+
+def _shares_demo(test: pytest.Item) -> bool:
+    return "demo_run" in getattr(test, "fixturenames", ())
+
+
 @pytest.fixture
 def item() -> Item:
     """An extrusion of 3.4 mm, read as grade 2."""
