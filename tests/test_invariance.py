@@ -3,7 +3,7 @@
 Tolerances under a turn of 20 degrees (labels resampled to 0.8 x 0.6 x 0.6 mm, nearest): the centre
 of a region's box within 2 mm on average over a feature and 6 mm for any region; volumes within 5 %,
 mean thickness within 0.2 mm on average over subregions, lengths within 1 mm, BML shares within 2
-percent points on average. Boxes follow the volume's axes, so their sizes differ.
+percent points on average, cartilage loss within 8 for any subregion, full thickness within 5. Boxes follow the volume's axes, so their sizes differ.
 """
 
 from collections import defaultdict
@@ -112,11 +112,11 @@ def _compare_measurements(first: VolumeFindings, second: VolumeFindings) -> None
     assert max(off[MeasurementName.BML_COUNT]) == 0
     assert np.mean(off[MeasurementName.BML_VOLUME_SHARE]) < 2
     assert np.mean(off[MeasurementName.MEAN_THICKNESS]) < 0.2
+    assert max(off[MeasurementName.SURFACE_LOSS_SHARE]) < 8, off[MeasurementName.SURFACE_LOSS_SHARE]
+    assert max(off[MeasurementName.FULL_THICKNESS_SHARE]) < 5
     assert max(off[MeasurementName.EXTRUSION]) < 1.0, off[MeasurementName.EXTRUSION]
-    # Not within a voxel: held against a smooth margin that is fitted anew to the turned voxels, the
-    # worst of the 12 sites (medial tibia, turned about the leg) moves by 1.2 mm, two voxels here.
     spurs = off[MeasurementName.OSTEOPHYTE_PROTRUSION]
-    assert max(spurs) < 1.3, spurs
+    assert max(spurs) < 1.0, spurs
     assert np.mean(spurs) < 0.5, spurs
 
 

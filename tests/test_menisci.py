@@ -5,7 +5,7 @@ import pytest
 from knee.anatomy import Compartment, ExtrusionSite, MeniscusPart, Side, Structure
 from tests.plateau_knee import BLUNTNESS, HALF_DEPTH, HALF_WIDTH, Field, Plateau, Shape, block
 from tools.anatomical_frame import anatomical_knee
-from tools.menisci import measure_extrusion, part_mask, part_of
+from tools.menisci import measure_extrusion, part_of, part_voxels, part_within
 from tools.subregions import make_partition
 from tools.tibial_landmarks import BorderRule, TibiaMarks
 
@@ -73,8 +73,10 @@ def test_the_three_parts_make_up_the_meniscus():
     plateau = Plateau(paint=((Structure.MEDIAL_MENISCUS, _meniscus(36.0)),))
     knee, marks = plateau.knee(), _marks(plateau)
     parts = [p for p in MeniscusPart if part_of(p)[0] is Compartment.MEDIAL]
-    masks = [part_mask(knee, marks, part) for part in parts]
-    assert sum(int(mask.sum()) for mask in masks) == knee.mask(Structure.MEDIAL_MENISCUS).sum()
+    masks = [found[1] for part in parts if (found := part_within(knee, marks, part)) is not None]
+    whole = knee.within(Structure.MEDIAL_MENISCUS)
+    assert whole is not None
+    assert np.array_equal(np.sum(masks, axis=0), whole[1])
     assert all(mask.any() for mask in masks)
 
 
@@ -93,12 +95,12 @@ def test_a_lost_horn_leaves_the_other_parts_where_they_are():
     whole = Plateau(paint=((Structure.MEDIAL_MENISCUS, _c_shaped),))
     torn = Plateau(paint=((Structure.MEDIAL_MENISCUS, _without_back),))
     horn, body = MeniscusPart.MEDIAL_MENISCUS_POSTERIOR, MeniscusPart.MEDIAL_MENISCUS_BODY
-    assert part_mask(torn.knee(), _marks(torn), horn).sum() < 0.1 * (
-        part_mask(whole.knee(), _marks(whole), horn).sum()
+    assert part_voxels(torn.knee(), _marks(torn), horn) < 0.1 * (
+        part_voxels(whole.knee(), _marks(whole), horn)
     )
     # The border behind the body moves from the horn's free edge to the plate's third.
-    assert part_mask(torn.knee(), _marks(torn), body).sum() == pytest.approx(
-        part_mask(whole.knee(), _marks(whole), body).sum(), rel=0.15
+    assert part_voxels(torn.knee(), _marks(torn), body) == pytest.approx(
+        part_voxels(whole.knee(), _marks(whole), body), rel=0.15
     )
 
 

@@ -228,6 +228,10 @@ class Knee:
         box = self._box(structure)
         return None if box is None else (box, self.codes[box] == _CODES[structure])
 
+    def shows(self, structure: Structure, index: tuple[IntArray, IntArray, IntArray]) -> BoolArray:
+        """Returns whether voxels, by their indices in the crop, are of a structure."""
+        return np.asarray(self.codes[index] == _CODES[structure], np.bool_)
+
     def n_voxels(self, structure: Structure) -> int:
         """Returns how many voxels a structure has."""
         found = self.within(structure)
@@ -285,7 +289,7 @@ def anatomical_knee(label_map: LabelMap) -> Knee:
     crop, low = _cropped(codes, spacing, shown)
     turn = None
     bones = [
-        np.isin(crop, [_CODES[structure] for structure in _BONE_PARTS[bone]])
+        _table([_CODES[structure] for structure in _BONE_PARTS[bone]])[crop]
         for bone in (Bone.FEMUR, Bone.TIBIA)
     ]
     cysts = crop == _CODES[Structure.SUBCHONDRAL_CYST]
@@ -330,6 +334,13 @@ def _structure_codes(label_map: LabelMap) -> tuple[NDArray[np.uint8], tuple[floa
     coded = Volume(table[volume.array], volume.affine, volume.path, volume.sha256)
     canonical = coded.to_canonical()
     return canonical.array, canonical.spacing
+
+
+def _table(codes: list[int]) -> BoolArray:
+    """What a code is looked up in: one pass over an array, where a union of masks takes several."""
+    table = np.zeros(len(_CODES) + 1, np.bool_)
+    table[codes] = True
+    return table
 
 
 def _cropped(

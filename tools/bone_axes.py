@@ -12,6 +12,7 @@ the pymskt knee and the phantom, which differ from it by 2 to 3 degrees (the SPL
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,23 +97,52 @@ def turn_upright(
         axes: columns are the upright axes in the array's; it is turned about its middle.
     """
     step = np.asarray(spacing)
-    half = (np.asarray(codes.shape) - 1) / 2 * step
-    reach = np.ceil(np.abs(axes.T) @ half / step).astype(np.intp)
-    start: NDArray[np.float64] = -reach.astype(np.float64) * step
-    sizes = [int(2 * count + 1) for count in reach]
-    steps = [float(start[axis]) + np.arange(sizes[axis]) * step[axis] for axis in range(3)]
-    turned: NDArray[np.uint8] = np.zeros((sizes[0], sizes[1], sizes[2]), np.uint8)
-    for plane, m in enumerate(steps[0]):
-        index: list[NDArray[np.intp]] = []
+    size = np.asarray(codes.shape)
+    half = (size - 1) / 2 * step
+    # As many voxels more on either side as the corners need. With the pivot in the middle of both
+    # arrays, an axis that stays where it is keeps its voxel centres: half a voxel off, all of its
+    # voxels would lie between two old ones.
+    wider = np.maximum(0, np.ceil((np.abs(axes.T) @ half - half) / step)).astype(np.intp)
+    start: NDArray[np.float64] = -(half + wider * step)
+    turned: NDArray[np.uint8] = sample_nearest(
+        codes,
+        axes * step[None, :] / step[:, None],
+        (axes @ start + half) / step,
+        size + 2 * wider,
+    )
+    return turned, start
+
+
+def sample_nearest(
+    source: NDArray[Any],
+    matrix: NDArray[np.float64],
+    first: NDArray[np.float64],
+    shape: NDArray[np.intp],
+) -> NDArray[Any]:
+    """Returns the nearest voxels of an array on a grid that lies turned in it, 0 outside of it.
+
+    Args:
+        source: 3D.
+        matrix: 3 x 3; source voxels for a step along each of the grid's axes, in columns.
+        first: (3,) where the grid's first voxel lies, fractional index of the source.
+        shape: (3,) of the grid.
+    """
+    sizes = [int(n) for n in shape]
+    steps = [matrix[:, axis][:, None] * np.arange(sizes[axis]) for axis in range(3)]
+    found: NDArray[Any] = np.zeros(sizes, source.dtype)
+    # Plane by plane: an index array of the whole grid would take 24 bytes a voxel.
+    for plane in range(sizes[0]):
+        index: list[NDArray[np.int32]] = []
         inside = np.ones((sizes[1], sizes[2]), np.bool_)
         for axis in range(3):
-            at = axes[axis, 0] * m + half[axis]
-            at = (at + axes[axis, 1] * steps[1])[:, None] + (axes[axis, 2] * steps[2])[None, :]
-            found = np.rint(at / step[axis]).astype(np.intp)
-            inside &= (found >= 0) & (found < codes.shape[axis])
-            index.append(np.clip(found, 0, codes.shape[axis] - 1))
-        turned[plane] = np.where(inside, codes[index[0], index[1], index[2]], 0)
-    return turned, start
+            along = first[axis] + steps[0][axis, plane] + steps[1][axis]
+            at = np.rint(along[:, None] + steps[2][axis][None, :]).astype(np.int32)
+            # As unsigned numbers those below 0 are large: one comparison sees both ends.
+            inside &= at.view(np.uint32) < source.shape[axis]
+            index.append(at)
+        i, j, k = (at[inside] for at in index)
+        found[plane][inside] = source[i, j, k]
+    return found
 
 
 def bone_axes(

@@ -31,14 +31,13 @@ from tools.cartilage import Plate
 from tools.femoral_landmarks import MENISCAL_MARGINS
 from tools.knee_parts import KneeParts
 from tools.landmarks import MENISCI
-from tools.menisci import part_mask, part_of
+from tools.menisci import part_of, part_within
 from tools.region_boxes import (
     NoBox,
     RegionBox,
     box_from_mm,
-    box_of_mask,
     derived_box,
-    is_enough,
+    labelled_box,
     no_bone,
     no_rule,
     points_of,
@@ -197,11 +196,9 @@ def _morphology(parts: KneeParts, site: str) -> RegionBox | NoBox:
         return NoBox(no_bone(parts, Bone.TIBIA))
     side, index = part_of(part)
     region = derived.meniscus_part_box(parts, side, index)
-    mask = part_mask(parts.knee, marks, part)
-    if is_enough(parts.knee, mask):
-        labelled = box_of_mask(parts.knee, mask, BoxSource.PARTITION)
-        if region is None or _is_whole(labelled, region, 1, _PART_SHARE):
-            return RegionBox(labelled.points, labelled.source, _parted_meniscus(marks, side))
+    labelled = labelled_box(parts.knee, part_within(parts.knee, marks, part), BoxSource.PARTITION)
+    if labelled and (region is None or _is_whole(labelled, region, 1, _PART_SHARE)):
+        return RegionBox(labelled.points, labelled.source, _parted_meniscus(marks, side))
     if region is None:
         return NoBox(no_bone(parts, Bone.TIBIA))
     return derived_box(parts, region, MENISCI[side])
@@ -224,10 +221,7 @@ def _hypertrophy(parts: KneeParts, site: str) -> RegionBox | NoBox:
 def _whole_meniscus(parts: KneeParts, site: str, margin: float) -> RegionBox | NoBox:
     """The labelled meniscus with the places of the parts that it has lost; else its place."""
     side = Compartment(site.split("_")[0])
-    mask = parts.knee.mask(MENISCI[side])
-    labelled = (
-        box_of_mask(parts.knee, mask, BoxSource.MASK) if is_enough(parts.knee, mask) else None
-    )
+    labelled = labelled_box(parts.knee, parts.knee.within(MENISCI[side]), BoxSource.MASK)
     lost = [
         box
         for part in MeniscusPart
@@ -284,19 +278,17 @@ class _Band:
     def build(self, parts: KneeParts, _site: str) -> RegionBox | NoBox:
         """Returns the labelled structure with its footprints, else the rule's region."""
         region = self.rule(parts)
-        mask = parts.knee.mask(self.structure)
-        if is_enough(parts.knee, mask):
-            box = box_of_mask(parts.knee, mask, BoxSource.MASK)
-            if (
-                region is None
-                or self.length is None
-                or _is_whole(box, region, self.length, _WHOLE_SHARE)
-            ):
-                below, above = (
-                    np.asarray(side, np.float32) for side in zip(*self.footprints, strict=True)
-                )
-                points = np.concatenate([box.points, box.points - below, box.points + above])
-                return RegionBox(points, BoxSource.MASK)
+        box = labelled_box(parts.knee, parts.knee.within(self.structure), BoxSource.MASK)
+        if box and (
+            region is None
+            or self.length is None
+            or _is_whole(box, region, self.length, _WHOLE_SHARE)
+        ):
+            below, above = (
+                np.asarray(side, np.float32) for side in zip(*self.footprints, strict=True)
+            )
+            points = np.concatenate([box.points, box.points - below, box.points + above])
+            return RegionBox(points, BoxSource.MASK)
         if region is None:
             return NoBox(no_rule(parts, self.structure, self.needs))
         return derived_box(parts, region, self.structure)

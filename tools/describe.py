@@ -17,7 +17,7 @@ from tools.signal import read_signal
 from tools.soft_tissue import SoftTissue, further_measurements, measure_soft_tissue
 from tools.volumes import Volume, canonical_box_to_stored
 
-TOOLS_VERSION = "4"
+TOOLS_VERSION = "5"
 """Version of the measuring code; raised whenever a number or a box may change."""
 
 

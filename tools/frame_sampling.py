@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tools.anatomical_frame import AnatomicalFrame, IntArray
+from tools.bone_axes import sample_nearest
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -27,18 +28,10 @@ def crop_of(canonical: NDArray[Any], frame: AnatomicalFrame) -> NDArray[Any]:
     anatomical = canonical[::-1] if frame.flipped else canonical
     if frame.turn is None:
         return anatomical[_window(frame)]
-    crop = np.zeros(frame.shape, canonical.dtype)
-    rows, columns = np.indices(frame.shape[1:])
-    spacing = np.asarray(frame.spacing, np.float32)
-    for plane in range(frame.shape[0]):
-        at = np.stack([np.full(rows.size, plane), rows.ravel(), columns.ravel()], axis=1)
-        index = np.rint(frame.to_anatomical(at.astype(np.float32) * spacing)).astype(np.intp)
-        inside = _inside(index, anatomical.shape)
-        values = np.zeros(rows.size, canonical.dtype)
-        i, j, k = index[inside].T
-        values[inside] = anatomical[i, j, k]
-        crop[plane] = values.reshape(frame.shape[1:])
-    return crop
+    spacing, axes = np.asarray(frame.spacing), frame.turn.axes
+    first = frame.to_anatomical(np.zeros((1, 3), np.float32))[0]
+    matrix = axes * spacing[None, :] / spacing[:, None]
+    return sample_nearest(anatomical, matrix, first, np.asarray(frame.shape))
 
 
 def canonical_of(crop: NDArray[Scalar], frame: AnatomicalFrame, fill: Scalar) -> NDArray[Scalar]:
@@ -52,13 +45,13 @@ def canonical_of(crop: NDArray[Scalar], frame: AnatomicalFrame, fill: Scalar) ->
     reached = frame.to_anatomical((corners * np.asarray(frame.spacing)).astype(np.float32))
     low = np.clip(np.floor(reached.min(axis=0)), 0, anatomical.shape).astype(np.intp)
     high = np.clip(np.ceil(reached.max(axis=0)) + 1, 0, anatomical.shape).astype(np.intp)
-    rows, columns = np.mgrid[low[1] : high[1], low[2] : high[2]]
-    for plane in range(int(low[0]), int(high[0])):
-        at = np.stack([np.full(rows.size, plane), rows.ravel(), columns.ravel()], axis=1)
-        index = np.rint(_to_crop(at, frame)).astype(np.intp)
-        inside = _inside(index, frame.shape)
-        i, j, k = index[inside].T
-        anatomical[plane][rows.ravel()[inside], columns.ravel()[inside]] = crop[i, j, k]
+    spacing = np.asarray(frame.spacing)
+    matrix = frame.turn.axes.T * spacing[None, :] / spacing[:, None]
+    first = _to_crop(low[None, :], frame)[0]
+    laid = sample_nearest(crop, matrix, first, high - low)
+    inside = sample_nearest(np.ones(crop.shape, np.uint8), matrix, first, high - low) > 0
+    window = anatomical[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
+    window[inside] = laid[inside]
     return full
 
 
@@ -83,7 +76,3 @@ def _to_crop(index: IntArray, frame: AnatomicalFrame) -> NDArray[np.float64]:
 
 def _window(frame: AnatomicalFrame) -> tuple[slice, ...]:
     return tuple(slice(a, a + n) for a, n in zip(frame.offset, frame.shape, strict=True))
-
-
-def _inside(index: IntArray, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    return np.asarray(((index >= 0) & (index < np.asarray(shape))).all(axis=1), np.bool_)

@@ -103,10 +103,9 @@ def cut_wedges(
 
 def measure_lesions(knee: Knee, wedges: BoneWedges) -> dict[Subregion, LesionNumbers]:
     """Returns the numbers of every wedge with bone in it; zeros where no lesion is labelled."""
-    cysts = knee.mask(Structure.SUBCHONDRAL_CYST)
     index = (wedges.where[0], wedges.where[1], wedges.where[2])
-    is_cyst = cysts[index]
-    is_lesion = is_cyst | knee.mask(BML_LABELS[wedges.bone])[index]
+    is_cyst = knee.shows(Structure.SUBCHONDRAL_CYST, index)
+    is_lesion = is_cyst | knee.shows(BML_LABELS[wedges.bone], index)
     lesion = _Voxels(wedges.where[:, is_lesion], wedges.labels[is_lesion], is_cyst[is_lesion])
     numbers: dict[Subregion, LesionNumbers] = {}
     for subregion in (s for s in Subregion if s.bone is wedges.bone):
@@ -139,8 +138,14 @@ def _scored_parts(lesion: _Voxels, subregion: int, knee: Knee) -> list[IntArray]
     mine = np.flatnonzero(lesion.labels == subregion)
     if mine.size == 0:
         return []
-    other = np.flatnonzero(lesion.labels != subregion)
     spacing = np.asarray(knee.spacing)
+    # Voxels of other wedges that lie further from all of mine than the border's width are not
+    # looked at: the tree of a large lesion takes longer to build than all that is asked of it.
+    reach = np.ceil(BORDER_MM / spacing).astype(np.intp)[:, None]
+    low = lesion.where[:, mine].min(axis=1, keepdims=True) - reach
+    high = lesion.where[:, mine].max(axis=1, keepdims=True) + reach
+    near = ((lesion.where >= low) & (lesion.where <= high)).all(axis=0)
+    other = np.flatnonzero(near & (lesion.labels != subregion))
     tree = cKDTree((lesion.where[:, other] * spacing[:, None]).T) if other.size else None
     scored: list[IntArray] = []
     for part in _components(lesion.where[:, mine]):

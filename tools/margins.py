@@ -24,6 +24,8 @@ _BASE_MM = 16.0
 _JUTS_MM, _JUTS_CELLS = 0.6, 0.3
 """What juts out by less than this, and than this share of a cell, is the outline's own steps. On
 coarse grids the opening leaves no more than that of a low, broad osteophyte."""
+_LEAST_WIDTH_MM = 3.0
+"""What juts out along less of the outline than this is a tooth of a saw."""
 _BULGE_WEIGHT = 0.02
 _FITS = 12
 _RIDGE = 4e-4
@@ -111,11 +113,25 @@ def smooth_margin(outline: OpenedOutline, step: tuple[float, float]) -> MarginCu
 
 def _near_what_juts_out(outline: OpenedOutline, step: tuple[float, float]) -> BoolArray:
     """Whether each edge cell lies where an osteophyte's base may be; in the order of the cells."""
-    juts = outline.beyond > max(_JUTS_MM, _JUTS_CELLS * max(step))
+    juts = _without_teeth(outline.beyond > max(_JUTS_MM, _JUTS_CELLS * max(step)), step)
     if not juts.any():
         return np.zeros(int(outline.edge.sum()), np.bool_)
     distance = ndimage.distance_transform_edt(~juts, sampling=step)
     return np.asarray(distance[outline.edge] <= _BASE_MM)
+
+
+def _without_teeth(juts: BoolArray, step: tuple[float, float]) -> BoolArray:
+    """What juts out along at least 3 mm of the outline.
+
+    A turned volume's outline is a saw: each of its teeth is a cell that the opening leaves, and if
+    they counted, nearly all of the outline would lie near something that juts out.
+    """
+    labels, _ = ndimage.label(juts, structure=np.ones((3, 3)))
+    wide = [False]
+    for found in ndimage.find_objects(labels):
+        sides = [(axis.stop - axis.start) * s for axis, s in zip(found, step, strict=True)]
+        wide.append(float(np.hypot(*sides)) >= _LEAST_WIDTH_MM)
+    return np.asarray(wide)[labels]
 
 
 def _basis(angle: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -80,15 +80,6 @@ def part_within(knee: Knee, marks: TibiaMarks, site: MeniscusPart) -> tuple[Box,
     return box, mask & part_area(knee, marks, site)[box[0], box[1], None]
 
 
-def part_mask(knee: Knee, marks: TibiaMarks, site: MeniscusPart) -> BoolArray:
-    """Returns the voxels of one part in the crop."""
-    meniscus = np.zeros(knee.frame.shape, np.bool_)
-    found = part_within(knee, marks, site)
-    if found is not None:
-        meniscus[found[0]] = found[1]
-    return meniscus
-
-
 def part_voxels(knee: Knee, marks: TibiaMarks, site: MeniscusPart) -> int:
     """Returns how many voxels one part has."""
     found = part_within(knee, marks, site)
@@ -109,7 +100,10 @@ def measure_extrusion(knee: Knee, marks: TibiaMarks, site: ExtrusionSite) -> Ext
     position = [middle_m, marks.spine_a, marks.level_s[side]]
     position[axis] = float(np.mean(margin))
     point = (position[0], position[1], position[2])
-    seen_from_above: BoolArray = knee.mask(MENISCI[side]).max(axis=2)
+    seen_from_above = np.zeros(knee.frame.shape[:2], np.bool_)
+    found = knee.within(MENISCI[side])
+    if found is not None:
+        seen_from_above[found[0][:2]] = found[1].any(axis=2)
     reach = _edge(seen_from_above, axis, outward)[rows]
     beyond = (reach * knee.spacing[axis] - margin) * outward
     beyond = beyond[np.isfinite(beyond)]

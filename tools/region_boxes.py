@@ -12,7 +12,7 @@ from knee.anatomy import Bone, Structure
 from knee.findings import BoxSource
 from knee.geometry import Box3D
 from tools import derived_regions as derived
-from tools.anatomical_frame import BoolArray, FloatArray, IntArray, Knee
+from tools.anatomical_frame import BoolArray, Box, FloatArray, IntArray, Knee
 from tools.knee_parts import KneeParts
 
 _LEAST_VOLUME_MM3 = 30.0
@@ -123,14 +123,20 @@ def _share_inside(knee: Knee, box: RegionBox) -> float:
     return float(np.prod(np.maximum(high - low, 0)) / whole)
 
 
-def is_enough(knee: Knee, mask: BoolArray) -> bool:
-    """Returns whether a mask holds more than a remnant, 30 mm³."""
-    return float(mask.sum()) * knee.voxel_mm3 >= _LEAST_VOLUME_MM3
+def labelled_box(
+    knee: Knee, found: tuple[Box, BoolArray] | None, source: BoxSource
+) -> RegionBox | None:
+    """Returns the box of what is labelled; None for nothing, or a remnant of less than 30 mm³.
 
-
-def box_of_mask(knee: Knee, mask: BoolArray, source: BoxSource) -> RegionBox:
-    """Returns the box of a mask with at least one voxel."""
-    return RegionBox(points_of(knee, np.asarray(np.nonzero(mask))), source)
+    Args:
+        knee: the label map.
+        found: bounding slices and the mask inside them, as `Knee.within` gives them.
+        source: how the mask was found.
+    """
+    if found is None or np.count_nonzero(found[1]) * knee.voxel_mm3 < _LEAST_VOLUME_MM3:
+        return None
+    corner = np.asarray([axis.start for axis in found[0]])
+    return RegionBox(points_of(knee, np.asarray(np.nonzero(found[1])) + corner[:, None]), source)
 
 
 def points_of(knee: Knee, where: IntArray) -> FloatArray:
