@@ -12,7 +12,7 @@ from tools.knee_parts import KneeParts, measure_parts
 from tools.measurements import measure
 from tools.region_boxes import NoBox, place_box
 from tools.segmentation import LabelMap, check_same_grid
-from tools.side_check import check_side
+from tools.side_check import check_named_side, check_side
 from tools.signal import read_signal
 from tools.soft_tissue import SoftTissue, further_measurements, measure_soft_tissue
 from tools.volumes import Volume, canonical_box_to_stored
@@ -42,11 +42,12 @@ def describe_volume(
         frame and in RAS mm; what cannot be had is None with its reason.
 
     Raises:
-        InputError: the label map is on another grid than the image, contradicts the declared
-            side, or holds nothing that a question is about.
+        InputError: the label map is on another grid than the image, it or the image contradicts
+            the declared side, or it holds nothing that a question is about.
     """
     if image is not None:
         check_same_grid(image, label_map.volume)
+        check_named_side(image, label_map.side)
     side_check = check_side(label_map)
     parts = measure_parts(label_map)
     sequence = parse_volume_id(volume_id).sequence
