@@ -207,10 +207,14 @@ class Knee:
         return union
 
     def bone(self, bone: Bone) -> BoolArray:
-        """Returns a bone with the lesions inside it: bone label, BML label, cysts next to it."""
+        """Returns a bone with the lesions inside it: bone label, BML label, cysts next to it.
+
+        Lesions of a bone that is not labelled are no bone.
+        """
         if bone not in self._bones:
-            whole = self.mask(*_BONE_PARTS[bone])
-            for box, cyst in self._cysts_of(bone):
+            labelled = self.has(Structure(bone.value))
+            whole = self.mask(*(_BONE_PARTS[bone] if labelled else ()))
+            for box, cyst in self._cysts_of(bone) if labelled else ():
                 whole[box] |= cyst
             self._bones[bone] = whole
         return self._bones[bone]
@@ -257,7 +261,8 @@ class Knee:
                 b: int(np.isin(rim, [_CODES[s] for s in parts]).sum())
                 for b, parts in _BONE_PARTS.items()
             }
-            if max(contact, key=lambda other: contact[other]) is bone:
+            # One that touches no bone is none's: its bone is not labelled.
+            if contact[bone] and max(contact, key=lambda other: contact[other]) is bone:
                 owned.append((box, one[inner]))
         return owned
 
@@ -285,8 +290,8 @@ def anatomical_knee(label_map: LabelMap) -> Knee:
     crop, low = _cropped(codes, spacing, shown)
     turn = None
     bones = [
-        np.isin(crop, [_CODES[structure] for structure in _BONE_PARTS[bone]])
-        for bone in (Bone.FEMUR, Bone.TIBIA)
+        np.isin(crop, [_CODES[s] for s in _BONE_PARTS[bone] if label_map.n_voxels(whole)])
+        for bone, whole in ((Bone.FEMUR, Structure.FEMUR), (Bone.TIBIA, Structure.TIBIA))
     ]
     cysts = crop == _CODES[Structure.SUBCHONDRAL_CYST]
     axes, lean = needed_turn(bones[0], bones[1], cysts, spacing)
