@@ -37,7 +37,8 @@ def convert(
     summary = _summary(source, out, volume)
     shape = " x ".join(str(n) for n in volume.shape)
     spacing = " x ".join(f"{size:.4g}" for size in volume.spacing)
-    say(f"{out}: {shape} voxels of {spacing} mm, {volume.orientation}, {volume.array.dtype}")
+    side = "" if volume.named_side is None else f", {volume.named_side.value} by its Laterality"
+    say(f"{out}: {shape} voxels of {spacing} mm, {volume.orientation}, {volume.array.dtype}{side}")
     if as_json:
         emit_json(summary)
     return 0
@@ -54,6 +55,7 @@ def _summary(source: Path, out: Path, volume: Volume) -> dict[str, JsonValue]:
         "orientation": volume.orientation,
         "affine": [list(row) for row in volume.affine_rows],
         "type": str(volume.array.dtype),
+        "named_side": None if volume.named_side is None else volume.named_side.value,
         "range": [_number(volume.array.min()), _number(volume.array.max())],
     }
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from run_pipeline import main
-from tests.dicom_series import voxels, write_series
+from tests.dicom_series import ORIGIN, STEP, voxels, write_series
 from tests.real_data import real_folder
 from tests.small_knee import AFFINE, write_nifti
 from tools.volumes import load_volume
@@ -43,6 +43,7 @@ def test_the_file_holds_the_same_volume(
     assert said["source_sha256"] == source.sha256
     assert said["out_sha256"] == written.sha256
     assert said["orientation"] == "PIR"
+    assert said["named_side"] is None
     assert said["range"] == [0, int(voxels().max())]
     # As another program reads it.
     image = nib.Nifti1Image.from_filename(out)
@@ -147,3 +148,16 @@ def test_the_real_series_survives_conversion(tmp_path: Path):
     corners = np.array([[i, j, k, 1] for i in (0, 255) for j in (0, 255) for k in (0, 23)])
     apart = np.abs(corners @ (source.affine - written.affine).T).max()
     assert apart < 1e-3
+
+
+def test_a_series_that_leans_a_little_is_written_so_that_it_can_be_read(tmp_path: Path):
+    lean = 0.019
+    changes = {
+        k: {"ImagePositionPatient": [ORIGIN[0] - k * STEP, ORIGIN[1] + lean * STEP * k, ORIGIN[2]]}
+        for k in range(60)
+    }
+    pixels = np.zeros((60, 7, 5), np.int16)
+    folder = write_series(tmp_path / "s", pixels, changes=changes)
+    assert convert(folder, tmp_path / "a.nii.gz") == 0
+    written = load_volume(tmp_path / "a.nii.gz")
+    np.testing.assert_allclose(written.affine, load_volume(folder).affine, atol=1e-5)

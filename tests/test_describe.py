@@ -153,6 +153,31 @@ def test_an_image_on_another_grid_is_refused():
     assert describe_volume(image, label_map, "P/V00/right").image_sha256 == "sha256:image"
 
 
+def test_an_image_whose_header_names_the_other_knee_is_refused():
+    label_map = _tibia()
+    image = replace(label_map.volume, sha256="sha256:image", named_side=Side.LEFT)
+    with pytest.raises(InputError, match="declared 'right', but its DICOM Laterality says 'left'"):
+        describe_volume(image, label_map, "P/V00/right")
+    # A header is a declaration too: it cannot confirm what nothing else shows.
+    bare = Plateau(plates=False).label_map()
+    image = replace(bare.volume, sha256="sha256:image", named_side=Side.RIGHT)
+    assert describe_volume(image, bare, "P/V00/right").side_check is SideCheck.UNVERIFIED
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(0.0, "the value 0.0 in all of its"), (np.nan, "NaN or infinite"), (np.inf, "NaN or inf")],
+)
+def test_an_image_that_shows_nothing_is_refused(value: float, words: str):
+    label_map = _tibia()
+    array = np.full(label_map.volume.shape, value, np.float32)
+    image = replace(label_map.volume, array=array, sha256="sha256:image")
+    with pytest.raises(InputError, match=words):
+        describe_volume(image, label_map, "P/V00/right")
+    array[0, 0, :2] = 1.0, 2.0
+    assert describe_volume(image, label_map, "P/V00/right").image_sha256 == "sha256:image"
+
+
 def test_the_wrong_side_is_refused_and_nothing_to_check_is_said():
     label_map = phantom_map(SEED, Side.RIGHT, 0.0)
     with pytest.raises(InputError, match="declared 'left'"):

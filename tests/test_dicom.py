@@ -16,6 +16,7 @@ from pydicom.uid import (  # noqa: TID253
     RLELossless,
 )
 
+from knee.anatomy import Side
 from knee.errors import InputError
 from tests.dicom_series import (
     COLUMN,
@@ -325,6 +326,32 @@ def test_sideways_shifted_slices_are_refused(tmp_path: Path):
     refused(write_series(tmp_path / "s", changes=changes), "shifted sideways")
 
 
+@pytest.mark.parametrize(
+    ("fields", "side"),
+    [
+        ({}, None),
+        ({"Laterality": "R"}, Side.RIGHT),
+        ({"ImageLaterality": "L"}, Side.LEFT),
+        ({"Laterality": "R", "ImageLaterality": "R"}, Side.RIGHT),
+        ({"Laterality": "", "ImageLaterality": "U"}, None),
+        ({"ImageLaterality": "B", "Laterality": "L"}, Side.LEFT),
+    ],
+)
+def test_the_side_is_the_one_that_the_header_names(
+    tmp_path: Path, fields: dict[str, Any], side: Side | None
+):
+    volume = load_volume(write_series(tmp_path / "s", **fields))
+    assert volume.named_side is side
+    assert volume.to_canonical().named_side is side
+
+
+def test_headers_that_name_both_sides_are_refused(tmp_path: Path):
+    folder = write_series(tmp_path / "a", Laterality="R", changes={3: {"ImageLaterality": "L"}})
+    message = refused(folder, "contradict each other")
+    assert "'004'" in message
+    refused(write_series(tmp_path / "b", Laterality="R", changes={3: {"Laterality": "L"}}), "'004'")
+
+
 def test_an_unreadable_transfer_syntax_is_named(tmp_path: Path):
     folder = write_series(tmp_path / "s")
     dataset = dcmread(folder / "002")
@@ -362,7 +389,7 @@ def test_damaged_slices_give_a_volume_or_an_input_error(
         data[position % len(data)] = value
     path.write_bytes(bytes(data))
     try:
-        array, affine, _ = read_dicom_series(folder)
+        array, affine, _, _ = read_dicom_series(folder)
     except InputError as error:
         hint = error.hint
     else:

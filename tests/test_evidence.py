@@ -1,11 +1,12 @@
 from dataclasses import replace
 from functools import cache
 
+import numpy as np
 import pytest
 
 from knee.anatomy import Side, Structure
 from knee.calibration import CalibratedRule, Calibration
-from knee.findings import EvidenceLevel, MeasurementName, Unit, VolumeFindings
+from knee.findings import EvidenceLevel, Finding, MeasurementName, Unit, VolumeFindings
 from knee.grades import ClinicianGrade, GradeStatus
 from knee.moaks import Component, Feature, RuleBasis
 from knee.questions import QUESTIONS
@@ -296,3 +297,98 @@ def test_what_only_an_image_shows_is_not_asked_of_a_text_drafter():
     )
     assert item.asked == (Component.COMPLETE_TEAR,)
     assert item.status_of(Component.REPAIR) is ComponentStatus.NO_EVIDENCE
+
+
+def _described(label_map: LabelMap) -> dict[int, Finding]:
+    found = describe_volume(None, label_map, "P/V00/right/dess", calibration=CALIBRATION)
+    return {finding.question_id: finding for finding in found.findings}
+
+
+def test_a_cartilage_without_a_label_is_not_denuded():
+    whole = phantom_map(71, Side.RIGHT, 0.6)
+    found = _described(_without_labels(whole, Structure.MEDIAL_TIBIAL_CARTILAGE))
+    for question in (24, 25, 26):
+        finding = found[question]
+        assert finding.measurements == ()
+        assert {e.level for e in finding.evidence} == {EvidenceLevel.NONE}
+        assert all(
+            "not_in_scheme: no label for medial_tibial" in e.reason for e in finding.evidence
+        )
+        assert finding.box is not None
+        assert finding.box_reason == (
+            "not_in_scheme: medial_tibial_cartilage is not labelled, box where it belongs"
+        )
+    for question in (27, 28, 29):
+        assert found[question].evidence[0].level is EvidenceLevel.MEASURED
+
+
+def test_without_a_label_for_cysts_nobody_knows_how_much_of_a_lesion_is_one():
+    whole = phantom_map(71, Side.RIGHT, 0.6)
+    found = _described(_without_labels(whole, Structure.SUBCHONDRAL_CYST))
+    for question in range(1, 16):
+        finding = found[question]
+        assert finding.measurement(MeasurementName.BML_SHARE_OF_LESION) is None
+        percent = finding.evidence_for(Component.PERCENT_BML)
+        assert (percent.level, percent.rule_grade) == (EvidenceLevel.NONE, None)
+        assert "no label for subchondral_cyst" in percent.reason
+        assert finding.evidence_for(Component.SIZE).level is EvidenceLevel.MEASURED
+
+
+@pytest.mark.parametrize("keeps_scheme", [True, False])
+def test_lesions_of_a_bone_that_is_not_there_are_no_bone(keeps_scheme: bool):
+    whole = phantom_map(71, Side.RIGHT, 1.0)
+    bare = _without_labels(whole, Structure.TIBIA)
+    if keeps_scheme:
+        bare = label_map_from_volume(bare.volume, whole.scheme, Side.RIGHT)
+    assert bare.n_voxels(Structure.TIBIAL_BML) * bare.volume.voxel_volume > 3000
+    found = _described(bare)
+    for question in (*range(9, 16), *range(24, 30), 40, 41, *range(44, 48)):
+        finding = found[question]
+        assert finding.box is None
+        assert finding.measurements == ()
+        assert {e.level for e in finding.evidence} == {EvidenceLevel.NONE}
+
+
+def test_a_cyst_that_touches_no_bone_is_no_part_of_one():
+    made = phantom_map(71, Side.RIGHT, 0.0)
+    number = next(n for n, s in made.scheme.labels.items() if s is Structure.SUBCHONDRAL_CYST)
+    array = made.volume.array.copy()
+    i, j, k = (int(x) for x in np.argwhere(made.mask(Structure.HOFFA_FAT_PAD)).mean(axis=0))
+    array[i - 2 : i + 2, j - 2 : j + 2, k - 2 : k + 2] = number
+    stray = label_map_from_volume(replace(made.volume, array=array), made.scheme, made.side)
+    for question, finding in _described(stray).items():
+        if QUESTIONS[question].feature in (Feature.BML, Feature.OSTEOPHYTE):
+            assert finding.measurements == _described_healthy()[question].measurements
+
+
+@cache
+def _described_healthy() -> dict[int, Finding]:
+    return _described(phantom_map(71, Side.RIGHT, 0.0))
+
+
+def test_what_the_volume_cuts_off_is_weak_and_carries_no_grade():
+    whole = phantom_map(71, Side.RIGHT, 0.6)
+    top = int(np.argwhere(whole.mask(Structure.TIBIA))[:, 2].max())
+    volume = whole.volume
+    cut = replace(volume, array=volume.array[:, :, : top + 20])
+    found = _described(label_map_from_volume(cut, whole.scheme, Side.RIGHT))
+    finding = found[20]
+    assert finding.truncated
+    for entry in finding.evidence:
+        assert entry.level is EvidenceLevel.WEAK
+        assert entry.reason.startswith("outside_field_of_view in part: ")
+        assert entry.rule_grade is None
+    # Without the patella nobody sees where fluid collects: none found is not none there.
+    assert found[43].evidence[0].level is EvidenceLevel.NONE
+    assert "outside_field_of_view" in found[43].evidence[0].reason
+    assert found[25].evidence[0].level is EvidenceLevel.MEASURED
+
+
+def test_where_to_look_is_not_known_nothing_is_0():
+    whole = phantom_map(71, Side.RIGHT, 0.6)
+    menisci = (Structure.MEDIAL_MENISCUS, Structure.LATERAL_MENISCUS)
+    array = np.where(whole.mask(menisci[0]) | whole.mask(menisci[1]), whole.volume.array, 0)
+    alone = label_map_from_volume(replace(whole.volume, array=array), whole.scheme, Side.RIGHT)
+    for finding in _described(alone).values():
+        if finding.box is None:
+            assert all(measured.value > 0 for measured in finding.measurements)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tools.anatomical_frame import AnatomicalFrame
 from tools.bone_axes import Turn, turn_upright
+from tools.crop_frame import AnatomicalFrame
 from tools.frame_sampling import canonical_index, canonical_of, crop_of
 
 SHAPE = (30, 40, 36)

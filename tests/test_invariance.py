@@ -3,7 +3,8 @@
 Tolerances under a turn of 20 degrees (labels resampled to 0.8 x 0.6 x 0.6 mm, nearest): the centre
 of a region's box within 2 mm on average over a feature and 6 mm for any region; volumes within 5 %,
 mean thickness within 0.2 mm on average over subregions, lengths within 1 mm, BML shares within 2
-percent points on average, cartilage loss within 8 for any subregion, full thickness within 5. Boxes follow the volume's axes, so their sizes differ.
+percent points on average, cartilage loss within 8 for any subregion, full thickness within 5. Boxes
+follow the volume's axes, so their sizes differ.
 """
 
 from collections import defaultdict

@@ -1,5 +1,6 @@
 import gzip
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from knee.anatomy import Side
 from knee.errors import InputError
@@ -88,6 +90,85 @@ def test_a_file_without_orientation_is_refused(tmp_path: Path):
     image.to_filename(path)
     with pytest.raises(InputError, match="no orientation"):
         load_volume(path)
+
+
+def with_header(path: Path, change: Callable[[nib.Nifti1Header], object]) -> Path:
+    """Writes the block knee with a header that says what `change` makes of it."""
+    raw = bytearray(nib.Nifti1Image(block_labels(Side.RIGHT), AFFINE).to_bytes())
+    header = nib.Nifti1Header(bytes(raw[:348]), check=False)
+    header.set_sform(AFFINE, code=1)
+    header.set_qform(AFFINE, code=1)
+    change(header)
+    raw[:348] = header.binaryblock
+    path.write_bytes(bytes(raw))
+    return path
+
+
+def set_field(name: str, value: object) -> Callable[[nib.Nifti1Header], None]:
+    def change(header: nib.Nifti1Header) -> None:
+        header[name] = value
+
+    return change
+
+
+def set_qform(affine: NDArray[np.float64], code: int) -> Callable[[nib.Nifti1Header], None]:
+    def change(header: nib.Nifti1Header) -> None:
+        header.set_qform(affine, code=code)
+
+    return change
+
+
+MIRRORED = np.diag([-1.0, 1, 1, 1]) @ AFFINE
+EXCHANGED = AFFINE[:, [1, 0, 2, 3]]
+SHIFTED = AFFINE + np.array([[0, 0, 0, 2.5], [0] * 4, [0] * 4, [0] * 4])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (set_qform(MIRRORED, 1), "contradict each other, their axes run"),
+        (set_qform(MIRRORED, 2), "contradict each other, their axes run"),
+        (set_qform(EXCHANGED, 2), "contradict each other, their axes run"),
+        (set_qform(SHIFTED, 1), "a voxel lies up to 2.5 mm elsewhere"),
+        (set_field("pixdim", [1, 2, 2, 3, 1, 1, 1, 1]), "2 x 2 x 2 mm by the sform and 2 x 2 x 3"),
+        (set_field("pixdim", [1, 0, 2, 2, 1, 1, 1, 1]), "a voxel size of zero, or none: .* 0 x 2"),
+    ],
+)
+def test_a_header_that_contradicts_itself_is_refused(
+    tmp_path: Path, change: Callable[[nib.Nifti1Header], object], words: str
+):
+    path = with_header(tmp_path / "a.nii", change)
+    with pytest.raises(InputError, match=words) as caught:
+        load_volume(path)
+    assert caught.value.hint
+
+
+def test_a_voxel_size_of_zero_is_refused_where_only_the_qform_is_set(tmp_path: Path):
+    def change(header: nib.Nifti1Header) -> None:
+        header["sform_code"] = 0
+        header["pixdim"][1] = 0
+
+    with pytest.raises(InputError, match="a voxel size of zero"):
+        load_volume(with_header(tmp_path / "a.nii", change))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        set_qform(AFFINE, 1),
+        set_qform(AFFINE + 1e-4, 1),
+        # A registered image: the sform means another space than the scanner's.
+        set_qform(SHIFTED, 2),
+        set_qform(MIRRORED, 0),
+        # No quaternion at all: only the sform can be meant.
+        set_field("quatern_b", 3.0),
+    ],
+)
+def test_headers_that_agree_are_read_by_their_sform(
+    tmp_path: Path, change: Callable[[nib.Nifti1Header], object]
+):
+    volume = load_volume(with_header(tmp_path / "a.nii", change))
+    np.testing.assert_allclose(volume.affine, AFFINE)
 
 
 def test_lengths_in_micrometres_are_refused(tmp_path: Path):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
+import nibabel as nib
 import numpy as np
 from pydicom import dcmread  # noqa: TID253 - writes a file that pydicom cannot decode
 from pydicom.uid import JPEGLosslessSV1  # noqa: TID253
@@ -119,6 +120,32 @@ def unreadable_syntax(folder: Path) -> None:
     dataset.save_as(path, enforce_file_format=True)
 
 
+def block_series(folder: Path, **fields: str) -> Path:
+    """Writes the block knee as DICOM: index i to the right, j to anterior, k up, 2 mm, in LPS."""
+    return write_series(
+        folder,
+        (LABELS.astype(np.int16) * 20).transpose(2, 1, 0),
+        changes={
+            k: {"ImagePositionPatient": [-AFFINE[0, 3], -AFFINE[1, 3], AFFINE[2, 3] + 2.0 * k]}
+            for k in range(40)
+        },
+        ImageOrientationPatient=[-1, 0, 0, 0, -1, 0],
+        PixelSpacing=[2, 2],
+        **fields,
+    )
+
+
+def other_laterality(folder: Path) -> None:
+    write_nifti(folder / "map.nii.gz", LABELS)
+    block_series(folder / "image", ImageLaterality="L")
+
+
+def mirrored_qform(folder: Path) -> None:
+    image = nib.Nifti1Image(LABELS, AFFINE)
+    image.set_qform(np.diag([-1.0, 1, 1, 1]) @ AFFINE, code=1)
+    image.to_filename(folder / "map.nii.gz")
+
+
 CASES: dict[Callable[[Path], None], tuple[str, ...]] = {
     truncated: ("map.nii.gz", "cannot be read as NIfTI"),
     four_axes: ("(40, 40, 40, 2)",),
@@ -134,6 +161,8 @@ CASES: dict[Callable[[Path], None], tuple[str, ...]] = {
     other_grid: ("not on the grid", "(39, 40, 40)", "--resample"),
     missing_slices: ("1 slice(s) are missing", "'002'", "'004'"),
     two_series: ("2 series", "series 7", "series 8"),
+    other_laterality: ("image", "declared 'right'", "Laterality says 'left'"),
+    mirrored_qform: ("contradict each other", "sform", "qform"),
     unreadable_syntax: ("JPEG Lossless", "'002'"),
 }
 
@@ -225,17 +254,7 @@ def test_a_folder_of_masks_and_a_dicom_image_are_a_volume(tmp_path: Path):
     names = {5: "femur", 1: "femoral_cartilage", 6: "tibia", 8: "fibula", 10: "medial_meniscus"}
     for number, name in names.items():
         write_nifti(masks / f"{name}.nii.gz", np.isin(LABELS, [number]).astype(np.uint8))
-    # The block knee as DICOM: index i to the right, j to anterior, k up, 2 mm, in LPS.
-    write_series(
-        tmp_path / "dicom",
-        (LABELS.astype(np.int16) * 20).transpose(2, 1, 0),
-        changes={
-            k: {"ImagePositionPatient": [-AFFINE[0, 3], -AFFINE[1, 3], AFFINE[2, 3] + 2.0 * k]}
-            for k in range(40)
-        },
-        ImageOrientationPatient=[-1, 0, 0, 0, -1, 0],
-        PixelSpacing=[2, 2],
-    )
+    block_series(tmp_path / "dicom", Laterality="R")
     write_nifti(tmp_path / "map.nii.gz", LABELS)
     rows = manifest_row("masks", "masks", "dicom", "masks") + manifest_row("file", "map.nii.gz")
     (tmp_path / "cohort.csv").write_text(HEADER + rows)

@@ -4,8 +4,9 @@ import pytest
 from knee.anatomy import Bone, Compartment, Side, Structure, Subregion
 from tests.phantom_maps import as_label_map, phantom_map
 from tests.plateau_knee import Plateau, block
-from tools.anatomical_frame import FloatArray, anatomical_knee
+from tools.anatomical_frame import anatomical_knee
 from tools.articular_surface import CARTILAGES
+from tools.crop_frame import FloatArray
 from tools.femoral_landmarks import FemurMarks
 from tools.subregions import ORDER, Partition, label_cartilage, make_partition
 

@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from knee.anatomy import Bone, Structure
-from tools.anatomical_frame import BoolArray, FloatArray, IntArray, Knee
+from knee.anatomy import Bone, Compartment, Structure, Subregion
+from tools.anatomical_frame import BoolArray, Knee
+from tools.crop_frame import FloatArray, IntArray
 
 CARTILAGES: dict[Bone, tuple[Structure, ...]] = {
     Bone.FEMUR: (Structure.FEMORAL_CARTILAGE,),
@@ -28,6 +29,10 @@ CARTILAGES: dict[Bone, tuple[Structure, ...]] = {
     Bone.PATELLA: (Structure.PATELLAR_CARTILAGE,),
 }
 """The cartilage labels that lie on each bone."""
+_TIBIAL = {
+    Compartment.MEDIAL: Structure.MEDIAL_TIBIAL_CARTILAGE,
+    Compartment.LATERAL: Structure.LATERAL_TIBIAL_CARTILAGE,
+}
 _LEAST_BONE_MM3 = 3000.0
 """Less bone than this (a patella has 10,000 mm³ or more) has no landmarks to go by."""
 _ANGLES_DEG = (-140.0, 135.0)
@@ -74,6 +79,17 @@ class Chart:
     def covered(self) -> BoolArray:
         """Rays with cartilage."""
         return self.thickness > 0
+
+
+def cartilage_of(subregion: Subregion) -> Structure:
+    """Returns the cartilage label that an articular subregion is covered by.
+
+    A map may hold one tibial cartilage and not the other: then only that side can be measured.
+    """
+    if subregion.bone is not Bone.TIBIA:
+        (structure,) = CARTILAGES[subregion.bone]
+        return structure
+    return _TIBIAL[subregion.compartment]
 
 
 def make_chart(knee: Knee, bone: Bone) -> Chart | None:

@@ -20,8 +20,9 @@ from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 
 from knee.anatomy import Bone, Compartment
-from tools.anatomical_frame import BoolArray, FloatArray, Knee
+from tools.anatomical_frame import BoolArray, Knee
 from tools.articular_surface import Chart
+from tools.crop_frame import FloatArray
 from tools.femoral_interface import femoral_half, without_specks
 from tools.landmarks import PLATES, SIDES
 from tools.margins import PATELLA_RADIUS_MM, open_outline

@@ -25,9 +25,10 @@ from knee.findings import BoxSource
 from knee.moaks import Feature
 from knee.questions import Question
 from tools import derived_regions as derived
-from tools.anatomical_frame import FloatArray, Knee
-from tools.articular_surface import CARTILAGES
+from tools.anatomical_frame import Knee
+from tools.articular_surface import cartilage_of
 from tools.cartilage import Plate
+from tools.crop_frame import FloatArray
 from tools.femoral_landmarks import MENISCAL_MARGINS
 from tools.knee_parts import KneeParts
 from tools.landmarks import MENISCI
@@ -97,7 +98,7 @@ def _cartilage(parts: KneeParts, site: str) -> RegionBox | NoBox:
     points = np.concatenate([bone, surface]).astype(np.float32)
     reason = _parted_otherwise(parts, subregion)
     if not plate.chart.covered[rays].any():
-        reason = _denuded(parts, subregion.bone)
+        reason = _denuded(parts, subregion)
     return RegionBox(points, BoxSource.PARTITION, reason)
 
 
@@ -111,9 +112,10 @@ def _layer(plate: Plate, bone: Bone) -> FloatArray:
     return (thick / chart.cosine).astype(np.float32)
 
 
-def _denuded(parts: KneeParts, bone: Bone) -> str:
-    if not set(CARTILAGES[bone]) & parts.knee.schemed:
-        return f"not_in_scheme: cartilage of the {bone.value} is not labelled, box where it belongs"
+def _denuded(parts: KneeParts, subregion: Subregion) -> str:
+    structure = cartilage_of(subregion)
+    if structure not in parts.knee.schemed:
+        return f"not_in_scheme: {structure.value} is not labelled, box where it belongs"
     return "absent: no cartilage voxel is left, box where it belongs on the bone"
 
 

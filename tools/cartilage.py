@@ -30,9 +30,10 @@ import numpy as np
 from scipy import ndimage
 
 from knee.anatomy import Bone, Subregion
-from tools.anatomical_frame import BoolArray, FloatArray, Knee
+from tools.anatomical_frame import BoolArray, Knee
 from tools.articular_surface import Chart
 from tools.bone_cartilage_interface import expected_interface
+from tools.crop_frame import FloatArray
 from tools.femoral_interface import articular_rays, without_specks
 from tools.subregions import ORDER, Labels, Partition, label_chart
 
@@ -168,6 +169,9 @@ def measure_cartilage(plate: Plate, subregion: Subregion) -> CartilageNumbers | 
 
 def _bare_percent(plate: Plate, rays: BoolArray, total: float) -> float:
     """Denuded share of a subregion: holes of any size, loss at the edge from 2 % on."""
+    if not (rays & plate.chart.covered).any():
+        # However narrow it is: without any cartilage it is no neighbour's loss that reaches over.
+        return 100.0
     scored = _scored(plate.chart, plate.expected & ~plate.chart.covered, rays)
     # Zones that cartilage encloses need no estimated edge; all others rest on one.
     enclosed = scored & ndimage.binary_fill_holes(plate.chart.covered)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from knee.anatomy import Bone, Compartment
-from tools.anatomical_frame import FloatArray
+from tools.crop_frame import FloatArray
 from tools.knee_parts import KneeParts
 from tools.margins import PATELLA_RADIUS_MM, open_outline
 from tools.tibial_landmarks import TibiaMarks

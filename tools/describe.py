@@ -12,8 +12,8 @@ from tools.knee_parts import KneeParts, measure_parts
 from tools.measurements import measure
 from tools.region_boxes import NoBox, place_box
 from tools.segmentation import LabelMap, check_same_grid
-from tools.side_check import check_side
-from tools.signal import read_signal
+from tools.side_check import check_named_side, check_side
+from tools.signal import check_intensities, read_signal
 from tools.soft_tissue import SoftTissue, further_measurements, measure_soft_tissue
 from tools.volumes import Volume, canonical_box_to_stored
 
@@ -42,11 +42,13 @@ def describe_volume(
         frame and in RAS mm; what cannot be had is None with its reason.
 
     Raises:
-        InputError: the label map is on another grid than the image, contradicts the declared
-            side, or holds nothing that a question is about.
+        InputError: the label map is on another grid than the image, it or the image contradicts
+            the declared side, the image shows nothing, or the map nothing that a question is about.
     """
     if image is not None:
         check_same_grid(image, label_map.volume)
+        check_named_side(image, label_map.side)
+        check_intensities(image)
     side_check = check_side(label_map)
     parts = measure_parts(label_map)
     sequence = parse_volume_id(volume_id).sequence
@@ -96,10 +98,9 @@ def _finding(
     calibration: Calibration | None,
 ) -> Finding:
     box, source, reason, truncated = _box_fields(parts, question, volume)
-    measurements = (
-        *measure(parts, question),
-        *further_measurements(parts, tissue, question),
-    )
+    made = (*measure(parts, question), *further_measurements(parts, tissue, question))
+    # Where to look is not known without a box: nothing found there is not 0, it is not known.
+    measurements = tuple(m for m in made if box is not None or m.value != 0)
     return Finding(
         question_id=question.question_id,
         region=question.region,
@@ -121,6 +122,7 @@ def _finding(
                 measurements,
                 calibration,
                 has_box=box is not None,
+                truncated=truncated,
             )
             for component in question.components
         ),

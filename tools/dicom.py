@@ -12,17 +12,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from knee.anatomy import Side
 from knee.errors import InputError
 from knee.keys import content_hash
 from tools.dicom_files import READ_ERRORS, SliceHeader, quiet_pydicom, series_headers
 from tools.dicom_geometry import ordered_slices, slices_affine
 from tools.voxel_bytes import scaled
 
+_SIDES = {"R": Side.RIGHT, "L": Side.LEFT}
+"""Codes of Laterality; `U` (unpaired) and `B` (both) tell nothing."""
+
 
 def read_dicom_series(
     folder: Path, series_number: int | None = None
-) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64], str]:
-    """Returns the array, its 4 x 4 voxel-to-RAS-mm affine, and a hash over all slices' bytes.
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64], str, Side | None]:
+    """Returns the array, its 4 x 4 voxel-to-RAS-mm affine, a hash over all slices' bytes, and side.
+
+    The side is what Image Laterality or Laterality says, None where neither says one.
 
     Integers stay integers unless Rescale Slope or Intercept are not whole; then, or when they
     differ from slice to slice, the array is float32. The hash does not depend on file names.
@@ -33,12 +39,29 @@ def read_dicom_series(
 
     Raises:
         InputError: see `series_headers`, `ordered_slices`, `slices_affine`; or pixels that are
-            missing, cut off, cannot be decoded, or are not one number each.
+            missing, cut off, cannot be decoded, or are not one number each; or tags that name
+            both sides.
     """
     slices = ordered_slices(series_headers(folder, series_number))
     affine = slices_affine(slices)
+    side = _named_side(slices)
     array, hashes = _read_pixels(slices)
-    return array, affine, content_hash("\n".join(hashes))
+    return array, affine, content_hash("\n".join(hashes)), side
+
+
+def _named_side(slices: Sequence[SliceHeader]) -> Side | None:
+    first: dict[Side, str] = {}
+    for header in slices:
+        for code in header.laterality:
+            if code in _SIDES:
+                first.setdefault(_SIDES[code], header.name)
+    if len(first) > 1:
+        named = ", ".join(f"{side.value!r} in {name!r}" for side, name in first.items())
+        raise InputError(
+            f"Image Laterality and Laterality contradict each other: {named}",
+            "find out which knee it is and correct the tags, or give the slices of one knee",
+        )
+    return next(iter(first), None)
 
 
 def _read_pixels(slices: Sequence[SliceHeader]) -> tuple[npt.NDArray[Any], list[str]]:

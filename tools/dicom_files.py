@@ -30,6 +30,8 @@ _COMPANIONS = frozenset(
     | {".gz", ".nii", ".zip", ".log", ".db", ".ini", ".exe", ".inf"}
 )
 """Suffixes of files that may lie beside slices; what has another suffix or none must be DICOM."""
+_LATERALITY_TAGS = ("ImageLaterality", "Laterality")
+"""Of the image and of the series; either may say which of two paired body parts is shown."""
 _MAX_SIDE = 4096
 """Most rows or columns that are believed; a knee slice has 256 to 1024."""
 _MAX_NAMED = 5
@@ -70,6 +72,8 @@ class SliceHeader:
         pixel_type: bits allocated, 1 for signed or 0, samples per pixel.
         photometric: `MONOCHROME2` for what is read.
         scaling: Rescale Slope and Rescale Intercept; (1, 0) when they are not there.
+        laterality: `R`, `L` or another code of Image Laterality and Laterality; none when neither
+            is there, both where they differ.
     """
 
     path: Path
@@ -88,6 +92,7 @@ class SliceHeader:
     pixel_type: tuple[int, int, int]
     photometric: str
     scaling: tuple[float, float]
+    laterality: tuple[str, ...]
 
     @property
     def name(self) -> str:
@@ -218,6 +223,7 @@ def _slice_header(path: Path, dataset: "FileDataset") -> SliceHeader:
             float(_text(dataset, "RescaleSlope") or 1.0),
             float(_text(dataset, "RescaleIntercept") or 0.0),
         ),
+        laterality=tuple(sorted({_text(dataset, tag).upper() for tag in _LATERALITY_TAGS} - {""})),
     )
 
 

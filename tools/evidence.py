@@ -18,7 +18,7 @@ from knee.calibration import Calibration, rule_for
 from knee.findings import ComponentEvidence, EvidenceLevel, Measurement, MeasurementName
 from knee.moaks import Component, Feature, GradeRule, RuleBasis
 from knee.questions import Question
-from tools.articular_surface import CARTILAGES
+from tools.articular_surface import cartilage_of
 from tools.knee_parts import KneeParts
 from tools.landmarks import MENISCI
 from tools.lesions import BML_LABELS
@@ -80,6 +80,7 @@ def component_evidence(
     calibration: Calibration | None,
     *,
     has_box: bool,
+    truncated: bool = False,
 ) -> ComponentEvidence:
     """Returns level, reason and rule-based grade of one component.
 
@@ -91,19 +92,25 @@ def component_evidence(
         measurements: what was measured for the question.
         calibration: fitted cut-offs for components that MOAKS gives no numbers for.
         has_box: whether the question's region has a box; without one it cannot be asked about.
+        truncated: whether the volume cuts the region off. What lies outside is not known, so a
+            measurement is weak and carries no rule-based grade. The joint cavity is cut off in
+            nearly every knee volume; its fluid is measured as far as it is shown.
     """
     level, reason = _level(parts, tissue, question, component)
     rule = rule_for(question.feature, component, calibration)
     carrier = _carrier(question.feature, component, measurements, rule)
     if level in (EvidenceLevel.MEASURED, EvidenceLevel.WEAK) and carrier is None:
         level, reason = EvidenceLevel.IMAGE, "the measurement could not be made here"
+    cut = truncated and question.feature is not Feature.EFFUSION_SYNOVITIS
+    if cut and level in (EvidenceLevel.MEASURED, EvidenceLevel.WEAK):
+        level, reason = EvidenceLevel.WEAK, f"outside_field_of_view in part: {reason}"
     if not has_box and level is not EvidenceLevel.NONE:
         level, reason = EvidenceLevel.NONE, f"no box, where to look is not known: {reason}"
     if level is EvidenceLevel.IMAGE:
         level, reason = _with_image(tissue, question.feature, reason)
     if level not in (EvidenceLevel.MEASURED, EvidenceLevel.WEAK) or carrier is None:
         return ComponentEvidence(component=component, level=level, reason=reason)
-    if rule is None or rule.measurement != carrier.name.value:
+    if cut or rule is None or rule.measurement != carrier.name.value:
         return ComponentEvidence(
             component=component, level=level, reason=reason, measurement=carrier.name
         )
@@ -175,7 +182,7 @@ def _level(
     if (feature, component) in _IN_THE_IMAGE:
         return EvidenceLevel.IMAGE, _IN_THE_IMAGE[feature, component]
     if feature is Feature.BML:
-        return _bml_level(parts, Subregion(question.site).bone)
+        return _bml_level(parts, Subregion(question.site).bone, component)
     if feature is Feature.CARTILAGE:
         return _cartilage_level(parts, Subregion(question.site))
     if feature is Feature.OSTEOPHYTE:
@@ -203,12 +210,15 @@ def _bone_level(parts: KneeParts, bone: Bone, reason: str) -> _Judged:
     return EvidenceLevel.MEASURED, reason
 
 
-def _bml_level(parts: KneeParts, bone: Bone) -> _Judged:
+def _bml_level(parts: KneeParts, bone: Bone, component: Component) -> _Judged:
     level, reason = _bone_level(parts, bone, "")
     if level is not EvidenceLevel.MEASURED:
         return level, reason
     if BML_LABELS[bone] not in parts.knee.schemed:
         return EvidenceLevel.IMAGE, f"not_in_scheme: no label for lesions of the {bone.value}"
+    cysts = Structure.SUBCHONDRAL_CYST
+    if component is Component.PERCENT_BML and cysts not in parts.knee.schemed:
+        return EvidenceLevel.IMAGE, f"not_in_scheme: no label for {cysts.value} to tell them by"
     sequence = parts.knee.lesion_sequence
     if is_suitable_for_bml(sequence):
         return EvidenceLevel.MEASURED, f"lesion labels drawn on {sequence}"
@@ -223,12 +233,9 @@ def _cartilage_level(parts: KneeParts, subregion: Subregion) -> _Judged:
     level, reason = _bone_level(parts, subregion.bone, "cartilage and bone labels")
     if level is not EvidenceLevel.MEASURED:
         return level, reason
-    labels = set(CARTILAGES[subregion.bone]) & parts.knee.schemed
-    if not labels:
-        return (
-            EvidenceLevel.IMAGE,
-            f"not_in_scheme: no label for cartilage of the {subregion.bone.value}",
-        )
+    structure = cartilage_of(subregion)
+    if structure not in parts.knee.schemed:
+        return EvidenceLevel.IMAGE, f"not_in_scheme: no label for {structure.value}"
     plate = parts.plates[subregion.bone]
     rays = plate.rays(subregion)
     if not rays.any():
@@ -284,6 +291,11 @@ def _hoffa_level(tissue: SoftTissue) -> _Judged:
 
 
 def _fluid_level(parts: KneeParts) -> _Judged:
+    if Structure.PATELLA in parts.knee.schemed and Bone.PATELLA not in parts.plates:
+        return (
+            EvidenceLevel.IMAGE,
+            "outside_field_of_view: the patella, behind and above which fluid collects",
+        )
     return _labelled(
         parts, Structure.JOINT_FLUID, EvidenceLevel.MEASURED, "volume of the joint fluid label"
     )

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from knee.anatomy import Compartment
-from tools.anatomical_frame import BoolArray, FloatArray
+from tools.anatomical_frame import BoolArray
 from tools.articular_surface import Chart, femoral_angles_deg
+from tools.crop_frame import FloatArray
 from tools.femoral_landmarks import FemurMarks
 
 _CLOSING_MM = 8.0

@@ -9,8 +9,9 @@ import numpy as np
 from scipy import ndimage
 
 from knee.anatomy import Bone, Compartment
-from tools.anatomical_frame import BoolArray, FloatArray, Knee
+from tools.anatomical_frame import BoolArray, Knee
 from tools.articular_surface import Chart, condyle_centre, femoral_angles_deg
+from tools.crop_frame import FloatArray
 from tools.landmarks import MENISCI, SIDES, STRAY_PERCENT, is_whole, meniscal_limits
 from tools.tibial_landmarks import TibiaMarks
 

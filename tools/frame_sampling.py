@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tools.anatomical_frame import AnatomicalFrame, IntArray
 from tools.bone_axes import sample_nearest
+from tools.crop_frame import AnatomicalFrame, IntArray
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 

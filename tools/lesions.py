@@ -18,9 +18,10 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from knee.anatomy import Bone, Structure, Subregion
-from tools.anatomical_frame import BoolArray, IntArray, Knee
+from tools.anatomical_frame import BoolArray, Knee
 from tools.articular_surface import femoral_angles_deg
 from tools.cartilage import Plate
+from tools.crop_frame import IntArray
 from tools.subregions import NOWHERE, ORDER, Labels, Partition
 
 WEDGE_DEFINITION = "bml.wedge-15mm@1"

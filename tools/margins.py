@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from knee.anatomy import Bone
-from tools.anatomical_frame import BoolArray, FloatArray, Knee
+from tools.anatomical_frame import BoolArray, Knee
+from tools.crop_frame import FloatArray
 
 _FOURIER_ORDER = 5
 """Enough for a plateau's shape, too few for a bump 15 mm wide on 220 mm of margin."""

@@ -28,7 +28,7 @@ from knee.findings import UNITS, Measurement, MeasurementName
 from knee.moaks import Feature
 from knee.questions import Question
 from tools import cartilage, effusion, lesions, menisci, osteophytes
-from tools.articular_surface import CARTILAGES
+from tools.articular_surface import cartilage_of
 from tools.bone_cartilage_interface import INTERFACE_DEFINITION
 from tools.knee_parts import KneeParts
 from tools.landmarks import MENISCI
@@ -121,13 +121,7 @@ def _bml(parts: KneeParts, site: str) -> tuple[Measurement, ...]:
             "connected lesions of at least 10 mm³ in the subregion",
             lesions.LESION_DEFINITION,
         ),
-        _one(
-            MeasurementName.BML_SHARE_OF_LESION,
-            numbers.bml_share_of_lesion,
-            _share_sd_volume(numbers.cyst_mm3, size, step) if numbers.cyst_mm3 else None,
-            "BML label over BML and cyst labels" if size else "0 because there is no lesion",
-            lesions.LESION_DEFINITION,
-        ),
+        *_share_of_lesion(parts, numbers, step),
         _one(
             MeasurementName.BML_VOLUME,
             size,
@@ -139,10 +133,28 @@ def _bml(parts: KneeParts, site: str) -> tuple[Measurement, ...]:
     )
 
 
+def _share_of_lesion(
+    parts: KneeParts, numbers: lesions.LesionNumbers, step: float
+) -> tuple[Measurement, ...]:
+    """BML rather than cyst; nothing from a map without a label for cysts, which are then in it."""
+    if Structure.SUBCHONDRAL_CYST not in parts.knee.schemed:
+        return ()
+    size, cyst = numbers.lesion_mm3, numbers.cyst_mm3
+    return (
+        _one(
+            MeasurementName.BML_SHARE_OF_LESION,
+            numbers.bml_share_of_lesion,
+            _share_sd_volume(cyst, size, step) if cyst else None,
+            "BML label over BML and cyst labels" if size else "0 because there is no lesion",
+            lesions.LESION_DEFINITION,
+        ),
+    )
+
+
 def _cartilage(parts: KneeParts, site: str) -> tuple[Measurement, ...]:
     subregion = Subregion(site)
     plate = parts.plates.get(subregion.bone)
-    labelled = set(CARTILAGES[subregion.bone]) & parts.knee.schemed
+    labelled = cartilage_of(subregion) in parts.knee.schemed
     numbers = cartilage.measure_cartilage(plate, subregion) if plate and labelled else None
     if plate is None or numbers is None:
         return ()

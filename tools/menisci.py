@@ -21,7 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from knee.anatomy import Compartment, ExtrusionSite, MeniscusPart
-from tools.anatomical_frame import BoolArray, Box, FloatArray, IntArray, Knee
+from tools.anatomical_frame import BoolArray, Box, Knee
+from tools.crop_frame import FloatArray, IntArray
 from tools.landmarks import MENISCI
 from tools.tibial_landmarks import TibiaMarks
 

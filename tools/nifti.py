@@ -24,6 +24,7 @@ from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
 from knee.errors import InputError
+from tools.nifti_geometry import check_geometry
 from tools.voxel_bytes import read_voxels, scaled
 
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -66,14 +67,15 @@ def read_nifti(data: bytes, path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[n
     """Returns the array as stored and its 4 x 4 voxel-to-RAS-mm affine.
 
     Integers stay integers unless the header scales them; scaled data become float32. The sform is
-    used where it is set, else the qform.
+    used where it is set, else the qform; `tools.nifti_geometry` holds them against each other.
 
     Args:
         data: the file's bytes.
         path: the file, for messages only.
 
     Raises:
-        InputError: truncated, not NIfTI, no orientation, RGB or complex voxels, units not mm.
+        InputError: truncated, not NIfTI, no orientation or two that contradict each other, RGB or
+            complex voxels, units not mm.
     """
     try:
         header_class = _header_class(_first_bytes(data))
@@ -87,6 +89,7 @@ def read_nifti(data: bytes, path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[n
             header = cast("Any", header_class.from_fileobj(stream))
             affine = np.asarray(header.get_best_affine(), dtype=np.float64)
         shape, dtype = _check_header(header, path)
+        check_geometry(header, _written_pixdim(header_class, data), shape, path)
         offset = _check_size(header, shape, dtype, data, path)
         slope, intercept = header.get_slope_inter()
         stream.seek(offset)
@@ -172,6 +175,15 @@ def _header_class(first: bytes) -> type[nib.Nifti1Header] | type[nib.Nifti2Heade
         if size in _HEADER_SIZES:
             return _HEADER_SIZES[size]
     return None
+
+
+def _written_pixdim(
+    header_class: type[nib.Nifti1Header] | type[nib.Nifti2Header], data: bytes
+) -> list[float]:
+    """Voxel sizes as the file has them: nibabel makes 1 of 0 when it reads a header."""
+    block = _stream(data).read(header_class.template_dtype.itemsize)
+    header = cast("Any", header_class(block, check=False))
+    return [float(size) for size in header["pixdim"][1:4]]
 
 
 def _check_header(

@@ -20,8 +20,9 @@ import numpy as np
 from scipy import ndimage
 
 from knee.anatomy import Bone, Compartment, OsteophyteSite
-from tools.anatomical_frame import BoolArray, FloatArray, Knee
+from tools.anatomical_frame import BoolArray, Knee
 from tools.articular_surface import Chart
+from tools.crop_frame import FloatArray
 from tools.femoral_landmarks import FemurMarks
 from tools.margins import PATELLA_RADIUS_MM, open_outline, smooth_margin
 from tools.subregions import Partition

@@ -12,7 +12,8 @@ from knee.anatomy import Bone, Structure
 from knee.findings import BoxSource
 from knee.geometry import Box3D
 from tools import derived_regions as derived
-from tools.anatomical_frame import BoolArray, Box, FloatArray, IntArray, Knee
+from tools.anatomical_frame import BoolArray, Box, Knee
+from tools.crop_frame import FloatArray, IntArray
 from tools.knee_parts import KneeParts
 
 _LEAST_VOLUME_MM3 = 30.0

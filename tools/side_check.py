@@ -3,7 +3,8 @@
 In RAS mm the lateral side of a right knee is at larger x, that of a left knee at smaller x. Three
 pairs tell: the fibula lies lateral of the tibia, and the lateral of two tibial cartilages and of
 two menisci lies lateral. Pairs that imply different sides mean swapped labels; pairs that agree
-on the other side mean a wrong declaration or a mirrored affine. Either is an error.
+on the other side mean a wrong declaration or a mirrored affine. Either is an error, and so is an
+image whose DICOM header names the other knee.
 
 Labels that got their side from the declaration (an unsided label that was split, a number that
 means another structure in a left knee) may contradict it, but cannot confirm it.
@@ -18,6 +19,7 @@ from knee.errors import InputError
 from knee.findings import SideCheck
 from tools.bounds import label_boxes
 from tools.segmentation import LabelMap
+from tools.volumes import Volume
 
 _PAIRS = (
     (Structure.FIBULA, Structure.TIBIA),
@@ -89,6 +91,27 @@ def check_side(label_map: LabelMap) -> SideCheck:
     declared = label_map.scheme.sided_by_declaration
     independent = [w for w in witnesses if w.lateral not in declared and w.other not in declared]
     return SideCheck.CONFIRMED if independent else SideCheck.UNVERIFIED
+
+
+def check_named_side(image: Volume, side: Side) -> None:
+    """Refuses an image whose own header names the other knee.
+
+    A header is a declaration too and confirms nothing; it can only contradict.
+
+    Args:
+        image: its `named_side` may be None.
+        side: the declared side.
+
+    Raises:
+        InputError: the two differ.
+    """
+    named = image.named_side
+    if named is not None and named is not side:
+        raise InputError(
+            f"image {str(image.path)!r} is declared {side.value!r}, but its DICOM Laterality says "
+            f"{named.value!r}",
+            "correct the side in the manifest, or the tag if it is the tag that is wrong",
+        )
 
 
 def _centres_x(label_map: LabelMap) -> dict[Structure, float]:

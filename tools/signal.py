@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knee.anatomy import Bone, Structure
+from knee.errors import InputError
 from tools.anatomical_frame import BoolArray, Knee
 from tools.articular_surface import CARTILAGES
 from tools.frame_sampling import crop_of
@@ -74,6 +75,26 @@ class KneeSignal:
     marrow: TissueSignal | None
     marrow_difference: float
     cartilage: TissueSignal | None
+
+
+def check_intensities(image: Volume) -> None:
+    """Refuses an image that shows nothing: it would count as evidence that a reader can look at.
+
+    Raises:
+        InputError: all voxels have one value, or none of them is finite.
+    """
+    low, high = float(image.array.min()), float(image.array.max())
+    if not math.isfinite(low + high):
+        finite = image.array[np.isfinite(image.array)]
+        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+        what = "has no finite value but one" if finite.size else "is NaN or infinite throughout"
+    else:
+        what = f"has the value {low!r} in all of its {image.array.size} voxels"
+    if not low < high:
+        raise InputError(
+            f"image {str(image.path)!r} shows nothing: it {what}",
+            "it is damaged, or not the image; convert it again, or leave the image out",
+        )
 
 
 def read_signal(image: Volume, knee: Knee, partition: Partition, sequence: str) -> KneeSignal:

@@ -17,9 +17,10 @@ import numpy as np
 from scipy import ndimage
 
 from knee.anatomy import Bone, Compartment, ExtrusionSite, OsteophyteSite, Subregion
-from tools.anatomical_frame import FloatArray, Knee
+from tools.anatomical_frame import Knee
 from tools.articular_surface import Chart
 from tools.cartilage import Plate
+from tools.crop_frame import FloatArray
 from tools.femoral_landmarks import FemurMarks
 from tools.margins import PATELLA_RADIUS_MM, open_outline
 from tools.subregions import Partition

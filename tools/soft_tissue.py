@@ -13,6 +13,7 @@ from knee.findings import UNITS, Measurement, MeasurementName
 from knee.moaks import Feature
 from knee.questions import Question
 from tools import effusion, hoffa, ligaments, meniscal_parts, thickness
+from tools.articular_surface import cartilage_of
 from tools.hoffa import HoffaSignal
 from tools.knee_parts import KneeParts
 from tools.ligaments import Continuity
@@ -96,7 +97,9 @@ def _one(
 
 def _thickness(parts: KneeParts, subregion: Subregion) -> tuple[Measurement, ...]:
     plate = parts.plates.get(subregion.bone)
-    found = None if plate is None else thickness.thickness_percentiles(plate, subregion)
+    if plate is None or cartilage_of(subregion) not in parts.knee.schemed:
+        return ()
+    found = thickness.thickness_percentiles(plate, subregion)
     if found is None:
         return ()
     sd = _LENGTH_SD * min(parts.knee.spacing)

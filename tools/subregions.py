@@ -26,8 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from knee.anatomy import Bone, Compartment, Subregion
-from tools.anatomical_frame import BoolArray, FloatArray, Knee
+from tools.anatomical_frame import BoolArray, Knee
 from tools.articular_surface import Chart, make_chart
+from tools.crop_frame import FloatArray
 from tools.femoral_landmarks import FemurMarks, femur_marks
 from tools.landmarks import patella_ridge
 from tools.tibial_landmarks import TibiaMarks, tibia_marks

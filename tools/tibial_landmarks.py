@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from knee.anatomy import Compartment
-from tools.anatomical_frame import BoolArray, IntArray, Knee
+from tools.anatomical_frame import BoolArray, Knee
 from tools.articular_surface import Chart
+from tools.crop_frame import IntArray
 from tools.landmarks import MENISCI, PLATES, SIDES, STRAY_PERCENT, is_whole, meniscal_limits
 from tools.margins import MarginCurve, OpenedOutline, smooth_margin, tibial_outline
 

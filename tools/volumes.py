@@ -43,7 +43,7 @@ is stored index (383 - b, 383 - c, a), and the canonical affine is::
     z  [    0       0  0.3646    -69.642 ]
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,7 @@ import numpy as np
 import numpy.typing as npt
 from nibabel.orientations import io_orientation
 
+from knee.anatomy import Side
 from knee.errors import InputError
 from knee.geometry import Affine, Box3D, Frame
 from knee.keys import content_hash
@@ -73,12 +74,14 @@ class Volume:
         affine: 4 x 4, voxel index to RAS mm.
         path: the file it was read from.
         sha256: `sha256:<hex>` of the file's bytes; stays the same through `to_canonical`.
+        named_side: the knee that the file itself says it shows; only DICOM says.
     """
 
     array: npt.NDArray[Any]
     affine: npt.NDArray[np.float64]
     path: Path
     sha256: str
+    named_side: Side | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -134,7 +137,7 @@ class Volume:
             affine[:3, canonical] = -column if flipped else column
             if flipped:
                 affine[:3, 3] += column * (self.array.shape[stored] - 1)
-        return Volume(array=array, affine=affine, path=self.path, sha256=self.sha256)
+        return replace(self, array=array, affine=affine)
 
 
 def load_volume(path: Path, *, series_number: int | None = None) -> Volume:
@@ -152,7 +155,7 @@ def load_volume(path: Path, *, series_number: int | None = None) -> Volume:
             folder with missing slices, two series, or slices that do not make a volume.
     """
     if path.is_dir():
-        return make_volume(*_read_folder(path, series_number))
+        return _read_folder(path, series_number)
     data = _read_bytes(path)
     if is_nrrd(data):
         array, affine = read_nrrd(data, path)
@@ -243,17 +246,15 @@ def _box(bounds: list[tuple[int, int]]) -> Box3D:
     return Box3D(frame=Frame.VOXEL_IJK, lower=(i0, j0, k0), upper=(i1, j1, k1))
 
 
-def _read_folder(
-    path: Path, series_number: int | None
-) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64], Path, str]:
+def _read_folder(path: Path, series_number: int | None) -> Volume:
     try:
-        array, affine, sha256 = read_dicom_series(path, series_number)
+        array, affine, sha256, side = read_dicom_series(path, series_number)
     except InputError as error:
         # What is wrong is said by file name; which folder it is about is said here, once.
         shown = str(path)
         message = error.message if shown in error.message else f"{shown!r}: {error.message}"
         raise InputError(message, error.hint) from error
-    return array, affine, path, sha256
+    return replace(make_volume(array, affine, path, sha256), named_side=side)
 
 
 def _not_a_volume(data: bytes, path: Path) -> InputError:
