@@ -70,11 +70,11 @@ def _why(found: ExplainedItem) -> Iterator[str]:
 
 
 _ENDS = {
-    ItemState.ACCEPTED: "Accepted: the last attempt passed every gate.",
-    ItemState.REJECTED: "Rejected: a check or the judge refused the last attempt.",
+    ItemState.ACCEPTED: "The last attempt passed every gate.",
+    ItemState.REJECTED: "A check or the judge refused the last attempt.",
     ItemState.DISAGREES: "The draft is sound and grades otherwise than the clinician: terminal, "
     "nothing is fed back (RULES 5).",
-    ItemState.FAILED: "Failed: infrastructure, after all retries; nothing is said of the draft.",
+    ItemState.FAILED: "Infrastructure, after all retries: nothing is said of a draft.",
 }
 
 

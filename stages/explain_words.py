@@ -14,7 +14,7 @@ def view_lines(view: View) -> Iterator[str]:
 
 def _lines(view: View) -> Iterator[str]:
     yield f"{view['item']}  {view['title']}"
-    yield f"state: {view['state']}. {view['why']}"
+    yield f"state {view['state']}: {view['why']}"
     yield from (f"! {line}" for line in view["warnings"])
     yield from _finding_lines(view["finding"])
     yield "beside the clinician:"
