@@ -78,6 +78,14 @@ _ENDS = {
 }
 
 
+_STALE = {
+    "verdict": "a recheck says otherwise",
+    "findings": "the volume was described anew",
+    "clinician_grade": "the clinician's table changed",
+}
+"""What `v_quintuples.stale_reasons` says, in words."""
+
+
 def _why_not_drafted(found: ExplainedItem, state: ItemState) -> Iterator[str]:
     if state is ItemState.NO_REGION:
         yield "Nothing was drafted: the question has no region in this label map."
@@ -120,7 +128,8 @@ def _warnings(found: ExplainedItem) -> Iterator[str]:
         )
     stale = found.history.stale_reasons if found.history else None
     if stale:
-        yield f"Stale: {', '.join(stale)}; it is not exported."
+        reasons = "; ".join(_STALE.get(reason, reason) for reason in stale)
+        yield f"The quintuple is stale and is not exported: {reasons}."
 
 
 def _finding_view(finding: Finding) -> View:
@@ -298,8 +307,12 @@ def _provenance(found: ExplainedItem) -> Iterator[tuple[str, str]]:
     yield "label map", f"{volume.label_map} (scheme {volume.scheme})"
     yield "masks from", volume.mask_source or "not known"
     yield "licence", volume.licence or "not known"
-    if item is not None:
-        yield "findings", item.findings_id
+    if found.findings is not None:
+        yield "findings", found.findings.findings_id
+        yield "tools version", found.findings.tools_version
+        yield "side", f"{volume.side}, {found.findings.side_check.value}"
+        yield "image sha256", found.findings.image_sha256
+        yield "label map sha256", found.findings.label_map_sha256
     outcome = None if found.history is None else found.history.outcome
     if outcome is not None and (item is None or outcome.findings_id != item.findings_id):
         yield "findings shown to the drafter", outcome.findings_id

@@ -11,6 +11,7 @@ from agents.scripted_model import ScriptedChatModel
 from agents.vllm_server import CHECKOUT
 from knee.calibration import Calibration, load_calibration
 from knee.errors import InputError
+from knee.findings import VolumeFindings
 from knee.grades import ClinicianGrade
 from knee.keys import ItemKey
 from knee.questions import N_WITH_REGION, QUESTIONS, Question
@@ -33,7 +34,7 @@ from stages.run_plan import load_configured_calibration
 from stages.settings import load_settings
 from store.item_history import ItemHistory, load_history
 from store.items import Selection, load_grades, load_items
-from store.loading import load_run, load_volume
+from store.loading import load_findings, load_run, load_volume
 
 _NO_CALIBRATION = "none"
 
@@ -60,6 +61,8 @@ class ExplainedItem:
     """The clinician's current grades; empty when the knee-visit is in no table."""
     item: Item | None
     """Finding and grades; None where there is no finding."""
+    findings: VolumeFindings | None
+    """The findings that it belongs to; None as above."""
     run: Run | None
     """The run; None in a store that has none."""
     history: ItemHistory | None
@@ -114,6 +117,7 @@ def load_explained(
         question=QUESTIONS[key.question_id],
         grades=tuple(grades.get(key.question_id, ())),
         item=item,
+        findings=None if item is None else load_findings(con, key.volume_id, item.findings_id),
         run=run,
         history=history,
         prompts=prompts,

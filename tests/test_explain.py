@@ -198,7 +198,7 @@ def test_json_holds_what_the_page_shows(store: Path, capsys: pytest.CaptureFixtu
     assert [attempt["passed"] for attempt in view["attempts"]] == [False, True]
     assert view["attempts"][0]["issues"][0]["code"] == "number_not_in_findings"
     assert dict(view["provenance"])["prompt draft v1"] == TEMPLATE.sha256
-    assert "verdict" in " ".join(view["warnings"]), "its quintuple is stale"
+    assert "stale and is not exported: a recheck says otherwise" in " ".join(view["warnings"])
 
 
 def test_a_store_without_a_run_and_an_item_outside_the_quotas(
