@@ -42,7 +42,9 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         made = {ItemKey(i.volume_id, i.question_id): i for i in writer.items(plan.selection)}
         done = [
             outcome(run_id, f"{patient}/V00/right/dess", question, state=state).model_copy(
-                update={"findings_id": made[f"{patient}/V00/right/dess", question].findings_id}
+                update={
+                    "findings_id": made[ItemKey(f"{patient}/V00/right/dess", question)].findings_id
+                }
             )
             for patient, question, state in (
                 ("9001", 1, ItemState.ACCEPTED),

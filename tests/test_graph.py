@@ -372,15 +372,17 @@ async def test_every_way_to_end_that_the_graph_has_is_taken(
         monkeypatch.setattr(graph, router.__name__, noting)
     compiled = graph.build_graph()
     monkeypatch.setattr(graph, "item_graph", lambda: compiled)
-    refusing = '{"reason": "", "grades": {"grade": 0}}'
-    for answer, grade, judging in (
+    honest, refusing = (
+        ScriptedChatModel(honest_answer),
+        scripted('{"reason": "", "grades": {"grade": 0}}'),
+    )
+    for answer, grade, judge in (
         (GOOD, 2, None),
         (GOOD, 3, None),
         (OFF_SCALE, 2, None),
-        (GOOD, 2, honest_answer),
-        (GOOD, 2, lambda _: refusing),
+        (GOOD, 2, honest),
+        (GOOD, 2, refusing),
     ):
-        judge = None if judging is None else ScriptedChatModel(judging)
         context = context_for(scripted(answer), max_revisions=1, judge=judge)
         await run_item(sample_item(grade=grade), context)
     assert len(ways) == 5
