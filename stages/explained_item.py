@@ -14,7 +14,7 @@ from knee.errors import InputError
 from knee.findings import VolumeFindings
 from knee.grades import ClinicianGrade
 from knee.keys import ItemKey
-from knee.questions import N_WITH_REGION, QUESTIONS, Question
+from knee.questions import QUESTIONS, Question
 from knee.records import (
     Attempt,
     CheckSeverity,
@@ -75,11 +75,7 @@ class ExplainedItem:
         """Its state in the run; without one, the state in which it would start."""
         if self.history is not None and self.history.state is not None:
             return self.history.state
-        if self.item is not None:
-            return self.item.starting_state
-        if self.question.question_id > N_WITH_REGION:
-            return ItemState.NO_REGION
-        return ItemState.NO_EVIDENCE
+        return ItemState.NO_REGION if self.item is None else self.item.starting_state
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:

@@ -22,7 +22,7 @@ from store.items import Selection
 from store.verdicts import put_verdicts, start_recheck
 from store.writer import StoreWriter
 from tests.hand_made_store import file_hashes, make_store
-from tests.store_records import outcome, run
+from tests.store_records import outcome, run, volume
 
 EVIL = '<script>alert("x")</script> \x1b[31m & "quoted"'
 KEY = "9001/V00/right/dess"
@@ -211,7 +211,11 @@ def test_a_store_without_a_run_and_an_item_outside_the_quotas(
         writer.bind_volumes("r1")
         with writer.transaction() as con:
             con.execute("INSERT INTO run_quota_items VALUES ('r1', 1, 'other', 1, [1])")
+        broken = volume("9005").model_copy(update={"status": "failed", "reason": "no labels"})
+        writer.put_volume(broken)
     assert "outside the quotas" in words(bare, 1, capsys)
+    assert explain(ExplainOptions(("9005#1",), bare)) == 0
+    assert "the volume could not be described (no labels)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
