@@ -74,8 +74,9 @@ demo-model: setup setup-vllm ## train the demo model anew, into .cache/demo_mode
 
 bench-tools: setup ## grades, boxes, speed and reading of the measuring code (an hour on 2 cores)
 	$(BIN)/python -m tests.bench_tools --write || test $$? -eq 1
-	$(BIN)/python -m tests.bench_regions
-	$(BIN)/python -m tests.bench_describe
+	$(BIN)/python -m tests.bench_regions --write || test $$? -eq 1
+	$(BIN)/python -m tests.bench_regions --grid dess --write || test $$? -eq 1
+	$(BIN)/python -m tests.bench_describe --write
 	$(BIN)/python -m tests.bench_moaks --verify
 
 lock: setup ## write the locks in requirements/ anew (LOCK_ARGS=--upgrade for newer versions)

@@ -1,4 +1,4 @@
-"""Speed and memory of describing a volume: `python -m tests.bench_describe [--out FILE]`.
+"""Speed and memory of describing a volume: `python -m tests.bench_describe [--out FILE] [--write]`.
 
 Every figure comes from a fresh process with one thread. "described" is `describe_volume` alone,
 median of 10 after one warm-up; CPU seconds do not see what else the machine does, wall seconds do.
@@ -21,6 +21,7 @@ from pathlib import Path
 from statistics import median
 
 from knee.anatomy import Side
+from tests.benchmark_page import PAGE, write_section
 from tests.real_data import PYMSKT
 from tools.phantom.build import make_phantom
 from tools.phantom.cohort import MANIFEST_COLUMNS, compress_nifti
@@ -184,6 +185,7 @@ def main() -> None:
     """Prints or writes the table; hidden arguments run one measurement."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, help="Markdown file to write instead of stdout")
+    parser.add_argument("--write", action="store_true", help=f"write its section of {PAGE}")
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--cohort", nargs=2, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
@@ -197,6 +199,8 @@ def main() -> None:
         return
     default = Path(__file__).parents[1].parent / "shared" / "data"
     text = run(Path(os.environ.get("KNEE_REAL_DATA", default)))
+    if chosen.write:
+        write_section("bench-describe", "Describing a volume (`make bench-tools`)", text)
     if chosen.out is None:
         sys.stdout.write(text)
     else:

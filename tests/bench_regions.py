@@ -25,6 +25,7 @@ from knee.findings import BoxSource
 from knee.geometry import intersection_over_union
 from knee.moaks import Feature
 from knee.questions import QUESTIONS
+from tests.benchmark_page import PAGE, write_section
 from tools.boxes import region_box
 from tools.knee_parts import measure_parts
 from tools.phantom import regions as truth
@@ -225,10 +226,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--first-seed", type=int, default=9000)
     parser.add_argument("--grid", choices=tuple(_GRIDS), default="coarse")
     parser.add_argument("--questions", action="store_true", help="one row a question, too")
+    parser.add_argument("--write", action="store_true", help=f"write its section of {PAGE}")
     options = parser.parse_args(arguments)
     seeds = range(options.first_seed, options.first_seed + options.knees)
     scores = score_knees(seeds, _GRIDS[options.grid])
-    sys.stdout.write(region_table(scores) + "\n")
+    found = region_table(scores)
+    sys.stdout.write(found + "\n")
+    if options.write:
+        which = f"{options.knees} phantoms of seeds {seeds[0]}-{seeds[-1]}, {options.grid} grid."
+        write_section(
+            f"bench-regions-{options.grid}",
+            f"Boxes against analytic regions, {options.grid} grid (`make bench-tools`)",
+            f"{which} How they are made and held: docs/regions.md.\n\n{found}",
+        )
     if options.questions:
         sys.stdout.write("\n" + question_table(scores) + "\n")
     means = mean_over_boxes(scores)

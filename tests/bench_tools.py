@@ -49,15 +49,14 @@ from tests.bench_scores import (
     missed_bars,
     of_basis,
 )
+from tests.benchmark_page import PAGE, write_section
 from tests.phantom_maps import as_label_map
 from tools.calibration_fit import CalibrationCase, fit_rule
 from tools.knee_parts import KneeParts, measure_parts
 from tools.lesions import WEDGE_DEPTH_MM, cut_wedges, measure_lesions
 
 CALIBRATION = Path("configs/calibration-phantom.toml")
-PAGE = Path("docs/benchmarks.md")
 CURVE = Path("docs/images/bench-tools-margin")
-MARKS = ("<!-- bench-tools -->", "<!-- /bench-tools -->")
 CALIBRATED = {
     Feature.OSTEOPHYTE: MeasurementName.OSTEOPHYTE_PROTRUSION,
     Feature.EFFUSION_SYNOVITIS: MeasurementName.EFFUSION_VOLUME,
@@ -123,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         text += f"\n\n### Boxes against analytic regions, {options.boxes} knees\n\n{table}"
     sys.stdout.write(text + "\n")
     if options.write:
-        write_section(text)
+        write_section("bench-tools", "Rule-based grades on phantoms (`make bench-tools`)", text)
         write_curve(cases)
     missed = missed_bars(cases)
     for line in missed:
@@ -255,19 +254,6 @@ def _depth_text(shifts: Sequence[Shift]) -> str:
         f"{DEPTHS[0]:.0%} of that depth and in {100 * more / total:.0f} % at {DEPTHS[1]:.0%} "
         f"({MeasurementName.BML_VOLUME_SHARE.value}; the phantom draws no lesion deeper)."
     )
-
-
-def write_section(text: str, page: Path = PAGE) -> None:
-    """Writes the text between its marks in a Markdown page; what stands around it stays."""
-    start, end = MARKS
-    body = f"{start}\n## Rule-based grades on phantoms (`make bench-tools`)\n\n{text}\n{end}\n"
-    old = page.read_text(encoding="utf-8") if page.is_file() else "# Benchmarks\n\n"
-    if start in old and end in old:
-        before, rest = old.split(start, 1)
-        new = before + body + rest.split(end, 1)[1].lstrip("\n")
-    else:
-        new = old.rstrip("\n") + "\n\n" + body
-    page.write_text(new, encoding="utf-8")
 
 
 def write_curve(cases: Sequence[Case], stem: Path = CURVE) -> None:

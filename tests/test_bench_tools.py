@@ -21,7 +21,8 @@ from tests.bench_scores import (
     margin_rows,
     missed_bars,
 )
-from tests.bench_tools import CALIBRATION, calibrate, write_section
+from tests.bench_tools import CALIBRATION, calibrate
+from tests.benchmark_page import write_section
 
 
 def _case(true: int, grade: int, *, knee: str = "a", margin: float = 2.0) -> Case:
@@ -77,8 +78,8 @@ def test_counts_have_no_place_on_the_curve():
 def test_the_page_keeps_what_others_wrote(tmp_path: Path):
     page = tmp_path / "benchmarks.md"
     page.write_text("# Benchmarks\n\n## Speed\n\nfast\n", encoding="utf-8")
-    write_section("first", page)
-    write_section("second", page)
+    write_section("bench", "Bench", "first", page)
+    write_section("bench", "Bench", "second", page)
     text = page.read_text(encoding="utf-8")
     assert text.startswith("# Benchmarks\n\n## Speed\n\nfast\n\n<!-- bench-tools -->")
     assert "second" in text
