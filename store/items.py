@@ -26,10 +26,18 @@ class Selection(NamedTuple):
     """At most so many items, in the order of volume id and question id."""
     pending_only: bool = True
     """Only items of which something is asked; else every question that has a region."""
+    chosen: frozenset[ItemKey] | None = None
+    """Only these items, chosen by quota; all when None."""
+
+    def holds(self, volume_id: str, question_id: int) -> bool:
+        """Returns whether an item of a selected volume is one of the questions and choices."""
+        if self.question_ids is not None and question_id not in self.question_ids:
+            return False
+        return self.chosen is None or ItemKey(volume_id, question_id) in self.chosen
 
 
 def select_volumes(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[str]:
-    """Returns the ids of ready volumes with findings, ascending."""
+    """Returns the ids of ready volumes with findings, ascending; of chosen items', theirs alone."""
     rows = con.execute(
         "SELECT volume_id FROM volumes WHERE status = 'ready' AND findings_id IS NOT NULL "
         "AND ($visit IS NULL OR visit = $visit) "
@@ -39,7 +47,11 @@ def select_volumes(con: duckdb.DuckDBPyConnection, selection: Selection) -> list
             "volumes": None if selection.volume_ids is None else list(selection.volume_ids),
         },
     ).fetchall()
-    return [str(row[0]) for row in rows]
+    volumes = [str(row[0]) for row in rows]
+    if selection.chosen is None:
+        return volumes
+    of_chosen = {key.volume_id for key in selection.chosen}
+    return [volume for volume in volumes if volume in of_chosen]
 
 
 def load_items(
@@ -57,9 +69,7 @@ def load_items(
     n_yielded = 0
     for volume_id in select_volumes(con, selection):
         for item in _items_of(con, volume_id, run_id):
-            if selection.question_ids is not None and (
-                item.question_id not in selection.question_ids
-            ):
+            if not selection.holds(item.volume_id, item.question_id):
                 continue
             if selection.pending_only and item.starting_state is not ItemState.PENDING:
                 continue

@@ -205,6 +205,7 @@ def count_left(con: duckdb.DuckDBPyConnection, run_id: str, selection: Selection
 
     The limit counts from the first item of the selection, finished or not.
     """
+    chosen = selection.chosen
     row = con.execute(
         """
         SELECT count(*) FILTER (NOT done) FROM (
@@ -214,6 +215,8 @@ def count_left(con: duckdb.DuckDBPyConnection, run_id: str, selection: Selection
             WHERE i.run_id = $run AND i.starting_state = 'pending'
                 AND i.volume_id IN (SELECT unnest($volumes))
                 AND ($questions IS NULL OR i.question_id IN (SELECT unnest($questions)))
+                AND ($chosen IS NULL OR i.volume_id || '#' || i.question_id::VARCHAR
+                    IN (SELECT unnest($chosen)))
             ORDER BY i.volume_id, i.question_id LIMIT $limit
         )
         """,
@@ -221,6 +224,7 @@ def count_left(con: duckdb.DuckDBPyConnection, run_id: str, selection: Selection
             "run": run_id,
             "volumes": select_volumes(con, selection),
             "questions": None if selection.question_ids is None else list(selection.question_ids),
+            "chosen": None if chosen is None else [f"{volume}#{q}" for volume, q in chosen],
             "limit": selection.limit,
         },
     ).fetchone()
