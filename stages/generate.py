@@ -9,6 +9,8 @@ import asyncio
 import shlex
 import sys
 from contextlib import AbstractContextManager, AsyncExitStack, ExitStack
+from pathlib import Path
+from typing import NamedTuple
 
 from agents.batch import BatchResult, WorkItem, run_batch
 from agents.context import GraphContext
@@ -22,7 +24,7 @@ from agents.vllm_server import RunningServer, running_server
 from knee.answers import StepName
 from knee.keys import JsonValue
 from knee.records import Control
-from knee.run_config import ModelEndpoint, load_run_config
+from knee.run_config import ModelEndpoint, RunConfig, load_run_config
 from prompts.judging import QuotedStep, render_judge
 from prompts.registry import list_prompts
 from prompts.render import ChatMessage
@@ -30,6 +32,7 @@ from stages.console import emit_json, say
 from stages.control_table import control_json, load_control_report, show_control
 from stages.controls import work_of
 from stages.keeping import OutcomeKeeper
+from stages.prefix_cache import prefix_cache_told
 from stages.report import write_report
 from stages.run_plan import GenerateOptions, RunPlan, make_plan
 from stages.serve import WaitingLine, default_log, serve_settings
@@ -38,14 +41,33 @@ from store.journal import Journal
 from store.queries import count_left, selection_states
 from store.writer import StoreWriter
 
-__all__ = ["GenerateOptions", "generate"]
+__all__ = ["GenerateOptions", "GenerateResult", "generate", "run_generation", "server_of"]
 
 _PROMPT_SAMPLE = 256
 """Items whose prompts are rendered to find a long one for the probe."""
 
 
+class GenerateResult(NamedTuple):
+    """How a batch ended."""
+
+    code: int
+    """0 done, 1 items failed, 3 stopped early."""
+    run_id: str | None
+    """The run; None when nothing was started."""
+
+
 def generate(options: GenerateOptions) -> int:
     """Runs a batch; returns 0, 1 when items failed, 3 when it stopped early.
+
+    Raises:
+        InputError: settings, prompt, selection or server are not as asked.
+        StoreError: no store, a foreign one, or another command is writing it.
+    """
+    return run_generation(options).code
+
+
+def run_generation(options: GenerateOptions) -> GenerateResult:
+    """Runs a batch and tells which run it was.
 
     Raises:
         InputError: settings, prompt, selection or server are not as asked.
@@ -60,13 +82,13 @@ def generate(options: GenerateOptions) -> int:
         work = work_of(plan, writer, plan.resumes)
         first = next(work, None)
         if first is None and plan.resumes is None:
-            return _nothing_to_draft(plan, writer)
+            return GenerateResult(_nothing_to_draft(plan, writer), None)
         if options.dry_run:
-            return _show_dry_run(plan, writer, first)
+            return GenerateResult(_show_dry_run(plan, writer, first), None)
         if first is not None and options.serve:
-            stack.enter_context(_server(plan))
+            stack.enter_context(server_of(config, options.config))
         run_id, result = asyncio.run(_run(plan, writer, has_work=first is not None))
-    return _finish(plan, run_id, result)
+    return GenerateResult(_finish(plan, run_id, result), run_id)
 
 
 def _nothing_to_draft(plan: RunPlan, writer: StoreWriter) -> int:
@@ -92,11 +114,12 @@ def _show_dry_run(plan: RunPlan, writer: StoreWriter, first: WorkItem | None) ->
     return 0
 
 
-def _server(plan: RunPlan) -> AbstractContextManager[RunningServer]:
-    settings = serve_settings(plan.config, plan.options.config)
-    log = default_log(plan.config)
-    say(f"starting vLLM for {plan.config.drafter.model!r}; log: {log}")
-    return running_server(settings, plan.config.drafter, log, WaitingLine())
+def server_of(config: RunConfig, path: Path) -> AbstractContextManager[RunningServer]:
+    """Returns the server of a settings file at `path`: up inside the block, down behind it."""
+    settings = serve_settings(config, path)
+    log = default_log(config)
+    say(f"starting vLLM for {config.drafter.model!r}; log: {log}")
+    return running_server(settings, config.drafter, log, WaitingLine())
 
 
 async def _run(
@@ -113,16 +136,17 @@ async def _run(
         if has_work:
             await _probe(plan, writer, drafter, judge)
         with writer.transaction():
-            writer.put_prompts([(p.ref, p.full_text) for p in list_prompts()])
+            writer.put_prompts([(p.ref, p.full_text) for p in (*list_prompts(), plan.template)])
             run_id, resumed = writer.start_or_resume_run(plan.run)
-            writer.bind_volumes(run_id)
+            writer.bind_volumes(run_id, plan.options.trial and plan.options.trial.volume_ids)
         with writer.reading() as con:
             total = count_left(con, run_id, plan.selection)
         say(f"run {run_id}: {'resumed, ' if resumed else ''}{total} item(s) to draft")
         if not has_work:
             writer.finish_run(run_id)
             return run_id, None
-        result = await _work_off(plan, writer, plan.context(drafter, run_id, judge), total)
+        async with prefix_cache_told(drafter):
+            result = await _work_off(plan, writer, plan.context(drafter, run_id, judge), total)
         writer.finish_run(run_id, "stopped" if result.stopped_early else "finished")
     return run_id, result
 

@@ -14,7 +14,7 @@ from agents.majority_drafter import MajorityGrades, majority_model_name
 from agents.vllm_server import CHECKOUT
 from knee.calibration import Calibration, load_calibration
 from knee.errors import InputError
-from knee.keys import JsonValue
+from knee.keys import ItemKey, JsonValue
 from knee.questions import parse_question_ids
 from knee.records import Control, Grounding, PromptRef, Run, RunKind
 from knee.run_config import JudgeEndpoint, RunConfig
@@ -27,6 +27,25 @@ from store.queries import current_findings_ids, find_run
 from store.writer import StoreWriter
 
 _PACKAGES = ("langgraph", "openai", "pydantic", "duckdb", "numpy", "jinja2")
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What makes a run a trial: its prompt, saved or not, and its items."""
+
+    template: PromptTemplate
+    """The drafter's prompt, in place of the settings file's."""
+    keys: frozenset[ItemKey]
+    """The items; no test patient's."""
+    sample_sha256: str
+    """`sha256:` over the keys."""
+    provenance: dict[str, str]
+    """How the sample was drawn and where the template lay."""
+
+    @property
+    def volume_ids(self) -> list[str]:
+        """Volumes of the items, ascending."""
+        return sorted({key.volume_id for key in self.keys})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +74,8 @@ class GenerateOptions:
     """Print the summary on stdout."""
     quiet: bool = False
     """Leave the tables out: the caller shows its own."""
+    trial: Trial | None = None
+    """Try a prompt on a sample (`prompts try`); None for every other run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +158,8 @@ class RunPlan:
     resumes: str | None
     """The run that is there already."""
     beside: str | None
-    """The production run with the same settings, beside which a control is shown."""
+    """The real run (of a trial's control, the trial) with the same settings, beside which a control
+    is shown."""
 
     @property
     def max_revisions(self) -> int:
@@ -172,9 +194,7 @@ def make_plan(options: GenerateOptions, config: RunConfig, writer: StoreWriter) 
         InputError: the settings, a prompt, the calibration or the selection is not as asked.
     """
     _check_settings(config)
-    template = load_prompt_for(
-        PromptKind.DRAFT, config.drafter.prompt_id, config.drafter.prompt_version
-    )
+    template = _template_of(options.trial, config)
     calibration = load_configured_calibration(config, options.config)
     judge = plan_judge(config)
     control = Control.NONE if options.control is None else Control(options.control)
@@ -185,6 +205,8 @@ def make_plan(options: GenerateOptions, config: RunConfig, writer: StoreWriter) 
         visit=options.visit,
         limit=options.limit,
     )
+    if options.trial is not None:
+        selection = Selection(chosen=options.trial.keys)
     with writer.reading() as con:
         refuse_fit_on_test_store(calibration, con)
         refuse_transfer(config, [config.drafter, *([config.judge] if config.judge else [])], con)
@@ -196,7 +218,7 @@ def make_plan(options: GenerateOptions, config: RunConfig, writer: StoreWriter) 
             )
         findings_ids = current_findings_ids(con)
         majority = majority_grades(con) if control is Control.ALWAYS_MAJORITY else None
-    parts = _Parts(config, template, calibration, judge, findings_ids)
+    parts = _Parts(config, template, calibration, judge, findings_ids, options.trial)
     run = _new_run(parts, control, majority)
     with writer.reading() as con:
         resumes = find_run(con, run.fingerprint, run.kind, run.control)
@@ -214,6 +236,14 @@ def make_plan(options: GenerateOptions, config: RunConfig, writer: StoreWriter) 
         run,
         resumes,
         beside if control is not Control.NONE else None,
+    )
+
+
+def _template_of(trial: Trial | None, config: RunConfig) -> PromptTemplate:
+    if trial is not None:
+        return trial.template
+    return load_prompt_for(
+        PromptKind.DRAFT, config.drafter.prompt_id, config.drafter.prompt_version
     )
 
 
@@ -251,6 +281,7 @@ class _Parts:
     calibration: Calibration | None
     judge: JudgePlan | None
     findings_ids: list[str]
+    trial: Trial | None
 
 
 def _new_run(parts: _Parts, control: Control, majority: MajorityGrades | None) -> Run:
@@ -272,11 +303,13 @@ def _new_run(parts: _Parts, control: Control, majority: MajorityGrades | None) -
         calibration=parts.calibration,
         findings_ids=parts.findings_ids,
         judge=judge.identity if judge else None,
+        sample=parts.trial.sample_sha256 if parts.trial else None,
     )
+    real_kind = RunKind.PRODUCTION if parts.trial is None else RunKind.TRIAL
     return Run(
         run_id=new_run_id(),
         fingerprint=fingerprint,
-        kind=RunKind.PRODUCTION if control is Control.NONE else RunKind.CONTROL,
+        kind=real_kind if control is Control.NONE else RunKind.CONTROL,
         control=control,
         grounding=config.grounding,
         wording=config.wording,
@@ -294,6 +327,7 @@ def _new_run(parts: _Parts, control: Control, majority: MajorityGrades | None) -
             "code": code_revision(),
             **_judge_provenance(judge),
             **_transfer_basis(config),
+            **(parts.trial.provenance if parts.trial else {}),
             **{f"version.{name}": version(name) for name in _PACKAGES},
         },
     )
