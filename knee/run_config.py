@@ -5,9 +5,12 @@ Not identity: URLs, concurrency, time-outs, how the server is started.
 """
 
 import ipaddress
+import re
 import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -18,10 +21,12 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import ErrorDetails
 
 from knee.errors import InputError
 from knee.questions import parse_question_ids
 from knee.records import Grounding, Wording
+from knee.toml_lines import KeyPath, key_lines, line_of
 
 
 class _Settings(BaseModel):
@@ -100,13 +105,14 @@ class CheckSettings(_Settings):
     warn_only: tuple[str, ...] = ()
     """Names of checks; `schema`, `scale` and `compare` cannot be among them."""
 
-    @model_validator(mode="after")
-    def validate_warn_only(self) -> Self:
+    @field_validator("warn_only")
+    @classmethod
+    def validate_warn_only(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         """Refuses to soften the checks that must hold."""
-        fixed = sorted({"schema", "scale", "compare"} & set(self.warn_only))
+        fixed = sorted({"schema", "scale", "compare"} & set(value))
         if fixed:
             raise ValueError(f"these checks cannot be turned into warnings: {fixed!r}")
-        return self
+        return value
 
 
 class BatchSettings(_Settings):
@@ -204,6 +210,56 @@ class RunConfig(_Settings):
                 )
         return self
 
+    @model_validator(mode="after")
+    def validate_context(self) -> Self:
+        """Refuses an answer that leaves no room for a prompt in the server that `serve` starts."""
+        if self.serve is not None:
+            longest, context = self.drafter.sampling.max_tokens, self.serve.max_model_len
+            if longest >= context:
+                raise ValueError(
+                    f"drafter.sampling.max_tokens {longest!r} leaves no room for a prompt in "
+                    f"serve.max_model_len {context!r}"
+                )
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsFile:
+    """A settings file as read, with everything that is wrong with it."""
+
+    path: Path
+    """The file."""
+    data: Mapping[str, Any]
+    """What stands in it."""
+    lines: Mapping[KeyPath, int]
+    """Line of each key."""
+    config: RunConfig | None
+    """The settings; None when they are not valid."""
+    problems: tuple[tuple[KeyPath, str], ...]
+    """Key and what is wrong there."""
+
+    def error(self, more: Sequence[tuple[KeyPath, str]] = ()) -> InputError | None:
+        """Returns one error that names every problem with its line, None without any.
+
+        Args:
+            more: problems that were found outside: key and what is wrong there.
+        """
+        placed = [
+            (line_of(self.lines, path), ".".join(str(part) for part in path) or "file", text)
+            for path, text in (*self.problems, *more)
+        ]
+        if not placed:
+            return None
+        placed.sort(key=lambda entry: (entry[0] or 0, entry[1]))
+        told = "\n".join(
+            f"  {'' if line is None else f'line {line}: '}{place}: {text}"
+            for line, place, text in placed
+        )
+        return InputError(
+            f"settings file {str(self.path)!r} has {len(placed)} problem(s):\n{told}",
+            "see configs/demo.toml for a complete example",
+        )
+
 
 def load_run_config(path: Path) -> RunConfig:
     """Returns the settings of a TOML file.
@@ -211,24 +267,47 @@ def load_run_config(path: Path) -> RunConfig:
     Raises:
         InputError: the file is missing, is not TOML, or has wrong settings; all of them are named.
     """
+    file = read_settings(path)
+    error = file.error()
+    if error is not None or file.config is None:
+        raise error or InputError(f"settings file {str(path)!r} cannot be used")
+    return file.config
+
+
+def read_settings(path: Path) -> SettingsFile:
+    """Returns a settings file with its problems.
+
+    Raises:
+        InputError: the file is missing or is not TOML.
+    """
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        data = tomllib.loads(text)
     except FileNotFoundError:
         raise InputError(
             f"settings file not found: {str(path)!r}", "see configs/ for examples"
         ) from None
+    except (IsADirectoryError, PermissionError) as error:
+        raise InputError(
+            f"settings file {str(path)!r} cannot be read: {error.strerror}", "name a TOML file"
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"settings file {str(path)!r} is not TOML: {error}") from error
+    config, problems = None, ()
     try:
-        return RunConfig.model_validate(data)
+        config = RunConfig.model_validate(data)
     except ValidationError as error:
-        problems = "\n".join(
-            f"  {'.'.join(str(part) for part in issue['loc']) or 'file'}: {issue['msg']}"
-            # The input of a whole part is all of its settings: its message names what is wrong.
-            + ("" if isinstance(issue["input"], dict) else f" (got {issue['input']!r})"[:160])
-            for issue in error.errors(include_url=False)
-        )
-        raise InputError(
-            f"settings file {str(path)!r} has {error.error_count()} problem(s):\n{problems}",
-            "see configs/demo.toml for a complete example",
-        ) from error
+        problems = tuple(_problem(issue) for issue in error.errors(include_url=False))
+    return SettingsFile(path, data, key_lines(text), config, problems)
+
+
+def _problem(issue: ErrorDetails) -> tuple[KeyPath, str]:
+    # A problem of a whole part has all of its settings as input: its message names what is wrong.
+    shown = "" if isinstance(issue["input"], dict) else f" (got {issue['input']!r})"[:160]
+    return issue["loc"] or _named_key(issue["msg"]), issue["msg"] + shown
+
+
+def _named_key(message: str) -> KeyPath:
+    """Returns the key that a message of the whole file begins with: `drafter.base_url '…' is …`."""
+    named = re.match(r"(?:Value error, )?([a-z_]+(?:\.[a-z_]+)+) ", message)
+    return () if named is None else tuple(named[1].split("."))

@@ -1,6 +1,6 @@
 """A negative control beside the real run, and whether what is expected of it is met (RULES 7)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,10 +40,16 @@ class ControlReport:
     """Of the production run with the same settings; None when there is none yet."""
     expectations: tuple[Expectation, ...]
     """What is expected of the control."""
+    left_out: Mapping[str, int]
+    """Items that the control cannot draft, by reason; they stay pending."""
 
 
 def load_control_report(
-    store: Path, control: Control, figures: RunSummary, beside: str | None
+    store: Path,
+    control: Control,
+    figures: RunSummary,
+    beside: str | None,
+    left_out: Mapping[str, int] | None = None,
 ) -> ControlReport:
     """Returns a control beside the real run.
 
@@ -52,6 +58,7 @@ def load_control_report(
         control: which control.
         figures: the control's.
         beside: the production run with the same settings; None without one.
+        left_out: items that the control could not draft, by reason.
     """
     with open_store(store, read_only=True) as con:
         unfounded = accepted_without_evidence(con, figures.run_id)
@@ -61,6 +68,7 @@ def load_control_report(
         figures=figures,
         real=None if beside is None else load_summary(store, beside),
         expectations=tuple(_expectations(control, figures, zeros, unfounded)),
+        left_out={} if left_out is None else dict(left_out),
     )
 
 
@@ -113,6 +121,8 @@ def show_control(report: ControlReport) -> None:
         [[name, _shown(report.real, name), _shown(report.figures, name)] for name in _GROUPS]
         + [["macro over grades", _macro(report.real), _macro(report.figures)]],
     )
+    for reason, n in report.left_out.items():
+        say(f"{n} item(s) stay pending, {reason}")
     for expectation in report.expectations:
         say(f"{expectation.text}: {_met(expectation.met)}")
 
@@ -140,5 +150,6 @@ def control_json(report: ControlReport) -> dict[str, JsonValue]:
         "control": report.control.value,
         "real_run": None if report.real is None else report.real.run_id,
         "real": None if report.real is None else report.real.as_json(),
+        "left_out": dict(report.left_out),
         "expectations": [{"text": e.text, "met": e.met} for e in report.expectations],
     }

@@ -6,6 +6,7 @@ always-majority: no model; the training patients' commonest grade, with the item
 All of them are compared with the item's own grades, and judged as a real run is.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from random import Random
 
@@ -20,28 +21,52 @@ from knee.keys import content_hash, parse_volume_id
 from knee.records import Control, Item
 from stages.run_plan import RunPlan
 from store.items import Selection, select_volumes
-from store.writer import StoreWriter
+from store.queries import count_left
+from store.reader import StoreReader
+
+NO_COUNTERPART = "no counterpart: another knee's finding cannot be shown in its place"
+"""Why the shuffled control leaves an item out."""
+NO_MAJORITY = "no box, or no grade of training patients to repeat"
+"""Why the always-majority control leaves an item out."""
 
 
 def work_of(
-    plan: RunPlan, writer: StoreWriter, run_id: str | None, drafter: MajorityDrafter | None = None
+    plan: RunPlan,
+    store: StoreReader,
+    run_id: str | None,
+    drafter: MajorityDrafter | None = None,
+    left_out: Counter[str] | None = None,
 ) -> Iterator[WorkItem]:
     """Yields what is left to do, volume by volume.
 
     Args:
         plan: the run.
-        writer: the store.
+        store: the store.
         run_id: leaves out what is finished in this run; None leaves out nothing.
         drafter: the always-majority control's drafter, which is told each item's answer.
+        left_out: counts by reason the items that a control cannot draft; they stay pending.
     """
-    items = writer.items(plan.selection, run_id=run_id)
+    items = store.items(plan.selection, run_id=run_id)
+    left_out = Counter[str]() if left_out is None else left_out
     if plan.control is Control.SHUFFLED_FINDINGS:
-        return _shuffled(plan, writer, items)
+        return _shuffled(plan, store, items, left_out)
     if plan.control is Control.NO_FINDINGS:
         return (WorkItem(item, without_measurements(item), item) for item in items)
     if plan.control is Control.ALWAYS_MAJORITY:
-        return _majority(plan, items, drafter)
+        return _majority(plan, items, drafter, left_out)
     return (WorkItem(item) for item in items)
+
+
+def count_work(plan: RunPlan, store: StoreReader, run_id: str) -> tuple[int, Counter[str]]:
+    """Returns how many items a run has to draft, and by reason those that its control leaves out.
+
+    The items of a control are gone through, for only their findings tell; others are counted.
+    """
+    left_out = Counter[str]()
+    if plan.control in (Control.SHUFFLED_FINDINGS, Control.ALWAYS_MAJORITY):
+        return sum(1 for _ in work_of(plan, store, run_id, left_out=left_out)), left_out
+    with store.reading() as con:
+        return count_left(con, run_id, plan.selection), left_out
 
 
 def without_measurements(item: Item) -> Item:
@@ -50,14 +75,17 @@ def without_measurements(item: Item) -> Item:
     return item.model_copy(update={"finding": finding})
 
 
-def _shuffled(plan: RunPlan, writer: StoreWriter, items: Iterator[Item]) -> Iterator[WorkItem]:
+def _shuffled(
+    plan: RunPlan, store: StoreReader, items: Iterator[Item], left_out: Counter[str]
+) -> Iterator[WorkItem]:
     """Yields each item with the same question of another patient's knee, where that has evidence.
 
     Raises:
         InputError: there is only one patient.
     """
-    with writer.reading() as con:
-        volumes = select_volumes(con, plan.selection)
+    with store.reading() as con:
+        # Not only the knees of chosen items: the same ones stand in with a quota and without.
+        volumes = select_volumes(con, plan.selection._replace(chosen=None))
     others = {volume: _other_patients_volume(volume, volumes) for volume in volumes}
     shown: dict[int, Item] = {}
     shown_volume = ""
@@ -65,11 +93,13 @@ def _shuffled(plan: RunPlan, writer: StoreWriter, items: Iterator[Item]) -> Iter
         other = others[item.volume_id]
         if other != shown_volume:
             every = Selection((other,), plan.selection.question_ids, None, None, False)
-            shown = {entry.question_id: entry for entry in writer.items(every)}
+            shown = {entry.question_id: entry for entry in store.items(every)}
             shown_volume = other
         counterpart = shown.get(item.question_id)
         if counterpart is not None and _can_stand_in(counterpart, item):
             yield WorkItem(item, counterpart)
+        else:
+            left_out[NO_COUNTERPART] += 1
 
 
 def _other_patients_volume(volume_id: str, volumes: list[str]) -> str:
@@ -93,21 +123,22 @@ def _can_stand_in(other: Item, item: Item) -> bool:
 
 
 def _majority(
-    plan: RunPlan, items: Iterator[Item], drafter: MajorityDrafter | None
+    plan: RunPlan, items: Iterator[Item], drafter: MajorityDrafter | None, left_out: Counter[str]
 ) -> Iterator[WorkItem]:
     """Yields items whose majority is known; the drafter is told the answer as each is taken."""
     assert plan.majority is not None, "the plan of this control has the grades"
     context: GraphContext = plan.context(ScriptedChatModel(lambda _: ""), plan.run.run_id)
     for item in items:
-        if item.finding.box is None:
-            continue
-        task = prepare_task(item, context)
-        seed = content_hash(f"{item.volume_id}|{item.question_id}")
-        answer = write_majority_answer(
-            item, task.prompt.planes, plan.majority, plan.calibration, Random(seed)
-        )
-        if answer is None:
+        known = all((item.question.feature, c) in plan.majority for c in item.asked)
+        if item.finding.box is None or not known:
+            left_out[NO_MAJORITY] += 1
             continue
         if drafter is not None:
+            task = prepare_task(item, context)
+            seed = content_hash(f"{item.volume_id}|{item.question_id}")
+            answer = write_majority_answer(
+                item, task.prompt.planes, plan.majority, plan.calibration, Random(seed)
+            )
+            assert answer is not None, "box and grades are there"
             drafter.expect(task.messages, answer)
         yield WorkItem(item)

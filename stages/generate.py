@@ -8,11 +8,12 @@ in the journal is committed by the next start.
 import asyncio
 import shlex
 import sys
+from collections import Counter
 from contextlib import AbstractContextManager, AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-from agents.batch import BatchResult, WorkItem, run_batch
+from agents.batch import BatchResult, run_batch
 from agents.context import GraphContext
 from agents.graph import prepare_task
 from agents.llm_client import ChatClient, ChatModel
@@ -21,24 +22,28 @@ from agents.preflight import preflight
 from agents.progress import BatchProgress, progress_shown
 from agents.scripted_model import ScriptedChatModel
 from agents.vllm_server import RunningServer, running_server
-from knee.answers import StepName
 from knee.keys import JsonValue
 from knee.records import Control
-from knee.run_config import ModelEndpoint, RunConfig, load_run_config
-from prompts.judging import QuotedStep, render_judge
+from knee.run_config import ModelEndpoint, RunConfig
+from prompts.judging import render_judge
 from prompts.registry import list_prompts
 from prompts.render import ChatMessage
 from stages.console import emit_json, say
 from stages.control_table import control_json, load_control_report, show_control
-from stages.controls import work_of
+from stages.controls import count_work, work_of
+from stages.dry_run import dry_run
 from stages.keeping import OutcomeKeeper
 from stages.prefix_cache import prefix_cache_told
+from stages.quota_plan import show_choice
 from stages.report import write_report
 from stages.run_plan import GenerateOptions, RunPlan, make_plan
 from stages.serve import WaitingLine, default_log, serve_settings
+from stages.settings import load_settings
 from stages.summary import load_summary, show_states, show_summary
+from stages.token_estimate import STAND_IN_STEPS
 from store.journal import Journal
-from store.queries import count_left, selection_states
+from store.queries import selection_states
+from store.quota_rows import put_choice
 from store.writer import StoreWriter
 
 __all__ = ["GenerateOptions", "GenerateResult", "generate", "run_generation", "server_of"]
@@ -60,7 +65,7 @@ def generate(options: GenerateOptions) -> int:
     """Runs a batch; returns 0, 1 when items failed, 3 when it stopped early.
 
     Raises:
-        InputError: settings, prompt, selection or server are not as asked.
+        InputError: settings, prompt, quotas, selection or server are not as asked.
         StoreError: no store, a foreign one, or another command is writing it.
     """
     return run_generation(options).code
@@ -70,25 +75,27 @@ def run_generation(options: GenerateOptions) -> GenerateResult:
     """Runs a batch and tells which run it was.
 
     Raises:
-        InputError: settings, prompt, selection or server are not as asked.
+        InputError: settings, prompt, quotas, selection or server are not as asked.
         StoreError: no store, a foreign one, or another command is writing it.
     """
+    if options.dry_run:
+        return GenerateResult(dry_run(options), None)
     with ExitStack() as stack:
-        config = load_run_config(options.config)
+        config = load_settings(options.config)
         writer = stack.enter_context(StoreWriter(options.store))
         if writer.recovered:
             say(f"{writer.recovered} finished item(s) came back from the journal")
         plan = make_plan(options, config, writer)
-        work = work_of(plan, writer, plan.resumes)
-        first = next(work, None)
+        if plan.quotas is not None and not options.quiet:
+            show_choice(plan.quotas)
+        left_out = Counter[str]()
+        first = next(work_of(plan, writer, plan.resumes), None)
         if first is None and plan.resumes is None:
             return GenerateResult(_nothing_to_draft(plan, writer), None)
-        if options.dry_run:
-            return GenerateResult(_show_dry_run(plan, writer, first), None)
         if first is not None and options.serve:
             stack.enter_context(server_of(config, options.config))
-        run_id, result = asyncio.run(_run(plan, writer, has_work=first is not None))
-    return GenerateResult(_finish(plan, run_id, result), run_id)
+        run_id, result = asyncio.run(_run(plan, writer, left_out, has_work=first is not None))
+    return GenerateResult(_finish(plan, run_id, result, left_out), run_id)
 
 
 def _nothing_to_draft(plan: RunPlan, writer: StoreWriter) -> int:
@@ -103,17 +110,6 @@ def _nothing_to_draft(plan: RunPlan, writer: StoreWriter) -> int:
     return 0
 
 
-def _show_dry_run(plan: RunPlan, writer: StoreWriter, first: WorkItem | None) -> int:
-    with writer.reading() as con:
-        show_states(con, plan.selection)
-    if first is not None:
-        context = plan.context(ChatClient(plan.config.drafter), plan.run.run_id)
-        for message in prepare_task(first.item, context, first.shown, first.held_against).messages:
-            say(f"--- {message.role}\n{message.content}")
-    say("dry run: nobody was called and nothing was written")
-    return 0
-
-
 def server_of(config: RunConfig, path: Path) -> AbstractContextManager[RunningServer]:
     """Returns the server of a settings file at `path`: up inside the block, down behind it."""
     settings = serve_settings(config, path)
@@ -123,9 +119,12 @@ def server_of(config: RunConfig, path: Path) -> AbstractContextManager[RunningSe
 
 
 async def _run(
-    plan: RunPlan, writer: StoreWriter, *, has_work: bool
+    plan: RunPlan, writer: StoreWriter, left_out: Counter[str], *, has_work: bool
 ) -> tuple[str, BatchResult | None]:
-    """Probes the servers, starts or resumes the run, and works off what is left."""
+    """Probes the servers, starts or resumes the run, and works off what is left.
+
+    `left_out` counts by reason the items that a control cannot draft.
+    """
     async with AsyncExitStack() as stack:
         drafter: ChatModel
         if plan.majority is not None:
@@ -139,9 +138,13 @@ async def _run(
             writer.put_prompts([(p.ref, p.full_text) for p in (*list_prompts(), plan.template)])
             run_id, resumed = writer.start_or_resume_run(plan.run)
             writer.bind_volumes(run_id, plan.options.trial and plan.options.trial.volume_ids)
-        with writer.reading() as con:
-            total = count_left(con, run_id, plan.selection)
+            if plan.quotas is not None:
+                put_choice(writer, run_id, plan.quotas)
+        total, missing = count_work(plan, writer, run_id)
+        left_out.update(missing)
         say(f"run {run_id}: {'resumed, ' if resumed else ''}{total} item(s) to draft")
+        for reason, n in missing.items():
+            say(f"{n} item(s) stay pending, {reason}")
         if not has_work:
             writer.finish_run(run_id)
             return run_id, None
@@ -189,8 +192,8 @@ def _long_judge_prompt(plan: RunPlan, writer: StoreWriter) -> tuple[ChatMessage,
     if work is None or plan.judge is None:
         return None
     context = plan.context(ScriptedChatModel(lambda _: ""), plan.run.run_id)
-    steps = [QuotedStep(name=name.value, text="a long step " * 20) for name in StepName]
-    return render_judge(plan.judge.rubric, prepare_task(work.item, context).prompt, steps)
+    prompt = prepare_task(work.item, context).prompt
+    return render_judge(plan.judge.rubric, prompt, STAND_IN_STEPS)
 
 
 async def _work_off(
@@ -229,13 +232,13 @@ def _longest_prompt(
     return longest
 
 
-def _finish(plan: RunPlan, run_id: str, result: BatchResult | None) -> int:
+def _finish(plan: RunPlan, run_id: str, result: BatchResult | None, left_out: Counter[str]) -> int:
     options = plan.options
     summary = load_summary(options.store, run_id)
     report = write_report(options.store, run_id, options.cohort_root)
     control = None
     if plan.control is not Control.NONE:
-        control = load_control_report(options.store, plan.control, summary, plan.beside)
+        control = load_control_report(options.store, plan.control, summary, plan.beside, left_out)
     if options.as_json:
         beside = {} if control is None else {"control": control_json(control)}
         emit_json({**summary.as_json(), **beside, "report": str(report)})

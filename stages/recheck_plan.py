@@ -11,9 +11,10 @@ from knee.calibration import Calibration
 from knee.errors import InputError
 from knee.keys import JsonValue, canonical_json, content_hash
 from knee.records import Run
-from knee.run_config import RunConfig, load_run_config
+from knee.run_config import RunConfig
 from knee.verdict import Recheck
 from stages.run_plan import JudgePlan, code_revision, load_configured_calibration, plan_judge
+from stages.settings import load_settings
 from store.loading import load_run
 from store.queries import require_run
 
@@ -57,7 +58,7 @@ def make_recheck_plan(
     """
     require_run(con, run_id)
     run = load_run(con, run_id)
-    config = None if config_path is None else load_run_config(config_path)
+    config = None if config_path is None else load_settings(config_path)
     calibration = None
     if config is not None and config_path is not None:
         calibration = load_configured_calibration(config, config_path)

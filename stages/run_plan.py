@@ -1,6 +1,7 @@
 """What is settled before a batch asks any server: settings, prompts, selection, identity."""
 
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -16,15 +17,17 @@ from knee.calibration import Calibration, load_calibration
 from knee.errors import InputError
 from knee.keys import ItemKey, JsonValue
 from knee.questions import parse_question_ids
-from knee.records import Control, Grounding, PromptRef, Run, RunKind
+from knee.records import Control, PromptRef, Run, RunKind
 from knee.run_config import JudgeEndpoint, RunConfig
 from prompts.registry import PromptKind, PromptTemplate, load_prompt_for
+from stages.quota_plan import plan_quota
 from stages.split_guard import refuse_fit_on_test_store
 from stages.transfer_guard import refuse_transfer
 from store.controls import majority_grades
 from store.items import Selection, select_volumes
 from store.queries import current_findings_ids, find_run
-from store.writer import StoreWriter
+from store.quota_rows import QuotaChoice
+from store.reader import StoreReader
 
 _PACKAGES = ("langgraph", "openai", "pydantic", "duckdb", "numpy", "jinja2")
 
@@ -66,6 +69,8 @@ class GenerateOptions:
     """Negative control, None for a real run."""
     serve: bool = False
     """Bring the server up and down as well."""
+    quota: tuple[str, ...] = ()
+    """Quotas as written; without any, a run that is resumed keeps those that it had last."""
     dry_run: bool = False
     """Count and render, call nobody, write nothing."""
     cohort_root: Path | None = None
@@ -160,6 +165,8 @@ class RunPlan:
     beside: str | None
     """The real run (of a trial's control, the trial) with the same settings, beside which a control
     is shown."""
+    quotas: QuotaChoice | None = None
+    """What the quotas chose; the selection holds those items alone."""
 
     @property
     def max_revisions(self) -> int:
@@ -187,13 +194,12 @@ class RunPlan:
         )
 
 
-def make_plan(options: GenerateOptions, config: RunConfig, writer: StoreWriter) -> RunPlan:
+def make_plan(options: GenerateOptions, config: RunConfig, store: StoreReader) -> RunPlan:
     """Returns the plan of a run.
 
     Raises:
         InputError: the settings, a prompt, the calibration or the selection is not as asked.
     """
-    _check_settings(config)
     template = _template_of(options.trial, config)
     calibration = load_configured_calibration(config, options.config)
     judge = plan_judge(config)
@@ -207,7 +213,7 @@ def make_plan(options: GenerateOptions, config: RunConfig, writer: StoreWriter) 
     )
     if options.trial is not None:
         selection = Selection(chosen=options.trial.keys)
-    with writer.reading() as con:
+    with store.reading() as con:
         refuse_fit_on_test_store(calibration, con)
         refuse_transfer(config, [config.drafter, *([config.judge] if config.judge else [])], con)
         if not select_volumes(con, selection):
@@ -219,11 +225,14 @@ def make_plan(options: GenerateOptions, config: RunConfig, writer: StoreWriter) 
         findings_ids = current_findings_ids(con)
         majority = majority_grades(con) if control is Control.ALWAYS_MAJORITY else None
     parts = _Parts(config, template, calibration, judge, findings_ids, options.trial)
-    run = _new_run(parts, control, majority)
-    with writer.reading() as con:
+    run = _new_run(parts, control, majority, options.quota)
+    with store.reading() as con:
         resumes = find_run(con, run.fingerprint, run.kind, run.control)
         real = _new_run(parts, Control.NONE, None)
         beside = find_run(con, real.fingerprint, real.kind, real.control)
+    quotas = plan_quota(options.quota, selection, resumes, store)
+    if quotas is not None:
+        selection = selection._replace(chosen=frozenset(quotas.items))
     return RunPlan(
         options,
         config,
@@ -236,6 +245,7 @@ def make_plan(options: GenerateOptions, config: RunConfig, writer: StoreWriter) 
         run,
         resumes,
         beside if control is not Control.NONE else None,
+        quotas,
     )
 
 
@@ -245,22 +255,6 @@ def _template_of(trial: Trial | None, config: RunConfig) -> PromptTemplate:
     return load_prompt_for(
         PromptKind.DRAFT, config.drafter.prompt_id, config.drafter.prompt_version
     )
-
-
-def _check_settings(config: RunConfig) -> None:
-    """Refuses settings that would be stored with the run and not be true of it."""
-    if config.grounding is not Grounding.BLIND:
-        raise InputError(
-            f"settings {config.name!r}: grounding {config.grounding.value!r} cannot be run yet",
-            "no prompt shows a clinician's grade, and a blind draft must not be marked as if it "
-            'had seen one; set grounding = "blind"',
-        )
-    unknown = sorted(set(config.checks.warn_only) - CHECK_VERSIONS.keys())
-    if unknown:
-        raise InputError(
-            f"settings {config.name!r}: checks.warn_only names no check: {unknown!r}",
-            f"the checks are {', '.join(sorted(CHECK_VERSIONS))}",
-        )
 
 
 def load_configured_calibration(config: RunConfig, path: Path) -> Calibration | None:
@@ -284,7 +278,12 @@ class _Parts:
     trial: Trial | None
 
 
-def _new_run(parts: _Parts, control: Control, majority: MajorityGrades | None) -> Run:
+def _new_run(
+    parts: _Parts,
+    control: Control,
+    majority: MajorityGrades | None,
+    quotas: Sequence[str] = (),
+) -> Run:
     config, drafter, judge = parts.config, parts.config.drafter, parts.judge
     prompts = (parts.template.ref, *(judge.refs if judge else ()))
     drafter_model = drafter.model if majority is None else majority_model_name(majority)
@@ -328,6 +327,8 @@ def _new_run(parts: _Parts, control: Control, majority: MajorityGrades | None) -
             **_judge_provenance(judge),
             **_transfer_basis(config),
             **(parts.trial.provenance if parts.trial else {}),
+            # Which items were asked for first; `v_quotas` has every choice of the run.
+            **({"quota": ", ".join(quotas)} if quotas else {}),
             **{f"version.{name}": version(name) for name in _PACKAGES},
         },
     )

@@ -15,7 +15,7 @@ from typing import Final, Self
 
 from knee.errors import InputError, StoreError
 from knee.keys import ItemKey
-from knee.records import ItemOutcome
+from knee.records import ItemOutcome, ItemState
 from store.connection import translate
 
 SEAL_ITEMS: Final = 512
@@ -156,6 +156,23 @@ def journalled_runs(store: Path) -> list[str]:
     """Returns the runs that have journal files, ascending."""
     sealed = re.compile(r"\.\d{6}$")
     return sorted({sealed.sub("", p.stem) for p in journal_folder(store).glob("*.jsonl")})
+
+
+def journalled_states(store: Path, run_id: str) -> dict[ItemKey, ItemState]:
+    """Returns the finished items of a run that only its journal may hold; changes nothing.
+
+    A file that its writer drops meanwhile has been committed: it is passed over.
+    """
+    states: dict[ItemKey, ItemState] = {}
+    sealed = re.compile(re.escape(run_id) + r"(\.\d{6})?\.jsonl")
+    for path in sorted(journal_folder(store).glob("*.jsonl")):
+        if not sealed.fullmatch(path.name):
+            continue
+        try:
+            states |= {item_key(outcome): outcome.state for outcome, _ in _read(path)}
+        except FileNotFoundError:
+            continue
+    return states
 
 
 def _read(path: Path) -> Iterator[tuple[ItemOutcome, int]]:

@@ -5,7 +5,7 @@ time, and opens the DuckDB file only inside a transaction, so that others can re
 """
 
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -16,8 +16,8 @@ import duckdb
 from knee.errors import InputError, StoreError
 from knee.findings import VolumeFindings
 from knee.grades import ClinicianGrade
-from knee.keys import ItemKey, content_hash
-from knee.records import Item, ItemOutcome, PromptRef, Run, RunKind, VolumeRecord
+from knee.keys import content_hash
+from knee.records import ItemOutcome, PromptRef, Run, RunKind, VolumeRecord
 from store.arrow_rows import (
     FINDINGS_SETS,
     RUNS,
@@ -42,10 +42,11 @@ from store.inserting import (
     settled_split,
     unique_outcomes,
 )
-from store.items import Selection, finished_keys, load_items, select_volumes
+from store.items import Selection, select_volumes
 from store.journal import Journal, item_key, journalled_runs
 from store.outcome_rows import outcome_child_tables
 from store.queries import find_run
+from store.reader import StoreReader
 from store.write_sql import BIND_ITEMS, REBIND_ITEMS, STAGE_GRADES, UPDATE_VOLUME
 from store.writer_lock import WriterLock
 
@@ -55,7 +56,7 @@ RUN_STATES: Final = ("running", "finished", "stopped")
 """States of a run."""
 
 
-class StoreWriter:
+class StoreWriter(StoreReader):
     """Writes records into a store; use it as a context manager, from any number of threads.
 
     On entering, what the journal holds from a killed process is committed (`recovered` counts it).
@@ -66,10 +67,9 @@ class StoreWriter:
     """
 
     def __init__(self, path: Path, *, create: bool = False, wait_s: float = WRITE_WAIT_S) -> None:
-        self.path = path
+        super().__init__(path, wait_s=wait_s)
         self.recovered = 0
         self._create = create
-        self._wait_s = wait_s
         self._file_lock = WriterLock(path)
         self._thread_lock = threading.RLock()
         self._open: duckdb.DuckDBPyConnection | None = None
@@ -324,38 +324,6 @@ class StoreWriter:
                 "UPDATE runs SET state = ?, finished_at = ? WHERE run_id = ?",
                 [state, utc_now(), run_id],
             )
-
-    def finished_keys(self, run_id: str) -> set[ItemKey]:
-        """Returns the items of a run that are done."""
-        with self.reading() as con:
-            return finished_keys(con, run_id)
-
-    def items(
-        self, selection: Selection, *, run_id: str | None = None, chunk: int = 16
-    ) -> Iterator[Item]:
-        """Yields a run's items while it writes: the file is open only for a chunk of volumes.
-
-        Args:
-            selection: which items; `limit` counts before finished ones are left out.
-            run_id: leaves out the items that are done in this run, and takes the findings that
-                the run is bound to.
-            chunk: volumes that are read at a time.
-        """
-        with self.reading() as con:
-            volumes = iter(select_volumes(con, selection))
-        left = selection.limit
-        while part := tuple(islice(volumes, chunk)):
-            with self.reading() as con:
-                some = selection._replace(volume_ids=part, limit=left)
-                items = list(load_items(con, some, run_id=run_id))
-                done = finished_keys(con, run_id, part) if run_id is not None else set[ItemKey]()
-            for item in items:
-                if ItemKey(item.volume_id, item.question_id) not in done:
-                    yield item
-            if left is not None:
-                left -= len(items)
-                if left <= 0:
-                    return
 
     def _recover(self) -> int:
         n_new = 0

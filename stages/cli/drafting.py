@@ -23,6 +23,7 @@ def _generate(options: argparse.Namespace) -> int:
             visit=options.visit,
             limit=options.limit,
             control=options.control,
+            quota=tuple(options.quota),
             serve=options.serve,
             dry_run=options.dry_run,
             cohort_root=options.cohort_root,
@@ -65,6 +66,14 @@ def add_commands(commands: Commands) -> None:
     parser.add_argument("--visit", default=None, help="only this visit, e.g. V00")
     parser.add_argument("--limit", type=positive, default=None, help="items at most")
     parser.add_argument(
+        "--quota",
+        action="append",
+        default=[],
+        metavar="QUOTA",
+        help='items to draft by clinician grade, e.g. "grade>=2:500,bml grade=3:40"; may be '
+        "repeated; `none` lifts a run's quotas (docs/generating.md)",
+    )
+    parser.add_argument(
         "--control",
         choices=("shuffled-findings", "no-findings", "always-majority"),
         default=None,
@@ -72,7 +81,9 @@ def add_commands(commands: Commands) -> None:
     )
     parser.add_argument("--serve", action="store_true", help="bring the server up and down as well")
     parser.add_argument(
-        "--dry-run", action="store_true", help="count, render one prompt, call nobody"
+        "--dry-run",
+        action="store_true",
+        help="count, estimate tokens, render three prompts; call nobody, write nothing",
     )
     parser.add_argument("--cohort-root", type=Path, default=None, help="where the images lie now")
     json_option(parser)
