@@ -107,6 +107,8 @@ class PromptTemplate:
     """The template and the data files that it shows, as hashed: what the store keeps."""
     shown: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     """Feature to the names of the measurements that it shows; a feature not named shows all."""
+    settings_text: str = ""
+    """What stands in the `.toml` beside it."""
 
     @property
     def ref(self) -> PromptRef:
@@ -224,10 +226,10 @@ def build_prompt(
         raise InputError(
             f"prompt {name!r} uses undeclared variables: {unknown!r}", f"declared are: {declared}"
         )
-    full_text = source + "".join(_data_texts(used)) + settings_text
+    full_text = source + "".join(text for _, text in _data_texts(used)) + settings_text
     sha256 = content_hash(full_text)
     shown = _shown_measurements(settings_text, name)
-    return PromptTemplate(prompt_id, version, sha256, source, full_text, shown)
+    return PromptTemplate(prompt_id, version, sha256, source, full_text, shown, settings_text)
 
 
 def _shown_measurements(settings_text: str, name: str) -> dict[str, tuple[str, ...]]:
@@ -248,11 +250,17 @@ def _shown_measurements(settings_text: str, name: str) -> dict[str, tuple[str, .
     }
 
 
-def _data_texts(used: frozenset[str]) -> Iterator[str]:
+def data_parts(template: PromptTemplate) -> dict[str, str]:
+    """Returns the data files that a prompt shows: path under `prompts/` to content."""
+    texts = _data_texts(used_variables(template.source))
+    return {str(path.relative_to(TEMPLATES.parent)): text for path, text in texts}
+
+
+def _data_texts(used: frozenset[str]) -> Iterator[tuple[Path, str]]:
     for shown in sorted({_DATA_OF[name] for name in used if name in _DATA_OF}):
         for path in sorted(shown.glob("*.[jt]*")) if shown.is_dir() else [shown]:
             # Bytes, not lines: what is hashed is the file as it is.
-            yield path.read_bytes().decode("utf-8")
+            yield path, path.read_bytes().decode("utf-8")
 
 
 @lru_cache(maxsize=1)
