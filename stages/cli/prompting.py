@@ -122,8 +122,9 @@ def add_commands(commands: Commands) -> None:
     json_option(action)
     action.set_defaults(run_command=_show)
     # `prompts PROMPT` was the command before there were actions.
-    for folder in sorted(TEMPLATES.iterdir()):
-        for name in (folder.name, *(f"{folder.name}@{p.stem[1:]}" for p in folder.glob("v*.j*"))):
+    for path in sorted(TEMPLATES.glob("*/v*.jinja2")):
+        prompt_id, version = path.parent.name, path.stem[1:]
+        for name in (prompt_id, f"{prompt_id}@{version}")[version != "1" :]:
             old = actions.add_parser(name)
             json_option(old)
             old.set_defaults(run_command=_show, prompt=name, store=None)
