@@ -95,6 +95,7 @@ def compare_paired(counts: PairedCounts, *, seed: int = 0) -> PairedFigure:
         return PairedFigure(nothing, nothing, nothing, SwapTest(None, 0, 0, True), 0)
     with_items = counts.totals.sum(axis=1) > 0
     counts = PairedCounts(*(table[with_items] for table in counts))
+    counts = counts.keep_cells(list(counts.totals.sum(axis=0) > 0))
     n_patients = len(counts.totals)
     value_a, value_b = (_macro(hits, counts.totals) for hits in (counts.hits_a, counts.hits_b))
     test = swap_test(patient_differences(counts), seed=seed)
@@ -107,10 +108,13 @@ def compare_paired(counts: PairedCounts, *, seed: int = 0) -> PairedFigure:
     weights = resample_weights(n_patients, seed)
     totals = weights @ counts.totals
     drawn_a, drawn_b = (_macros(weights @ hits, totals) for hits in (counts.hits_a, counts.hits_b))
+    same = "the same in every patient"
     return PairedFigure(
-        with_interval(value_a, drawn_a),
-        with_interval(value_b, drawn_b),
-        with_interval(value_b - value_a, drawn_b - drawn_a),
+        _with_interval(value_a, drawn_a, same),
+        _with_interval(value_b, drawn_b, same),
+        _with_interval(
+            value_b - value_a, drawn_b - drawn_a, same if test.n_differing else "no patient differs"
+        ),
         test,
         n,
     )
@@ -173,13 +177,24 @@ def holm(p_values: Mapping[str, float | None]) -> dict[str, float | None]:
     return adjusted
 
 
+def _with_interval(value: float, drawn: Floats, why_none: str) -> Statistic:
+    """Returns a value with its interval, or why there is none.
+
+    Where all resamples are the same there is none: thirteen hits of thirteen would have
+    [100, 100] %, which says more than thirteen patients can. Nor is there one where a cell is
+    missing in many resamples: the figure would then be a mean over other cells.
+    """
+    found = with_interval(value, drawn)
+    if found.low is None or found.high is None:
+        return found._replace(no_interval="a grade of too few patients")
+    return Statistic(value, no_interval=why_none) if found.high - found.low <= _TIE else found
+
+
 def _macro(hits: Floats, totals: Floats) -> float:
     return float(_macros(hits.sum(axis=0)[np.newaxis], totals.sum(axis=0)[np.newaxis])[0])
 
 
 def _macros(hits: Floats, totals: Floats) -> Floats:
-    """Mean over the cells that occur, of each of (n, cells) sums; NaN where none does."""
-    occurs = totals > 0
-    shares = np.divide(hits, totals, out=np.zeros_like(hits), where=occurs)
-    n_cells = occurs.sum(axis=1)
-    return np.divide(shares.sum(axis=1), n_cells, out=np.full(len(hits), np.nan), where=n_cells > 0)
+    """Mean over the cells, of each of (n, cells) sums; NaN where a cell has nothing."""
+    shares = np.divide(hits, totals, out=np.full_like(hits, np.nan), where=totals > 0)
+    return shares.mean(axis=1)

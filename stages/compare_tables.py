@@ -3,12 +3,15 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from eval.agreement import LEVEL, Statistic
+from eval.agreement import LEVEL, MIN_FOR_INTERVAL, Statistic
 from eval.paired import PairedFigure
 from knee.keys import JsonValue
 from stages.comparison import Comparison, ControlLine
 from stages.console import emit, percent, show_table
 from stages.trial_figures import ALL, KINDS, FigureKind, GroupFigures
+
+_FEWER = f", fewer than {MIN_FOR_INTERVAL}"
+_FEW = f"fewer than {MIN_FOR_INTERVAL} patients"
 
 
 class ShownTable(NamedTuple):
@@ -49,8 +52,8 @@ def comparison_tables(comparison: Comparison) -> Iterator[ShownTable]:
 
 def _figure_table(kind: FigureKind, groups: Sequence[GroupFigures]) -> ShownTable:
     return ShownTable(
-        kind.title,
-        ["items", "n", "patients", "A", "B", "B − A", "p", "p, Holm"],
+        f"{kind.title}; n = {kind.unit}",
+        ["", "n", "A, %", "B, %", "B − A", "differ", "p", "Holm"],
         [_figure_row(group, group.figures[kind.key], kind) for group in groups],
         _why_not(group.figures[kind.key] for group in groups),
     )
@@ -61,39 +64,40 @@ def _figure_row(group: GroupFigures, figure: PairedFigure, kind: FigureKind) -> 
     return [
         group.group,
         figure.n,
-        figure.test.n_patients,
         _share(figure.a),
         _share(figure.b),
         _share(figure.difference, signed=True),
+        f"{figure.test.n_differing} of {figure.test.n_patients}",
         None if figure.test.p is None else _p(figure.test.p),
         None if adjusted is None else _p(adjusted),
     ]
 
 
 def _why_not(figures: Iterator[PairedFigure]) -> str:
-    reasons = list(
-        dict.fromkeys(
-            reason
-            for figure in figures
-            if (reason := figure.difference.reason or figure.difference.no_interval)
-        )
-    )
-    return "" if not reasons else f"NA: no interval where {'; '.join(reasons)}"
+    """Returns the reasons of every NA in a table, each once."""
+    reasons = {
+        _FEW if reason.endswith(_FEWER) else reason
+        for figure in figures
+        for statistic in (figure.a, figure.b, figure.difference)
+        if (reason := statistic.reason or statistic.no_interval)
+    }
+    differ = "differ: patients whose figures differ, on whom alone p rests; Holm: over features"
+    return f"{differ}. NA: {'; '.join(sorted(reasons))}" if reasons else differ
 
 
 def _share(statistic: Statistic, *, signed: bool = False) -> str:
-    """Returns `41.7 % [30.0, 52.1]`, with NA for what is not defined."""
+    """Returns `41.7 [30.0, 52.1]`, with NA for what is not defined."""
     if statistic.value is None:
         return "NA"
     sign = "+" if signed else ""
-    value = f"{100 * statistic.value:{sign}.1f}{'' if signed else ' %'}"
+    value = f"{100 * statistic.value:{sign}.1f}"
     if statistic.low is None or statistic.high is None:
         return f"{value} [NA]"
     return f"{value} [{100 * statistic.low:{sign}.1f}, {100 * statistic.high:{sign}.1f}]"
 
 
 def _p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _signed(value: float) -> str:
@@ -143,7 +147,7 @@ def verdict(comparison: Comparison) -> str:
     if figure.difference.value is None or figure.test.p is None:
         return "nothing could be compared"
     shown = f"B − A of agreement over all: {_share(figure.difference, signed=True)} points"
-    tested = f"p = {_p(figure.test.p)}".replace("= <", "<")
+    tested = f"p = {_p(figure.test.p)}".replace("= <", "< ")
     if figure.test.p > 1 - LEVEL:
         said = "no difference is shown, which is not to say that there is none"
     else:

@@ -50,12 +50,14 @@ class FigureKind(NamedTuple):
     """Name in JSON."""
     title: str
     """In words."""
+    unit: str = "components"
+    """What is counted."""
 
 
 AGREEMENT = FigureKind("agreement", "first-attempt blind agreement, macro over clinician grades")
 POSITIVES = FigureKind("agreement_grade_1_or_more", "the same for clinician grades >= 1 alone")
 ACCEPTANCE_MACRO = FigureKind("acceptance_macro", "acceptance, macro over clinician grades")
-ACCEPTANCE = FigureKind("acceptance", "acceptance = accepted / drafted items")
+ACCEPTANCE = FigureKind("acceptance", "acceptance = accepted / drafted items", "items")
 KINDS = (AGREEMENT, POSITIVES, ACCEPTANCE_MACRO, ACCEPTANCE)
 """All figures, in the order shown."""
 

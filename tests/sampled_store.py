@@ -27,8 +27,8 @@ from tests import store_records as records
 from tests.prepared_store import CALIBRATION
 from tests.stub_server import prompt_key
 
-QUESTION_IDS = (1, 19, 30, 43, 45)
-"""One of each feature that a rule can grade."""
+QUESTION_IDS = (19, 30, 45)
+"""Cartilage, osteophyte, extrusion."""
 Spoil = Callable[[Item, dict[str, object]], None]
 """Changes the answer to an item in place."""
 
@@ -39,7 +39,7 @@ def make_sampled_store(path: Path, n_patients: int = 13, seed: int = 3) -> Path:
     The clinician's grade of every component is what its rule gives.
     """
     calibration, rng = load_calibration(CALIBRATION), Random(seed)
-    with StoreWriter(path, create=True) as writer:
+    with StoreWriter(path, create=True) as writer, writer.transaction():
         writer.put_catalogue()
         for number in range(n_patients):
             split = {n_patients - 1: "test", n_patients - 2: "val"}.get(number, "train")

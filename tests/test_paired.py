@@ -46,8 +46,27 @@ def test_under_ten_patients_there_is_no_interval_and_the_reason_is_told():
         assert statistic.high is None
         assert statistic.no_interval == "9 patients, fewer than 10"
     assert figure.test.p == pytest.approx(2 / 2**9)
-    ten = compare_paired(counts([[1]] * 10, [[0]] * 10, [[1]] * 10))
-    assert (ten.difference.low, ten.difference.high) == (-1.0, -1.0)
+    ten = compare_paired(counts([[1]] * 9 + [[0]], [[0]] * 10, [[1]] * 10))
+    assert ten.difference.value == pytest.approx(-0.9)
+    assert ten.difference.low is not None
+    assert ten.difference.low < -0.9
+
+
+def test_a_grade_of_two_patients_alone_gives_no_interval():
+    """In one of nine resamples nobody has it: the mean would be over other grades there."""
+    rare = counts([[1, 0]] * 11 + [[0, 1]] * 2, [[0, 0]] * 13, [[1, 0]] * 11 + [[1, 1]] * 2)
+    figure = compare_paired(rare)
+    assert figure.a.value == pytest.approx((11 / 13 + 1) / 2)
+    assert figure.difference.low is None
+    assert figure.difference.no_interval == "a grade of too few patients"
+
+
+def test_what_is_the_same_in_every_patient_has_no_interval():
+    """[100, 100] % would say more than twelve patients can."""
+    figure = compare_paired(counts([[1]] * 12, [[1]] * 12, [[1]] * 12))
+    assert figure.a == (1.0, None, None, None, "the same in every patient")
+    assert figure.difference.value == 0
+    assert figure.difference.no_interval == "no patient differs"
 
 
 def test_patients_without_items_are_no_patients_of_the_figure():

@@ -1,5 +1,6 @@
 """`prompts list | show | render | diff | try | compare` as a user runs them, with a stub server."""
 
+import contextlib
 import json
 import re
 from collections.abc import Generator
@@ -20,7 +21,7 @@ from tests.sampled_store import (
     write_answers_file,
 )
 
-N_ITEMS = 50
+N_ITEMS = 33
 _SCRIPT = "<script>alert(1)</script>"
 
 
@@ -81,8 +82,6 @@ def compared(folder: Path, config: Path) -> dict[str, Any]:
 
 def _main_json(*arguments: str, out: Path) -> dict[str, Any]:
     """Runs a command in this process; module fixtures have no capsys."""
-    import contextlib
-
     with out.open("w", encoding="utf-8") as file, contextlib.redirect_stdout(file):
         assert main([*arguments, "--json"]) == 0
     return json.loads(out.read_text(encoding="utf-8"))
@@ -130,7 +129,7 @@ def test_figures_are_what_the_spoilt_answers_make_them(folder: Path, compared: d
     assert extrusion["b"]["value"] == pytest.approx(1 - len(spoilt) / len(drafted))
     assert extrusion["n_differing"] == len(spoilt)
     assert extrusion["p"] == pytest.approx(2 / 2 ** len(spoilt))
-    assert extrusion["p_holm"] == pytest.approx(min(1, 5 * extrusion["p"]))
+    assert extrusion["p_holm"] == pytest.approx(min(1, 3 * extrusion["p"]))
     cartilage = _group(compared, "cartilage")["figures"]["agreement"]
     assert (cartilage["a"]["value"], cartilage["difference"]["value"]) == (1, 0)
     assert cartilage["p"] == 1
@@ -142,8 +141,7 @@ def test_figures_are_what_the_spoilt_answers_make_them(folder: Path, compared: d
 
 def test_faults_of_b_are_counted(compared: dict[str, Any]):
     rates = {rate["code"]: rate for rate in compared["codes_per_100_items"]}
-    assert rates["schema"]["a"] == 0 if "schema" in rates else rates
-    assert max(rate["b"] for rate in rates.values()) > 0
+    assert max(rate["b"] for rate in rates.values()) > 100 * 5 / N_ITEMS
     assert all(rate["a"] == 0 for rate in rates.values())
 
 
@@ -251,7 +249,7 @@ def test_tables_for_people_say_na_and_why(
     shown = capsys.readouterr().out
     assert "first-attempt blind agreement, macro over clinician grades" in shown
     assert "no difference is shown" in shown or "A agrees more often" in shown
-    assert re.search(r"NA: no interval where \d patients, fewer than 10", shown)
+    assert re.search(r"NA: .*fewer than 10 patients; no patient differs; the same in every", shown)
 
 
 def test_the_old_way_to_show_a_prompt_still_works(capsys: pytest.CaptureFixture[str]):
