@@ -103,6 +103,7 @@ def _runs_of(
 def _keys_of(store: Path, run_id: str) -> list[ItemKey]:
     with open_store(store, read_only=True) as con:
         require_run(con, run_id)
+        _require_trial(load_run(con, run_id))
         return list(load_trial_items(con, run_id))
 
 

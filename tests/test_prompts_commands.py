@@ -339,6 +339,11 @@ def test_runs_that_cannot_be_compared_are_told(
         con.execute(f"UPDATE runs SET kind = 'production' WHERE run_id = '{run}'")
     assert main(["prompts", "compare", run, compared["b"]["run_id"], "--store", str(other)]) == 2
     assert "of kind 'production', not a trial" in capsys.readouterr().err
+    pair = [run, str(folder / "mine.jinja2"), "--config", str(config)]
+    assert main(["prompts", "compare", *pair, "--store", str(other)]) == 2
+    told = capsys.readouterr().err
+    assert "not a trial" in told
+    assert "trying" not in told, "nothing was spent"
 
 
 def test_a_template_with_an_undeclared_variable_is_refused_before_anything_is_sent(
