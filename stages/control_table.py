@@ -121,10 +121,18 @@ def show_control(report: ControlReport) -> None:
         [[name, _shown(report.real, name), _shown(report.figures, name)] for name in _GROUPS]
         + [["macro over grades", _macro(report.real), _macro(report.figures)]],
     )
+    if report.real is not None and not _same_items(report.real, report.figures):
+        say("the items of the real run were chosen by other quotas: the two are not of the same")
     for reason, n in report.left_out.items():
         say(f"{n} item(s) stay pending, {reason}")
     for expectation in report.expectations:
         say(f"{expectation.text}: {_met(expectation.met)}")
+
+
+def _same_items(real: RunSummary, control: RunSummary) -> bool:
+    """Returns whether both runs were asked for the same quotas, or both for none."""
+    asked = [{(q.quota, q.questions, q.visit) for q in run.quotas} for run in (real, control)]
+    return asked[0] == asked[1]
 
 
 def _met(met: bool | None) -> str:

@@ -172,7 +172,7 @@ def _show(found: DryRun) -> None:
         to_stdout=True,
     )
     if plan.quotas is not None:
-        show_choice(plan.quotas)
+        show_choice(plan.quotas, to_stdout=True)
     _show_estimate(found)
     for note in _notes(found):
         say(note)
@@ -185,10 +185,10 @@ def _show(found: DryRun) -> None:
 
 def _show_estimate(found: DryRun) -> None:
     estimate = found.estimate
-    rows: list[tuple[str, Cost]] = [
-        ("drafts, if each passes at once", estimate.first_drafts),
-        (f"drafts, if each is revised {found.plan.max_revisions} time(s)", estimate.all_revisions),
-    ]
+    rows: list[tuple[str, Cost]] = [("drafts, if each passes at once", estimate.first_drafts)]
+    n_revisions = found.plan.max_revisions
+    if n_revisions:
+        rows.append((f"drafts, if each is revised {n_revisions} time(s)", estimate.all_revisions))
     if estimate.judging is not None:
         rows.append(("judge, if each draft reaches it", estimate.judging))
     rows.append(("at most, in all", estimate.most))

@@ -103,13 +103,13 @@ def _find(options: LookOptions) -> tuple[VolumeRecord, Path, VolumeFindings | No
     if options.source.is_dir():
         cohort = load_cohort(options.source)
         known = {volume.volume_id: volume for volume in cohort.volumes}
-        volume = known[_chosen(options.volume, list(known))]
+        volume = known[choose_volume(options.volume, list(known))]
         training = load_training_patients(cohort.root)
         return volume_record(cohort, volume, training), cohort.root, None
     with open_store(options.source, read_only=True) as con:
         rows = con.execute("SELECT volume_id, findings_id FROM volumes ORDER BY ALL").fetchall()
         current: dict[str, str | None] = {str(volume): findings for volume, findings in rows}
-        record = load_volume_record(con, _chosen(options.volume, list(current)))
+        record = load_volume_record(con, choose_volume(options.volume, list(current)))
         findings_id = current[record.volume_id]
         if record.status != "ready" or findings_id is None:
             raise InputError(
@@ -120,7 +120,12 @@ def _find(options: LookOptions) -> tuple[VolumeRecord, Path, VolumeFindings | No
     return record, options.cohort_root or Path(record.cohort_root), found
 
 
-def _chosen(wanted: str, known: list[str]) -> str:
+def choose_volume(wanted: str, known: list[str]) -> str:
+    """Returns the volume that a name or the beginning of one means.
+
+    Raises:
+        InputError: it fits none, or several.
+    """
     if wanted in known:
         return wanted
     fitting = [name for name in known if name.startswith(wanted)]

@@ -70,12 +70,13 @@ def _ids_text(question_ids: tuple[int, ...] | None) -> str | None:
     return ",".join(str(number) for number in question_ids)
 
 
-def show_choice(choice: QuotaChoice) -> None:
+def show_choice(choice: QuotaChoice, *, to_stdout: bool = False) -> None:
     """Says which quotas hold, and which cannot be filled."""
     show_table(
         "quotas: items that count for each (drafted ones, not accepted ones)",
         ["quota", "wanted", "candidates", "chosen"],
         [list(count) for count in choice.counts],
+        to_stdout=to_stdout,
     )
     for count in choice.counts:
         if count.chosen < count.wanted:
@@ -86,6 +87,8 @@ def show_choice(choice: QuotaChoice) -> None:
     )
 
 
+QUOTA_TITLE = "chosen by quota, by the clinician's grade: not a sample of all items"
+"""Above the quotas wherever a run is shown."""
 QUOTA_COLUMNS = ("quota", "wanted", "candidates", "chosen", "patients", "drafted", "accepted")
 """Columns of `quota_rows`."""
 

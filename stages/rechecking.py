@@ -100,7 +100,7 @@ def _stored_of(
         if reason is not None or item is None:
             skipped[reason or "the volume is not ready any more"] += 1
             continue
-        shown = _shown(con, plan.run.control, item, outcome)
+        shown = shown_items(con, plan.run.control, item, outcome)
         if shown is None:
             skipped["the findings shown to the drafter are not the current ones of any volume"] += 1
             continue
@@ -123,7 +123,7 @@ def _reason_to_skip(outcome: ItemOutcome, item: Item | None) -> str | None:
     return None
 
 
-def _shown(
+def shown_items(
     con: duckdb.DuckDBPyConnection, control: Control, item: Item, outcome: ItemOutcome
 ) -> tuple[Item, Item] | None:
     """Returns what the drafter saw and what the checks held it against; None when it is gone."""

@@ -17,6 +17,7 @@ from knee.records import ComponentComparison, ComponentStatus, ItemState, Wordin
 from prompts.question_text import question_text
 from stages.console import emit_json, percent, say
 from stages.pictures import Pictures
+from stages.quota_plan import QUOTA_COLUMNS, QUOTA_TITLE, quota_rows
 from stages.status import pick_run
 from stages.summary import (
     ACCEPTANCE_COLUMNS,
@@ -100,6 +101,12 @@ def _spoken(name: str) -> str:
 
 def _tables(summary: RunSummary) -> Iterator[dict[str, Any]]:
     yield {"title": "Items by state", "columns": ["state", "items"], "rows": state_rows(summary)}
+    if summary.quotas:
+        yield {
+            "title": QUOTA_TITLE.capitalize(),
+            "columns": QUOTA_COLUMNS,
+            "rows": quota_rows(summary.quotas),
+        }
     yield {
         "title": "Acceptance",
         "columns": ACCEPTANCE_COLUMNS,
@@ -184,7 +191,7 @@ def write_report(store: Path, run_id: str, cohort_root: Path | None) -> Path:
             **run,
             "prompts": [f"{p['prompt_id']}@{p['version']}" for p in run["prompts"]],
         },
-        warnings=list(_warnings(run, n_synthetic, n_volumes)),
+        warnings=list(_warnings(run, summary, n_synthetic, n_volumes)),
         cards=_cards(summary),
         tables=list(_tables(summary)),
         examples=examples,
@@ -207,11 +214,18 @@ def write_report(store: Path, run_id: str, cohort_root: Path | None) -> Path:
     return path
 
 
-def _warnings(run: dict[str, Any], n_synthetic: int, n_volumes: int) -> Iterator[str]:
+def _warnings(
+    run: dict[str, Any], summary: RunSummary, n_synthetic: int, n_volumes: int
+) -> Iterator[str]:
     if n_synthetic:
         yield (
             f"Synthetic: {percent(n_synthetic, n_volumes)} of the volumes are phantoms or painted; "
             "these figures say that the pipeline works, nothing about patients."
+        )
+    if summary.quotas:
+        yield (
+            "Items were chosen by quota, by the clinician's grade: their mix of grades is not that "
+            "of the patients, and figures of all items together depend on the quotas."
         )
     if run["kind"] == "control":
         yield "A negative control: what is accepted here was accepted by chance."

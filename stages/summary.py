@@ -10,6 +10,7 @@ from knee.keys import JsonValue
 from knee.records import ItemState
 from stages.chance import ChanceRow, chance_rows
 from stages.console import percent, say, show_table
+from stages.quota_plan import QUOTA_COLUMNS, QUOTA_TITLE, quota_rows
 from store.connection import open_store
 from store.items import Selection
 from store.queries import (
@@ -28,6 +29,7 @@ from store.queries import (
     selection_states,
     state_table,
 )
+from store.quota_rows import QuotaProgress, quota_progress
 
 _MAX_CODES = 12
 
@@ -54,6 +56,8 @@ class RunSummary:
     """Reasons, most frequent first."""
     cost: RunCost
     """Tokens and seconds."""
+    quotas: Sequence[QuotaProgress] = ()
+    """What became of the quotas by which items were chosen; empty without any."""
 
     @property
     def macro_over_grades(self) -> float | None:
@@ -98,6 +102,7 @@ class RunSummary:
             "coverage": {"drafted": self.coverage.drafted, "all": self.coverage.all},
             "codes": [{"state": c.state.value, "code": c.code, "n": c.items} for c in self.codes],
             "cost": dict(self.cost._asdict()),
+            "quotas": [dict(row._asdict()) for row in self.quotas],
         }
 
 
@@ -120,6 +125,7 @@ def load_summary(store: Path, run_id: str) -> RunSummary:
             coverage=coverage(con, run_id),
             codes=code_counts(con, run_id),
             cost=run_cost(con, run_id),
+            quotas=quota_progress(con, run_id),
         )
 
 
@@ -230,6 +236,8 @@ def show_summary(summary: RunSummary) -> None:
             ["state", "code", "items"],
             [[c.state.value, c.code, c.items] for c in summary.codes[:_MAX_CODES]],
         )
+    if summary.quotas:
+        show_table(QUOTA_TITLE, QUOTA_COLUMNS, quota_rows(summary.quotas))
     drafted = percent(summary.coverage.drafted, summary.coverage.all)
     macro = summary.macro_over_grades
     say(f"coverage (drafted of all 69 questions): {drafted}")

@@ -145,7 +145,7 @@ def _items_of(con: duckdb.DuckDBPyConnection, volume_id: str, run_id: str | None
     if row is None:
         raise StoreError(f"the findings of volume {volume_id!r} are not in the store")
     patient, visit, side, sequence, synthetic, findings_id, shape, orientation = row
-    grades = _grades(con, patient, visit, side)
+    grades = load_grades(con, patient, visit, side)
     for finding in load_finding_set(con, volume_id, findings_id):
         yield Item(
             volume_id=volume_id,
@@ -172,9 +172,10 @@ def sagittal_axis(orientation: str) -> int:
     return next(axis for axis, code in enumerate(orientation) if code in "LR")
 
 
-def _grades(
+def load_grades(
     con: duckdb.DuckDBPyConnection, patient: str, visit: str, side: str
 ) -> dict[int, list[ClinicianGrade]]:
+    """Returns the current grades of a knee-visit by question, components in MOAKS' order."""
     grades: dict[int, list[ClinicianGrade]] = {}
     for row in rows_of(
         con.execute(

@@ -134,10 +134,10 @@ def put_choice(writer: StoreWriter, run_id: str, choice: QuotaChoice) -> int:
     if choice.choice_no is not None:
         return choice.choice_no
     with writer.transaction() as con:
-        row = con.execute(
-            "SELECT coalesce(max(choice_no), 0) + 1 FROM run_quotas WHERE run_id = ?", [run_id]
-        ).fetchone()
-        number = 1 if row is None else int(row[0])
+        ((last,),) = con.execute(
+            "SELECT coalesce(max(choice_no), 0) FROM run_quotas WHERE run_id = ?", [run_id]
+        ).fetchall()
+        number = int(last) + 1
         request, now = choice.request, utc_now()
         key: Row = {"run_id": run_id, "choice_no": number}
         quotas: list[Row] = [

@@ -3,12 +3,15 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Protocol, cast
+from typing import Literal, Protocol, cast
 
 import pytest
 from langchain_core.callbacks import AsyncCallbackHandler
+from langgraph.errors import GraphRecursionError
+from langgraph.graph import END
 from langsmith import utils as langsmith_utils
 
+from agents import graph
 from agents.context import GraphContext
 from agents.graph import draw_mermaid, prepare_task, run_item
 from agents.judge import JudgeContext
@@ -16,6 +19,7 @@ from agents.llm_client import Completion
 from agents.nodes import revision_sampling
 from agents.scripted_model import ScriptedAnswer, ScriptedChatModel
 from agents.server_guard import ServerGone
+from agents.state import ItemGraphState
 from knee.errors import InputError, ModelOutputError, ModelUnavailable
 from knee.records import ComponentStatus, Item, ItemState, Usage
 from knee.run_config import Sampling
@@ -307,6 +311,82 @@ async def test_longest_way_through_the_graph_stays_within_its_bound(item: Item):
     outcome = await run_item(item, context_for(drafter, max_revisions=10, judge=judge))
     assert len(outcome.attempts) == 11
     assert outcome.codes == ("judge_unparsed",)
+
+
+@pytest.mark.parametrize("max_revisions", [0, 2])
+async def test_a_graph_that_would_go_round_for_ever_is_stopped(
+    item: Item, max_revisions: int, monkeypatch: pytest.MonkeyPatch
+):
+    """The bound holds even where a check never says that no revision is left."""
+
+    def never_settled(_: object) -> Literal["revise"]:
+        return "revise"
+
+    monkeypatch.setattr(graph, "route_after_check", never_settled)
+    compiled = graph.build_graph()
+    monkeypatch.setattr(graph, "item_graph", lambda: compiled)
+    model = scripted(OFF_SCALE)
+    with pytest.raises(GraphRecursionError):
+        await run_item(item, context_for(model, max_revisions=max_revisions))
+    assert len(model.received) <= 3 + max_revisions
+
+
+def test_the_graph_keeps_no_checkpoint_and_its_state_holds_five_channels():
+    compiled = graph.item_graph()
+    assert compiled.checkpointer in (None, False)
+    assert compiled.store is None
+    assert compiled.cache is None
+    held = {"task", "attempts", "components", "judgement", "verdict"}
+    assert set(ItemGraphState.__annotations__) == held
+    assert set(compiled.builder.channels) == held
+    assert graph.item_graph() is compiled, "compiled once"
+
+
+async def test_every_way_to_end_that_the_graph_has_is_taken(
+    item: Item, monkeypatch: pytest.MonkeyPatch
+):
+    """The ways are read from the compiled graph: one that is added needs an item that takes it."""
+    ways = {
+        (node, str(way))
+        for node, branches in graph.item_graph().builder.branches.items()
+        for branch in branches.values()
+        for way, target in (branch.ends or {}).items()
+        if target == END
+    }
+    taken: set[tuple[str, str]] = set()
+    for node, router in (
+        ("check", graph.route_after_check),
+        ("compare", graph.route_after_compare),
+        ("judge", graph.route_after_judge),
+    ):
+
+        def noting(
+            state: ItemGraphState,
+            node: str = node,
+            router: Callable[[ItemGraphState], str] = router,
+        ) -> str:
+            way = router(state)
+            taken.add((node, way))
+            return way
+
+        monkeypatch.setattr(graph, router.__name__, noting)
+    compiled = graph.build_graph()
+    monkeypatch.setattr(graph, "item_graph", lambda: compiled)
+    honest, refusing = (
+        ScriptedChatModel(honest_answer),
+        scripted('{"reason": "", "grades": {"grade": 0}}'),
+    )
+    for answer, grade, judge in (
+        (GOOD, 2, None),
+        (GOOD, 3, None),
+        (OFF_SCALE, 2, None),
+        (GOOD, 2, honest),
+        (GOOD, 2, refusing),
+    ):
+        context = context_for(scripted(answer), max_revisions=1, judge=judge)
+        await run_item(sample_item(grade=grade), context)
+    assert len(ways) == 5
+    assert ways <= taken
 
 
 async def test_a_drafter_without_findings_is_held_against_the_items_own(item: Item):

@@ -7,6 +7,8 @@ import pytest
 from knee.calibration import load_calibration
 from knee.errors import InputError
 from knee.run_config import load_run_config
+from knee.toml_lines import key_lines, line_of
+from stages.settings import load_settings
 
 CONFIGS = sorted(
     path for path in Path("configs").glob("*.toml") if not path.name.startswith("calibration")
@@ -41,6 +43,113 @@ def test_all_problems_are_named_at_once(tmp_path: Path):
     text = str(caught.value)
     for expected in ("wordng", "drafter.base_url", "drafter.prompt_id", "drafter.licence", "hint:"):
         assert expected in text
+
+
+WRONG = """\
+name = "x"
+wordng = 3
+grounding = "label_given"
+calibration = "nope.toml"
+
+[drafter]
+base_url = 5
+model = "m"
+prompt_id = "drft"
+prompt_version = 3
+licence = "none"
+[drafter.sampling]
+temperature = 7
+
+[judge]
+base_url = "http://127.0.0.1:1/v1"
+model = "j"
+rubric_prompt_id = "draft"
+
+[checks]
+warn_only = [
+  "lateralty",
+]
+"""
+
+
+def test_every_problem_is_told_at_once_with_its_line(tmp_path: Path):
+    """Wrong types, missing keys, and what is not there: prompts, checks, calibration."""
+    path = tmp_path / "wrong.toml"
+    path.write_text(WRONG)
+    with pytest.raises(InputError) as caught:
+        load_settings(path)
+    lines = caught.value.message.splitlines()
+    assert lines[0].endswith("has 9 problem(s):")
+    told = [line.split(": ")[:2] for line in lines[1:]]
+    assert told == [
+        ["  line 2", "wordng"],
+        ["  line 3", "grounding"],
+        ["  line 4", "calibration"],
+        ["  line 7", "drafter.base_url"],
+        ["  line 9", "drafter.prompt_id"],
+        ["  line 13", "drafter.sampling.temperature"],
+        ["  line 15", "judge.licence"],
+        ["  line 18", "judge.rubric_prompt_id"],
+        ["  line 21", "checks.warn_only"],
+    ]
+    assert "no prompt 'drft' version 3 (there are: demo-draft v1" in lines[5]
+    assert "names no check: ['lateralty']; the checks are" in lines[9]
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_shipped_settings_name_what_there_is(path: Path):
+    assert load_settings(path) == load_run_config(path)
+
+
+def test_an_answer_that_fills_the_context_is_told_with_the_line_of_its_length(tmp_path: Path):
+    path = tmp_path / "long.toml"
+    sampling = "[drafter.sampling]\nmax_tokens = 512\n"
+    serve = '[serve]\nmodel_path = "m"\nport = 1\nmax_model_len = '
+    base = MINIMAL.format(url="http://localhost:1/v1") + sampling + serve
+    path.write_text(base + "513\n")
+    assert load_run_config(path).serve is not None
+    path.write_text(base + "512\n")
+    with pytest.raises(InputError, match=r"line 10: drafter\.sampling\.max_tokens: .* no room"):
+        load_run_config(path)
+
+
+def test_lines_are_found_in_any_toml(tmp_path: Path):
+    text = """\
+# a comment = 1
+a.b = 1
+"c d" = '''
+e = 2
+'''
+f = { g = [1,
+  2], h = { i = 1 } }
+
+[ j . k ]  # [no.header]
+l = [
+  "]",  # m = 1
+]
+[[n]]
+o = 1
+[[n]]
+p = 2
+"""
+    lines = key_lines(text)
+    assert lines == {
+        ("a",): 2,
+        ("a", "b"): 2,
+        ("c d",): 3,
+        ("f",): 6,
+        ("f", "g"): 6,
+        ("f", "h"): 6,
+        ("f", "h", "i"): 6,
+        ("j",): 9,
+        ("j", "k"): 9,
+        ("j", "k", "l"): 10,
+        ("n",): 13,
+        ("n", "o"): 14,
+        ("n", "p"): 16,
+    }
+    assert line_of(lines, ("j", "k", "missing", 3)) == 9
+    assert line_of(lines, ("q",)) is None
 
 
 def test_a_remote_server_needs_leave(tmp_path: Path):

@@ -141,6 +141,13 @@ released_volumes
 run_items
     run_id VARCHAR NOT NULL, volume_id VARCHAR NOT NULL, question_id SMALLINT NOT NULL,
     findings_id VARCHAR NOT NULL, starting_state VARCHAR NOT NULL
+run_quota_items
+    run_id VARCHAR NOT NULL, choice_no SMALLINT NOT NULL, volume_id VARCHAR NOT NULL,
+    question_id SMALLINT NOT NULL, quota_nos SMALLINT[] NOT NULL
+run_quotas
+    run_id VARCHAR NOT NULL, choice_no SMALLINT NOT NULL, quota_no SMALLINT NOT NULL, quota
+    VARCHAR NOT NULL, questions VARCHAR, visit VARCHAR, wanted INTEGER NOT NULL, available
+    INTEGER NOT NULL, chosen INTEGER NOT NULL, chosen_at TIMESTAMP NOT NULL
 runs
     run_id VARCHAR NOT NULL, fingerprint VARCHAR NOT NULL, kind VARCHAR NOT NULL, control
     VARCHAR NOT NULL, grounding VARCHAR NOT NULL, wording VARCHAR NOT NULL, prompts
@@ -202,6 +209,10 @@ v_quintuples
     scheme VARCHAR, mask_source VARCHAR, segmenter VARCHAR, licence VARCHAR, model_licence
     VARCHAR, synthetic BOOLEAN, image_source VARCHAR, image_licence VARCHAR, restricted BOOLEAN,
     segmenter_trained_on BOOLEAN, status VARCHAR, stale_reasons VARCHAR[], verdict_no SMALLINT
+v_quotas
+    run_id VARCHAR, choice_no SMALLINT, quota_no SMALLINT, quota VARCHAR, questions VARCHAR,
+    visit VARCHAR, wanted INTEGER, available INTEGER, chosen INTEGER, n_patients BIGINT,
+    n_drafted BIGINT, n_accepted BIGINT
 v_released
     source VARCHAR, licence VARCHAR, author VARCHAR, volume_id VARCHAR, patient VARCHAR, visit
     VARCHAR, side VARCHAR, split VARCHAR, question_id SMALLINT, feature VARCHAR, region VARCHAR,
@@ -255,6 +266,8 @@ PRIMARY_KEYS = {
     "released_texts": ["text_sha256"],
     "released_volumes": ["source", "volume_id"],
     "run_items": ["run_id", "volume_id", "question_id"],
+    "run_quota_items": ["run_id", "choice_no", "volume_id", "question_id"],
+    "run_quotas": ["run_id", "choice_no", "quota_no"],
     "runs": ["run_id"],
     "schema_migrations": ["version"],
     "verdicts": ["run_id", "volume_id", "question_id", "verdict_no"],

@@ -1,9 +1,9 @@
-"""Commands that draw: `look`."""
+"""Commands that show one thing: `look`, `explain`."""
 
 import argparse
 from pathlib import Path
 
-from stages.cli.options import Commands, json_option, positive
+from stages.cli.options import Commands, json_option, positive, store_option
 
 
 def _look(options: argparse.Namespace) -> int:
@@ -23,8 +23,24 @@ def _look(options: argparse.Namespace) -> int:
     )
 
 
+def _explain(options: argparse.Namespace) -> int:
+    from stages.explain import ExplainOptions, explain
+
+    return explain(
+        ExplainOptions(
+            item=tuple(options.item),
+            store=options.store,
+            run=options.run,
+            out=options.out,
+            config=options.config,
+            cohort_root=options.cohort_root,
+            as_json=options.json,
+        )
+    )
+
+
 def add_commands(commands: Commands) -> None:
-    """`look`: what one knee or one item looks like."""
+    """`look`: what one knee or one item looks like; `explain`: how an item came to its verdict."""
     parser = commands.add_parser(
         "look", help="a sheet of one knee or one item: planes, subregions, box, findings"
     )
@@ -47,3 +63,26 @@ def add_commands(commands: Commands) -> None:
     )
     json_option(parser)
     parser.set_defaults(run_command=_look)
+
+    parser = commands.add_parser(
+        "explain",
+        help="one item: image, findings, prompts, attempts, verdicts; not for blind readers",
+    )
+    parser.add_argument(
+        "item",
+        nargs="+",
+        metavar="ITEM",
+        help="<volume_id>#<question>, or volume and question; a volume's beginning will do",
+    )
+    store_option(parser)
+    parser.add_argument("--run", default=None, help="run id (the newest run)")
+    parser.add_argument("--out", type=Path, default=None, help="HTML page to write")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=None,
+        help="settings whose calibration the run's prompts were rendered with",
+    )
+    parser.add_argument("--cohort-root", type=Path, default=None, help="where the images lie now")
+    json_option(parser)
+    parser.set_defaults(run_command=_explain)
