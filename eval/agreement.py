@@ -146,9 +146,9 @@ def kappa_with_interval(
     if point.value is None or too_few is not None:
         return point._replace(no_interval=point.reason or too_few)
     flat = tables.reshape(len(tables), -1)
-    resampled = _resample_weights(len(tables), seed) @ flat
+    resampled = resample_weights(len(tables), seed) @ flat
     values = _kappas(resampled.reshape(-1, *total.shape), weighting, grades)
-    return _with_interval(point.value, values)
+    return with_interval(point.value, values)
 
 
 def share_with_interval(hits: npt.ArrayLike, totals: npt.ArrayLike, *, seed: int = 0) -> Statistic:
@@ -166,10 +166,10 @@ def share_with_interval(hits: npt.ArrayLike, totals: npt.ArrayLike, *, seed: int
     too_few = _too_few(round(float(min(n_hits, n - n_hits))), "of the rarer kind", len(counts))
     if too_few is not None:
         return Statistic(float(n_hits / n), no_interval=too_few)
-    resampled = _resample_weights(len(counts), seed) @ counts
+    resampled = resample_weights(len(counts), seed) @ counts
     with np.errstate(invalid="ignore", divide="ignore"):
         values = np.where(resampled[:, 1] > 0, resampled[:, 0] / resampled[:, 1], np.nan)
-    return _with_interval(float(n_hits / n), values)
+    return with_interval(float(n_hits / n), values)
 
 
 def _too_few(n: int, what: str, n_patients: int) -> str | None:
@@ -180,14 +180,15 @@ def _too_few(n: int, what: str, n_patients: int) -> str | None:
     return None
 
 
-def _resample_weights(n_patients: int, seed: int) -> Floats:
-    """(resamples, patients): how often each patient is drawn."""
+def resample_weights(n_patients: int, seed: int) -> Floats:
+    """Returns (resamples, patients): how often each patient is drawn in a bootstrap."""
     rng = np.random.default_rng(seed)
     share = np.full(n_patients, 1 / n_patients)
     return rng.multinomial(n_patients, share, size=N_BOOTSTRAP).astype(float)
 
 
-def _with_interval(value: float, resampled: Floats) -> Statistic:
+def with_interval(value: float, resampled: Floats) -> Statistic:
+    """Returns a value with the percentile interval of its resampled values; NaN is undefined."""
     undefined = float(np.isnan(resampled).mean())
     if undefined > _MAX_UNDEFINED:
         return Statistic(

@@ -6,7 +6,6 @@ measurements and cut-offs and has to apply them (RULES 5, CONTRACTS "The graph")
 
 import tomllib
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from knee.calibration import Calibration, rule_for
@@ -15,30 +14,14 @@ from knee.findings import Finding, Unit
 from knee.moaks import SCALES, Component, Feature, GradeRule, Interval
 from knee.questions import Question
 from knee.records import Record, Wording
+from prompts.examples import DATA, ShownExample, ShownMeasurement, shown_examples
 from prompts.neutral import neutralise
-from prompts.question_text import question_text
+from prompts.question_text import question_ask, question_look, question_text
 
-DATA = Path(__file__).parent / "data"
-"""Texts that templates show and that are no templates."""
 FEATURES_FILE = DATA / "features.toml"
 """Names and planes of the features."""
 PROTOCOLS_FILE = DATA / "protocols.toml"
 """How each feature is read."""
-
-
-class ShownMeasurement(Record):
-    """One measurement as a drafter sees it."""
-
-    name: str
-    """The id by which it is cited."""
-    value: str
-    """As `Measurement.shown`."""
-    unit: str
-    """`%`, `mm`, `mm²`, `mm³`, `mL`, `count` or `ratio`."""
-    sd: str | None
-    """Standard deviation in the same unit; None when it is not known."""
-    method: str
-    """How it was measured."""
 
 
 class Cut(Record):
@@ -90,6 +73,8 @@ class Protocol(Record):
 
     where: str
     """Where to look."""
+    planes: str
+    """In which planes."""
     measure: str
     """What to measure."""
     mimics: str
@@ -137,6 +122,12 @@ class PromptContext(Record):
     """The asked components, in MOAKS' order."""
     protocol: Protocol
     """The reading protocol of the feature."""
+    ask: str = ""
+    """What is asked, in one sentence; `question_text` begins with it."""
+    look: str = ""
+    """How the feature looks; empty in the zero-shot wording."""
+    examples: tuple[ShownExample, ...] = ()
+    """Worked examples of the feature, on the run's own scale; empty where there is none."""
 
 
 def prompt_context(
@@ -200,6 +191,9 @@ def prompt_context(
         measurements=_shown_measurements(finding),
         components=tuple(_asked(question, component, calibration) for component in asked),
         protocol=_protocol(question.feature),
+        ask=question_ask(question.question_id),
+        look=question_look(question.question_id) if wording is Wording.GUIDED else "",
+        examples=shown_examples(question.feature, asked, calibration),
     )
 
 
@@ -211,7 +205,7 @@ def _feature_data() -> dict[str, dict[str, Any]]:
 @lru_cache(maxsize=len(Feature))
 def _protocol(feature: Feature) -> Protocol:
     data = tomllib.loads(PROTOCOLS_FILE.read_text(encoding="utf-8"))[feature.value]
-    return Protocol.model_validate({key: text for key, text in data.items() if key != "source"})
+    return Protocol.model_validate({key: text for key, text in data.items() if key != "sources"})
 
 
 def _shown_measurements(finding: Finding) -> tuple[ShownMeasurement, ...]:

@@ -27,19 +27,36 @@ def question_text(question_id: int, wording: Wording, components: tuple[Componen
         components: components whose scales are shown; `question.components` for all.
     """
     question = QUESTIONS[question_id]
+    parts = [question_ask(question_id)]
+    if wording is Wording.GUIDED:
+        parts.append(question_look(question_id))
+    scale = compile_text(_source("scale"), "scale")
+    values = {"scales": [(c.value, question.scale(c).wording) for c in components]}
+    return " ".join(parts) + "\n" + render_block(scale, "scale", values)
+
+
+@lru_cache(maxsize=128)
+def question_ask(question_id: int) -> str:
+    """Returns what a question asks, in one sentence that names its region."""
+    return _render(question_id, "ask")
+
+
+@lru_cache(maxsize=128)
+def question_look(question_id: int) -> str:
+    """Returns how the question's feature looks and where it is measured."""
+    return _render(question_id, "look")
+
+
+def _render(question_id: int, block: str) -> str:
+    question = QUESTIONS[question_id]
     values = {
         "region_name": question.region_name,
         "site_name": question.site.replace("_", " "),
         "compartment": question.compartment.value,
         "site": question.site,
-        "scales": [(c.value, question.scale(c).wording) for c in components],
     }
     template = compile_text(_source(question.feature.value), question.feature.value)
-    parts = [render_block(template, "ask", values)]
-    if wording is Wording.GUIDED:
-        parts.append(render_block(template, "look", values))
-    scale = compile_text(_source("scale"), "scale")
-    return " ".join(parts) + "\n" + render_block(scale, "scale", values)
+    return render_block(template, block, values)
 
 
 @lru_cache(maxsize=32)

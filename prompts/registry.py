@@ -25,8 +25,9 @@ from knee.findings import MeasurementName
 from knee.keys import content_hash
 from knee.moaks import Feature
 from knee.records import PromptRef
-from prompts.context import DATA, FEATURES_FILE, PROTOCOLS_FILE, PromptContext
+from prompts.context import FEATURES_FILE, PROTOCOLS_FILE, PromptContext
 from prompts.environment import compile_text, used_variables
+from prompts.examples import DATA, EXAMPLES_FOLDER
 from prompts.question_text import QUESTION_FOLDER
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -40,6 +41,9 @@ _DATA_OF: dict[str, Path] = {
     "planes": FEATURES_FILE,
     "protocol": PROTOCOLS_FILE,
     "question_text": QUESTION_FOLDER,
+    "ask": QUESTION_FOLDER,
+    "look": QUESTION_FOLDER,
+    "examples": EXAMPLES_FOLDER,
     "rubric": DATA / "rubric.toml",
 }
 _REANSWER = frozenset(
@@ -103,6 +107,8 @@ class PromptTemplate:
     """The template and the data files that it shows, as hashed: what the store keeps."""
     shown: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     """Feature to the names of the measurements that it shows; a feature not named shows all."""
+    settings_text: str = ""
+    """What stands in the `.toml` beside it."""
 
     @property
     def ref(self) -> PromptRef:
@@ -163,6 +169,34 @@ def load_prompt_for(kind: PromptKind, prompt_id: str, version: int) -> PromptTem
     return template
 
 
+UNSAVED = "unsaved/"
+"""A prompt that lies outside the templates is known by this and its file's stem, version 0."""
+
+
+def load_prompt_file(path: Path) -> PromptTemplate:
+    """Returns the prompt of a template file anywhere, and of the `.toml` beside it, if any.
+
+    A file that says what a saved prompt says, settings included, is that prompt.
+
+    Raises:
+        InputError: no such file, not text, or as `load_prompt`.
+    """
+    beside = path.with_suffix(".toml")
+    try:
+        source = path.read_text(encoding="utf-8")
+        settings = beside.read_text(encoding="utf-8") if beside.is_file() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"template file {str(path)!r} cannot be read: {error}",
+            "a template is a text file with the blocks `user` and `revise` (docs/prompts.md)",
+        ) from error
+    if path == beside:
+        raise InputError(f"{str(path)!r} is no template file", "name the .jinja2 file")
+    template = build_prompt(f"{UNSAVED}{path.stem}", 0, source, settings)
+    saved = (p for p in list_prompts() if p.kind is template.kind)
+    return next((p for p in saved if p.sha256 == template.sha256), template)
+
+
 def build_prompt(
     prompt_id: str, version: int, source: str, settings_text: str = ""
 ) -> PromptTemplate:
@@ -192,10 +226,10 @@ def build_prompt(
         raise InputError(
             f"prompt {name!r} uses undeclared variables: {unknown!r}", f"declared are: {declared}"
         )
-    full_text = source + "".join(_data_texts(used)) + settings_text
+    full_text = source + "".join(text for _, text in _data_texts(used)) + settings_text
     sha256 = content_hash(full_text)
     shown = _shown_measurements(settings_text, name)
-    return PromptTemplate(prompt_id, version, sha256, source, full_text, shown)
+    return PromptTemplate(prompt_id, version, sha256, source, full_text, shown, settings_text)
 
 
 def _shown_measurements(settings_text: str, name: str) -> dict[str, tuple[str, ...]]:
@@ -216,11 +250,17 @@ def _shown_measurements(settings_text: str, name: str) -> dict[str, tuple[str, .
     }
 
 
-def _data_texts(used: frozenset[str]) -> Iterator[str]:
+def data_parts(template: PromptTemplate) -> dict[str, str]:
+    """Returns the data files that a prompt shows: path under `prompts/` to content."""
+    texts = _data_texts(used_variables(template.source))
+    return {str(path.relative_to(TEMPLATES.parent)): text for path, text in texts}
+
+
+def _data_texts(used: frozenset[str]) -> Iterator[tuple[Path, str]]:
     for shown in sorted({_DATA_OF[name] for name in used if name in _DATA_OF}):
-        for path in sorted(shown.glob("*.jinja2")) if shown.is_dir() else [shown]:
+        for path in sorted(shown.glob("*.[jt]*")) if shown.is_dir() else [shown]:
             # Bytes, not lines: what is hashed is the file as it is.
-            yield path.read_bytes().decode("utf-8")
+            yield path, path.read_bytes().decode("utf-8")
 
 
 @lru_cache(maxsize=1)

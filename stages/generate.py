@@ -10,6 +10,8 @@ import shlex
 import sys
 from collections import Counter
 from contextlib import AbstractContextManager, AsyncExitStack, ExitStack
+from pathlib import Path
+from typing import NamedTuple
 
 from agents.batch import BatchResult, run_batch
 from agents.context import GraphContext
@@ -22,7 +24,7 @@ from agents.scripted_model import ScriptedChatModel
 from agents.vllm_server import RunningServer, running_server
 from knee.keys import JsonValue
 from knee.records import Control
-from knee.run_config import ModelEndpoint
+from knee.run_config import ModelEndpoint, RunConfig
 from prompts.judging import render_judge
 from prompts.registry import list_prompts
 from prompts.render import ChatMessage
@@ -31,6 +33,7 @@ from stages.control_table import control_json, load_control_report, show_control
 from stages.controls import count_work, work_of
 from stages.dry_run import dry_run
 from stages.keeping import OutcomeKeeper
+from stages.prefix_cache import prefix_cache_told
 from stages.quota_plan import show_choice
 from stages.report import write_report
 from stages.run_plan import GenerateOptions, RunPlan, make_plan
@@ -43,10 +46,19 @@ from store.queries import selection_states
 from store.quota_rows import put_choice
 from store.writer import StoreWriter
 
-__all__ = ["GenerateOptions", "generate"]
+__all__ = ["GenerateOptions", "GenerateResult", "generate", "run_generation", "server_of"]
 
 _PROMPT_SAMPLE = 256
 """Items whose prompts are rendered to find a long one for the probe."""
+
+
+class GenerateResult(NamedTuple):
+    """How a batch ended."""
+
+    code: int
+    """0 done, 1 items failed, 3 stopped early."""
+    run_id: str | None
+    """The run; None when nothing was started."""
 
 
 def generate(options: GenerateOptions) -> int:
@@ -56,8 +68,18 @@ def generate(options: GenerateOptions) -> int:
         InputError: settings, prompt, quotas, selection or server are not as asked.
         StoreError: no store, a foreign one, or another command is writing it.
     """
+    return run_generation(options).code
+
+
+def run_generation(options: GenerateOptions) -> GenerateResult:
+    """Runs a batch and tells which run it was.
+
+    Raises:
+        InputError: settings, prompt, quotas, selection or server are not as asked.
+        StoreError: no store, a foreign one, or another command is writing it.
+    """
     if options.dry_run:
-        return dry_run(options)
+        return GenerateResult(dry_run(options), None)
     with ExitStack() as stack:
         config = load_settings(options.config)
         writer = stack.enter_context(StoreWriter(options.store))
@@ -69,11 +91,11 @@ def generate(options: GenerateOptions) -> int:
         left_out = Counter[str]()
         first = next(work_of(plan, writer, plan.resumes), None)
         if first is None and plan.resumes is None:
-            return _nothing_to_draft(plan, writer)
+            return GenerateResult(_nothing_to_draft(plan, writer), None)
         if first is not None and options.serve:
-            stack.enter_context(_server(plan))
+            stack.enter_context(server_of(config, options.config))
         run_id, result = asyncio.run(_run(plan, writer, left_out, has_work=first is not None))
-    return _finish(plan, run_id, result, left_out)
+    return GenerateResult(_finish(plan, run_id, result, left_out), run_id)
 
 
 def _nothing_to_draft(plan: RunPlan, writer: StoreWriter) -> int:
@@ -88,11 +110,12 @@ def _nothing_to_draft(plan: RunPlan, writer: StoreWriter) -> int:
     return 0
 
 
-def _server(plan: RunPlan) -> AbstractContextManager[RunningServer]:
-    settings = serve_settings(plan.config, plan.options.config)
-    log = default_log(plan.config)
-    say(f"starting vLLM for {plan.config.drafter.model!r}; log: {log}")
-    return running_server(settings, plan.config.drafter, log, WaitingLine())
+def server_of(config: RunConfig, path: Path) -> AbstractContextManager[RunningServer]:
+    """Returns the server of a settings file at `path`: up inside the block, down behind it."""
+    settings = serve_settings(config, path)
+    log = default_log(config)
+    say(f"starting vLLM for {config.drafter.model!r}; log: {log}")
+    return running_server(settings, config.drafter, log, WaitingLine())
 
 
 async def _run(
@@ -112,9 +135,9 @@ async def _run(
         if has_work:
             await _probe(plan, writer, drafter, judge)
         with writer.transaction():
-            writer.put_prompts([(p.ref, p.full_text) for p in list_prompts()])
+            writer.put_prompts([(p.ref, p.full_text) for p in (*list_prompts(), plan.template)])
             run_id, resumed = writer.start_or_resume_run(plan.run)
-            writer.bind_volumes(run_id)
+            writer.bind_volumes(run_id, plan.options.trial and plan.options.trial.volume_ids)
             if plan.quotas is not None:
                 put_choice(writer, run_id, plan.quotas)
         total, missing = count_work(plan, writer, run_id)
@@ -125,7 +148,8 @@ async def _run(
         if not has_work:
             writer.finish_run(run_id)
             return run_id, None
-        result = await _work_off(plan, writer, plan.context(drafter, run_id, judge), total)
+        async with prefix_cache_told(drafter):
+            result = await _work_off(plan, writer, plan.context(drafter, run_id, judge), total)
         writer.finish_run(run_id, "stopped" if result.stopped_early else "finished")
     return run_id, result
 

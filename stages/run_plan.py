@@ -15,7 +15,7 @@ from agents.majority_drafter import MajorityGrades, majority_model_name
 from agents.vllm_server import CHECKOUT
 from knee.calibration import Calibration, load_calibration
 from knee.errors import InputError
-from knee.keys import JsonValue
+from knee.keys import ItemKey, JsonValue
 from knee.questions import parse_question_ids
 from knee.records import Control, PromptRef, Run, RunKind
 from knee.run_config import JudgeEndpoint, RunConfig
@@ -30,6 +30,25 @@ from store.quota_rows import QuotaChoice
 from store.reader import StoreReader
 
 _PACKAGES = ("langgraph", "openai", "pydantic", "duckdb", "numpy", "jinja2")
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What makes a run a trial: its prompt, saved or not, and its items."""
+
+    template: PromptTemplate
+    """The drafter's prompt, in place of the settings file's."""
+    keys: frozenset[ItemKey]
+    """The items; no test patient's."""
+    sample_sha256: str
+    """`sha256:` over the keys."""
+    provenance: dict[str, str]
+    """How the sample was drawn and where the template lay."""
+
+    @property
+    def volume_ids(self) -> list[str]:
+        """Volumes of the items, ascending."""
+        return sorted({key.volume_id for key in self.keys})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +79,8 @@ class GenerateOptions:
     """Print the summary on stdout."""
     quiet: bool = False
     """Leave the tables out: the caller shows its own."""
+    trial: Trial | None = None
+    """Try a prompt on a sample (`prompts try`); None for every other run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +163,8 @@ class RunPlan:
     resumes: str | None
     """The run that is there already."""
     beside: str | None
-    """The production run with the same settings, beside which a control is shown."""
+    """The real run (of a trial's control, the trial) with the same settings, beside which a control
+    is shown."""
     quotas: QuotaChoice | None = None
     """What the quotas chose; the selection holds those items alone."""
 
@@ -178,9 +200,7 @@ def make_plan(options: GenerateOptions, config: RunConfig, store: StoreReader) -
     Raises:
         InputError: the settings, a prompt, the calibration or the selection is not as asked.
     """
-    template = load_prompt_for(
-        PromptKind.DRAFT, config.drafter.prompt_id, config.drafter.prompt_version
-    )
+    template = _template_of(options.trial, config)
     calibration = load_configured_calibration(config, options.config)
     judge = plan_judge(config)
     control = Control.NONE if options.control is None else Control(options.control)
@@ -191,6 +211,8 @@ def make_plan(options: GenerateOptions, config: RunConfig, store: StoreReader) -
         visit=options.visit,
         limit=options.limit,
     )
+    if options.trial is not None:
+        selection = Selection(chosen=options.trial.keys)
     with store.reading() as con:
         refuse_fit_on_test_store(calibration, con)
         refuse_transfer(config, [config.drafter, *([config.judge] if config.judge else [])], con)
@@ -202,7 +224,7 @@ def make_plan(options: GenerateOptions, config: RunConfig, store: StoreReader) -
             )
         findings_ids = current_findings_ids(con)
         majority = majority_grades(con) if control is Control.ALWAYS_MAJORITY else None
-    parts = _Parts(config, template, calibration, judge, findings_ids)
+    parts = _Parts(config, template, calibration, judge, findings_ids, options.trial)
     run = _new_run(parts, control, majority, options.quota)
     with store.reading() as con:
         resumes = find_run(con, run.fingerprint, run.kind, run.control)
@@ -227,6 +249,14 @@ def make_plan(options: GenerateOptions, config: RunConfig, store: StoreReader) -
     )
 
 
+def _template_of(trial: Trial | None, config: RunConfig) -> PromptTemplate:
+    if trial is not None:
+        return trial.template
+    return load_prompt_for(
+        PromptKind.DRAFT, config.drafter.prompt_id, config.drafter.prompt_version
+    )
+
+
 def load_configured_calibration(config: RunConfig, path: Path) -> Calibration | None:
     """Returns the calibration that a settings file at `path` names, None when it names none.
 
@@ -245,6 +275,7 @@ class _Parts:
     calibration: Calibration | None
     judge: JudgePlan | None
     findings_ids: list[str]
+    trial: Trial | None
 
 
 def _new_run(
@@ -271,11 +302,13 @@ def _new_run(
         calibration=parts.calibration,
         findings_ids=parts.findings_ids,
         judge=judge.identity if judge else None,
+        sample=parts.trial.sample_sha256 if parts.trial else None,
     )
+    real_kind = RunKind.PRODUCTION if parts.trial is None else RunKind.TRIAL
     return Run(
         run_id=new_run_id(),
         fingerprint=fingerprint,
-        kind=RunKind.PRODUCTION if control is Control.NONE else RunKind.CONTROL,
+        kind=real_kind if control is Control.NONE else RunKind.CONTROL,
         control=control,
         grounding=config.grounding,
         wording=config.wording,
@@ -293,6 +326,7 @@ def _new_run(
             "code": code_revision(),
             **_judge_provenance(judge),
             **_transfer_basis(config),
+            **(parts.trial.provenance if parts.trial else {}),
             # Which items were asked for first; `v_quotas` has every choice of the run.
             **({"quota": ", ".join(quotas)} if quotas else {}),
             **{f"version.{name}": version(name) for name in _PACKAGES},

@@ -1,4 +1,4 @@
-"""Commands that have to do with models: `serve`, `generate`, `recheck`, `prompts`, `graph`."""
+"""Commands that have to do with models: `serve`, `generate`, `recheck`, `graph`."""
 
 import argparse
 from pathlib import Path
@@ -40,12 +40,6 @@ def _recheck(options: argparse.Namespace) -> int:
     )
 
 
-def _prompts(options: argparse.Namespace) -> int:
-    from stages.prompts import list_or_show
-
-    return list_or_show(options.prompt, as_json=options.json)
-
-
 def _graph(_options: argparse.Namespace) -> int:
     from stages.graph import graph
 
@@ -53,7 +47,7 @@ def _graph(_options: argparse.Namespace) -> int:
 
 
 def add_commands(commands: Commands) -> None:
-    """`serve`, `generate`, `recheck`, `prompts`, `graph`: what has to do with models."""
+    """`serve`, `generate`, `recheck`, `graph`: what has to do with models."""
     parser = commands.add_parser("serve", help="start vLLM with the right flags; Ctrl-C stops it")
     parser.add_argument("--config", type=Path, required=True, help="settings file")
     parser.add_argument("--log", type=Path, default=None, help="log file (.cache/serve/<name>.log)")
@@ -103,13 +97,6 @@ def add_commands(commands: Commands) -> None:
     parser.add_argument("--dry-run", action="store_true", help="show what would change, keep none")
     json_option(parser)
     parser.set_defaults(run_command=_recheck)
-
-    parser = commands.add_parser(
-        "prompts", help="list the prompts, or show one (PROMPT or PROMPT@2)"
-    )
-    parser.add_argument("prompt", nargs="?", default=None, help="prompt id, optionally @version")
-    json_option(parser)
-    parser.set_defaults(run_command=_prompts)
 
     parser = commands.add_parser("graph", help="print the graph of one item as Mermaid")
     parser.set_defaults(run_command=_graph)
