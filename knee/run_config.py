@@ -116,8 +116,9 @@ class BatchSettings(_Settings):
     """Items in flight."""
     max_revisions: int = Field(default=2, ge=0, le=10)
     """Revisions after the first draft."""
-    commit_items: int = Field(default=64, ge=1)
-    """Finished items per store transaction at most."""
+    commit_items: int = Field(default=1024, ge=1)
+    """Finished items after which a store transaction is made before its time. They are safe in the
+    journal meanwhile; a transaction opens the file, which costs as much as hundreds of rows."""
     commit_seconds: float = Field(default=2.0, gt=0)
     """Longest time a finished item waits for its transaction."""
     server_wait_s: float = Field(default=300.0, ge=0)
