@@ -96,13 +96,12 @@ server_wait_s = 5
 
 
 @contextmanager
-def stub_process(answers: Path, latency_s: float) -> Generator[int]:
+def stub_process(answers: Path, latency_s: float, spread_s: float = 0.0) -> Generator[int]:
     """Runs the stub server in a process of its own; yields its port."""
     port = free_port()
     command = [sys.executable, "-m", "tests.stub_server", "--port", str(port)]
-    process = subprocess.Popen(
-        [*command, "--answers", str(answers), "--latency", str(latency_s)], cwd=CHECKOUT
-    )
+    command += ["--answers", str(answers), "--latency", str(latency_s), "--spread", str(spread_s)]
+    process = subprocess.Popen(command, cwd=CHECKOUT)
     try:
         deadline = time.monotonic() + 20
         while not _answers(port):
