@@ -60,8 +60,9 @@ class ModelEndpoint(_Settings):
     """Version of the prompt."""
     sampling: Sampling = Sampling()
     """How tokens are drawn."""
-    timeout_s: float = Field(default=120.0, gt=0)
-    """Longest wait for one answer."""
+    timeout_s: float | None = Field(default=None, gt=0)
+    """Longest wait for one answer, in seconds; None sizes it to `sampling.max_tokens` and to the
+    speed measured (`agents.time_limits`)."""
     licence: str
     """Licence of the model's weights; travels to every row."""
 

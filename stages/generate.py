@@ -144,19 +144,21 @@ async def _probe(
     start_one = f"start one with `run_pipeline.py serve --config {plan.options.config}`"
     if isinstance(drafter, ChatClient):
         context = plan.context(drafter, plan.run.run_id)
-        await preflight(
+        report = await preflight(
             drafter,
             plan.config.drafter.sampling,
             _longest_prompt(plan, writer, context),
             serve_hint=f"{start_one}, or add --serve",
         )
+        say(report.line())
     if judge is not None:
-        await preflight(
+        report = await preflight(
             judge,
             judge.endpoint.sampling,
             _long_judge_prompt(plan, writer),
             serve_hint="start the judge's server, or leave [judge] out of the settings",
         )
+        say(f"judge: {report.line()}")
 
 
 def _long_judge_prompt(plan: RunPlan, writer: StoreWriter) -> tuple[ChatMessage, ...] | None:

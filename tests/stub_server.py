@@ -75,6 +75,8 @@ class StubServer:
     answer: Answer = lambda _: None
     models: tuple[str, ...] = ("stub",)
     max_model_len: int | None = None
+    tells_context: bool = True
+    """Whether /v1/models names `max_model_len`; vLLM does, others do not."""
     latency_s: float = 0.0
     latency_spread_s: float = 0.0
     faults: Faults = field(default_factory=Faults)
@@ -126,7 +128,8 @@ class StubServer:
     async def _list_models(self, _: web.Request) -> web.Response:
         self.n_requests["/v1/models"] += 1
         data = [
-            {"id": name, "object": "model", "max_model_len": self.max_model_len}
+            {"id": name, "object": "model"}
+            | ({"max_model_len": self.max_model_len} if self.tells_context else {})
             for name in self.models
         ]
         return web.json_response({"object": "list", "data": data})
