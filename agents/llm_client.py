@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
+import aiohttp
 import httpx2
 import openai
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -301,6 +302,9 @@ class ChatClient:
             raise TimedOut(f"no answer within {timeout_s:.3g} s") from error
         except openai.APIError as error:
             raise explain_fault(error) from error
+        except aiohttp.ClientError as error:
+            # The transport lets through what is no HTTP at all.
+            raise RetryableFault(f"no HTTP answer: {' '.join(str(error).split())}") from error
 
     async def served_models(self) -> tuple[ServedModel, ...]:
         """Returns what /v1/models lists.

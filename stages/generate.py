@@ -31,6 +31,7 @@ from stages.control_table import control_json, load_control_report, show_control
 from stages.controls import work_of
 from stages.keeping import OutcomeKeeper
 from stages.report import write_report
+from stages.retrying import load_earlier_tries
 from stages.run_plan import GenerateOptions, RunPlan, make_plan
 from stages.serve import WaitingLine, default_log, serve_settings
 from stages.summary import load_summary, show_states, show_summary
@@ -177,10 +178,13 @@ async def _work_off(
     batch = plan.config.batch
     progress = BatchProgress(total=total)
     drafter = context.model if isinstance(context.model, MajorityDrafter) else None
+    earlier = load_earlier_tries(writer, context.run_id)
+    if len(earlier):
+        say(f"{len(earlier)} item(s) failed before and are tried again where they are selected")
     with Journal(writer.path, context.run_id) as journal:
         async with (
             progress_shown(progress),
-            OutcomeKeeper(writer, journal, context.run_id, batch) as keeper,
+            OutcomeKeeper(writer, journal, context.run_id, batch, earlier) as keeper,
         ):
             return await run_batch(
                 work_of(plan, writer, context.run_id, drafter),

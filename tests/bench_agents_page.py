@@ -110,15 +110,16 @@ def slow_lines(bare: Bare, whole: Whole) -> list[str]:
 def memory_lines(run: Whole) -> list[str]:
     """Returns the lines of the memory part."""
     n, tenth = run.n_items, run.n_items // 10
+    warm = min(10_000, n // 2)
     batch = [s for s in run.samples if s.done < n]
-    base = max(s.rss_mb for s in batch if s.done <= tenth)
+    base = max(s.rss_mb for s in batch if s.done <= warm)
     growth = max(s.rss_mb for s in batch) - base
     first = _seconds_at(batch, tenth)
     last = batch[-1].seconds - _seconds_at(batch, n - tenth)
     return [
         f"### {n} items in one process",
         "",
-        f"- {run.batch_per_s:.0f} items/s; memory {base:.0f} MB within the first {tenth} items",
+        f"- {run.batch_per_s:.0f} items/s; memory {base:.0f} MB within the first {warm} items",
         bar("growth after that", growth, 50, at_least=False, unit=" MB"),
         bar("time of the last tenth / of the first", last / first, 1.1, at_least=False),
     ]

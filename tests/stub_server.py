@@ -232,10 +232,18 @@ def main() -> None:
     parser.add_argument("--spread", type=float, default=0.0, help="seconds added by chance")
     parser.add_argument("--answers", type=Path, help="JSON: prompt key to answer")
     parser.add_argument("--model", default="stub")
+    parser.add_argument("--poison", type=Path, help="JSON: prompt keys that always get HTTP 500")
+    for name in Faults().kinds():
+        parser.add_argument(f"--{name}", type=float, default=0.0, help="share of such answers")
+    parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     answers: dict[str, str] = {}
     if options.answers is not None:
         answers = json.loads(options.answers.read_text(encoding="utf-8"))
+
+    poisoned = frozenset[str]()
+    if options.poison is not None:
+        poisoned = frozenset(json.loads(options.poison.read_text(encoding="utf-8")))
 
     async def serve() -> None:
         server = StubServer(
@@ -243,6 +251,10 @@ def main() -> None:
             models=(options.model,),
             latency_s=options.latency,
             latency_spread_s=options.spread,
+            faults=Faults(
+                **{name: getattr(options, name) for name in Faults().kinds()}, seed=options.seed
+            ),
+            poisoned=poisoned,
             port=options.port,
         )
         async with server:
