@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,7 +133,7 @@ def _run(
 @contextmanager
 def _killing(
     server: StubProcess, seen: list[BatchProgress], at: Sequence[int], away_s: float
-) -> Iterator[list[int]]:
+) -> Generator[list[int]]:
     """Kills the server when so many items are done, and starts it again after a while."""
     over, killed = threading.Event(), list[int]()
 
