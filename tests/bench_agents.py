@@ -37,6 +37,7 @@ from stages.serve import serve_settings
 from store.connection import open_store
 from store.items import Selection, load_items
 from tests import bench_agents_page
+from tests.bench_agents_parts import cpu_by_stage
 from tests.bench_cohort import CALIBRATION, BenchCohort, drafting_context, make_cohort, write_config
 from tests.demo_run import config_on_free_port
 from tests.prepared_store import stub_process
@@ -207,7 +208,7 @@ def throughput(folder: Path, rounds: int, n_items: int) -> list[str]:
             bares.append(bare_loop(load_run_config(config), cohort.store))
             wholes.append(whole_run(config, cohort))
             tell(f"bare {bares[-1].items_per_s:.0f}/s, whole {wholes[-1].items_per_s:.0f}/s")
-    return bench_agents_page.throughput_lines(bares, wholes)
+    return bench_agents_page.throughput_lines(bares, wholes, cpu_by_stage(cohort))
 
 
 def slow(folder: Path, n_items: int) -> list[str]:
