@@ -63,6 +63,8 @@ class Sample:
     done: int
     rss_mb: float
     running: float | None
+    cpu_s: float
+    """CPU of this process so far, without the thread that looks."""
 
 
 @dataclass
@@ -84,6 +86,12 @@ class WholeRun:
     @property
     def items_per_s(self) -> float:
         return self.n_items / self.whole_s
+
+    @property
+    def batch_cpu_ms(self) -> float:
+        """CPU of the batch alone, an item."""
+        last = next(s for s in self.samples if s.done == self.n_items)
+        return 1e3 * (last.cpu_s - self.samples[0].cpu_s) / self.n_items
 
     @property
     def batch_per_s(self) -> float:
@@ -159,7 +167,8 @@ def watched(seen: list[BatchProgress], run: WholeRun, metrics: str | None) -> Ge
                 started = seen[-1].started if started is None else started
                 running = None if metrics is None or ended else running_requests(metrics)
                 now = time.monotonic() - started
-                run.samples.append(Sample(now, seen[-1].n_done, rss_mb(), running))
+                cpu = time.process_time() - time.thread_time()
+                run.samples.append(Sample(now, seen[-1].n_done, rss_mb(), running, cpu))
             if ended:
                 return
 

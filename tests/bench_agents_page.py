@@ -57,6 +57,8 @@ class Whole(Bare, Protocol):
     @property
     def batch_per_s(self) -> float: ...
     @property
+    def batch_cpu_ms(self) -> float: ...
+    @property
     def loop_ms(self) -> float: ...
     @property
     def samples(self) -> Sequence[SampleLike]: ...
@@ -154,7 +156,7 @@ def vllm_lines(run: Whole, concurrency: int) -> list[str]:
         "",
         f"- {run.batch_per_s:.2f} items/s; {run.n_accepted} accepted; {len(full)} looks at "
         "`vllm:num_requests_running`, from the first item done until fewer were left than fit",
-        bar("client CPU an item, all threads", run.cpu_ms, 5, at_least=False, unit=" ms"),
+        bar("client CPU an item in the batch", run.batch_cpu_ms, 5, at_least=False, unit=" ms"),
         bar("mean running / in flight", sum(full) / len(full) / concurrency, 0.95),
     ]
 
