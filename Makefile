@@ -37,7 +37,7 @@ usable = cmp -s requirements/$(2).txt $(1)/.installed.txt && $(1)/bin/python -c 
 compile = $(1)/bin/python -m compileall -qq -j 0 $(1)/lib >/dev/null 2>&1 || true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-vllm setup-vllm-gpu check format test demo demo-model bench-tools lock clean \
+.PHONY: help setup setup-vllm setup-vllm-gpu check format test demo demo-model bench-tools bench-agents soak lock clean \
 	check-python check-linux build-venv build-venv-vllm build-venv-vllm-gpu
 
 help: ## list the targets
@@ -78,6 +78,12 @@ bench-tools: setup ## grades, boxes, speed and reading of the measuring code (an
 	$(BIN)/python -m tests.bench_regions --grid dess --write || test $$? -eq 1
 	$(BIN)/python -m tests.bench_describe --write
 	$(BIN)/python -m tests.bench_moaks --verify
+
+bench-agents: setup setup-vllm ## a whole generate beside a bare loop over its client (40 minutes, 2 idle cores)
+	$(BIN)/python -m tests.bench_agents --write
+
+soak: setup ## faults that no item may notice, the full form (10 minutes)
+	$(BIN)/python -m tests.soak_faults
 
 lock: setup ## write the locks in requirements/ anew (LOCK_ARGS=--upgrade for newer versions)
 	$(UV_COMPILE) --universal --fork-strategy fewest --python-version 3.11 \

@@ -121,7 +121,7 @@ async def run_batch(
         context = replace(context, judge=replace(context.judge, model=guards[1]))
     pool = _Pool(work, context, on_outcome, counters)
     try:
-        with _signals_stop(pool), _collector_calmed():
+        with _signals_stop(pool), collector_calmed():
             await pool.run(settings.concurrency)
     finally:
         for guard in guards:
@@ -219,7 +219,7 @@ class _Pool:
 
 
 @contextmanager
-def _collector_calmed() -> Generator[None]:
+def collector_calmed() -> Generator[None]:
     """Lets the garbage collector search less often, and never what was there before."""
     before = gc.get_threshold()
     gc.freeze()

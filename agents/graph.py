@@ -12,12 +12,15 @@ A run without a judge accepts at `compare`.
 and what is durable is the store's business.
 """
 
+from collections.abc import Awaitable, Callable
 from functools import lru_cache
-from typing import Literal, cast
+from typing import Literal, Protocol, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
+from langgraph.runtime import Runtime
+from langgraph.types import Command
 from pydantic import BaseModel
 
 from agents.checks.run import CheckContext
@@ -25,7 +28,7 @@ from agents.context import GraphContext
 from agents.llm_client import JsonSchema
 from agents.nodes import ItemInterrupted, check, compare, draft, judge, revise
 from agents.outcomes import boxless_outcome, finished_outcome, interrupted_outcome
-from agents.state import ItemGraphState, ItemTask
+from agents.state import ItemGraphState, ItemGraphUpdate, ItemTask
 from agents.tracing import tracing_switched
 from knee.answers import answer_schema
 from knee.moaks import Component
@@ -36,6 +39,24 @@ from prompts.render import render_draft
 
 ItemGraph = CompiledStateGraph[ItemGraphState, GraphContext, ItemGraphState, ItemGraphState]
 """The compiled graph."""
+
+
+class _Node(Protocol):
+    """What a node does; LangGraph hands the arguments over by name."""
+
+    def __call__(
+        self, state: ItemGraphState, *, runtime: Runtime[GraphContext]
+    ) -> Awaitable[ItemGraphUpdate]: ...
+
+
+class _Routed(Protocol):
+    """A node that names its successor."""
+
+    def __call__(
+        self, state: ItemGraphState, *, runtime: Runtime[GraphContext]
+    ) -> Awaitable[Command[str]]: ...
+
+
 BASELINE_VISIT = "V00"
 """Every other visit is a follow-up (morphology 7 is legal there)."""
 _FIXED_STEPS = 5
@@ -61,27 +82,45 @@ def route_after_judge(state: ItemGraphState) -> Literal["accepted", "rejected"]:
     return "accepted" if state["verdict"] is ItemState.ACCEPTED else "rejected"
 
 
+_WAYS: dict[str, tuple[Callable[[ItemGraphState], str], dict[str, str]]] = {
+    "check": (route_after_check, {"compare": "compare", "revise": "revise", "rejected": END}),
+    "compare": (route_after_compare, {"judge": "judge", "accepted": END, "disagrees": END}),
+    "judge": (route_after_judge, {"accepted": END, "rejected": END}),
+}
+"""Nodes behind which the way parts: who chooses, and where each way leads."""
+
+
 def build_graph() -> ItemGraph:
     """Returns the compiled graph of one item."""
     builder = StateGraph(ItemGraphState, context_schema=GraphContext)
-    builder.add_node("draft", draft)
-    builder.add_node("check", check)
-    builder.add_node("revise", revise)
-    builder.add_node("compare", compare)
-    builder.add_node("judge", judge)
+    nodes: dict[str, _Node] = {"draft": draft, "check": check, "revise": revise}
+    nodes |= {"compare": compare, "judge": judge}
+    for name, node in nodes.items():
+        if name in _WAYS:
+            route, ways = _WAYS[name]
+            targets = tuple(dict.fromkeys(ways.values()))
+            builder.add_node(name, _parting(node, route, ways), destinations=targets)
+        else:
+            builder.add_node(name, node)
     builder.add_edge(START, "draft")
     builder.add_edge("draft", "check")
-    builder.add_conditional_edges(
-        "check", route_after_check, {"compare": "compare", "revise": "revise", "rejected": END}
-    )
     builder.add_edge("revise", "check")
-    builder.add_conditional_edges(
-        "compare",
-        route_after_compare,
-        {"judge": "judge", "accepted": END, "disagrees": END},
-    )
-    builder.add_conditional_edges("judge", route_after_judge, {"accepted": END, "rejected": END})
     return builder.compile(name="item")
+
+
+def _parting(node: _Node, route: Callable[[ItemGraphState], str], ways: dict[str, str]) -> _Routed:
+    """Returns a node that names its successor itself.
+
+    A conditional edge has LangGraph read the state anew for the router: 0.13 ms each (measured).
+    """
+
+    async def run(state: ItemGraphState, *, runtime: Runtime[GraphContext]) -> Command[str]:
+        update = await node(state, runtime=runtime)
+        # The merged state, without the cost of a copy for each channel.
+        way = route(cast("ItemGraphState", {**state, **update}))
+        return Command(update=update, goto=ways[way])
+
+    return run
 
 
 @lru_cache(maxsize=1)
@@ -94,19 +133,17 @@ def draw_mermaid() -> str:
     """Returns the Mermaid text of the compiled graph, each way to end drawn as a node of its own.
 
     LangGraph draws one end node and one edge to it from a node, so that `accepted` and `disagrees`
-    would fall together; the names of the ways are read from the compiled branches.
+    would fall together.
     """
     compiled = item_graph()
     drawn = compiled.get_graph()
     drawn.edges = [edge for edge in drawn.edges if edge.target != END]
     drawn.nodes.pop(END)
-    for source, branches in compiled.builder.branches.items():
-        for branch in branches.values():
-            for way, target in (branch.ends or {}).items():
-                if target == END:
-                    name = str(way)
-                    end = drawn.nodes.get(name) or drawn.add_node(_EndState, name)
-                    drawn.add_edge(drawn.nodes[source], end, conditional=True)
+    for source, (_, ways) in _WAYS.items():
+        for way, target in ways.items():
+            if target == END:
+                end = drawn.nodes.get(way) or drawn.add_node(_EndState, way)
+                drawn.add_edge(drawn.nodes[source], end, conditional=True)
     return drawn.draw_mermaid()
 
 

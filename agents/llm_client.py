@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
+import aiohttp
 import httpx2
 import openai
 from pydantic import BaseModel, ConfigDict, ValidationError
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt
 from tenacity.wait import wait_random_exponential
 
-from agents.llm_errors import RetryableFault, explain_fault
+from agents.llm_errors import RetryableFault, TimedOut, explain_fault
+from agents.time_limits import TimeLimits
 from knee.errors import InputError, ModelOutputError, ModelUnavailable
 from knee.records import Usage
 from knee.run_config import ModelEndpoint, Sampling
@@ -115,7 +117,8 @@ class _ModelList(BaseModel):
 
 
 def _new_client(endpoint: ModelEndpoint, concurrency: int) -> openai.AsyncOpenAI:
-    timeout = httpx2.Timeout(endpoint.timeout_s, connect=_CONNECT_TIMEOUT_S)
+    # Only the connection: how long an answer may take is each request's own (`_request`).
+    timeout = httpx2.Timeout(None, connect=_CONNECT_TIMEOUT_S)
     key = "none"
     if endpoint.api_key_env is not None:
         key = os.environ.get(endpoint.api_key_env, "")
@@ -155,7 +158,7 @@ class ChatClient:
         """Opens nothing yet; the first request does.
 
         Args:
-            endpoint: address, model and time-out.
+            endpoint: address, model, and a time-out of its own if it has one.
             concurrency: most requests in flight.
             allow_remote: must be true for an address that is not this machine's.
             max_tries: requests for one call at most.
@@ -170,6 +173,7 @@ class ChatClient:
                 "set allow_remote = true in the settings file if patient data may be sent there",
             )
         self.endpoint = endpoint
+        self._limits = TimeLimits(endpoint.timeout_s)
         self._client = _new_client(endpoint, concurrency)
         self._retrying = AsyncRetrying(
             retry=retry_if_exception_type(RetryableFault),
@@ -203,15 +207,26 @@ class ChatClient:
     ) -> Completion:
         """Returns one answer, constrained by `schema` unless it is None (see `ChatModel`)."""
         body = self._body(messages, schema, sampling)
+        n_timed_out = 0
+
+        async def send() -> Completion:
+            nonlocal n_timed_out
+            limit = self._limits.seconds(sampling.max_tokens, n_timed_out)
+            try:
+                return await self._send(body, limit)
+            except TimedOut:
+                n_timed_out += 1
+                raise
+
         try:
-            return await self._send(body)
+            return await send()
         except RetryableFault as fault:
             first = fault
         if self._max_tries > 1:
             try:
                 await asyncio.sleep(self._first_pause_s)
                 # A copy: tenacity keeps the state of a running retry in the object.
-                return await self._retrying.copy()(self._send, body)
+                return await self._retrying.copy()(send)
             except RetryableFault as fault:
                 first = fault
         raise ModelUnavailable(
@@ -234,15 +249,15 @@ class ChatClient:
             }
         return body
 
-    async def _send(self, body: dict[str, object]) -> Completion:
-        """Returns the answer of one request.
+    async def _send(self, body: dict[str, object], limit_s: float) -> Completion:
+        """Returns the answer of one request, which may take `limit_s` seconds.
 
         Raises:
             RetryableFault: no answer, or none that can be read.
             KneeError: an answer that no retry mends.
         """
         start = time.perf_counter()
-        content = await self._request("post", "/chat/completions", body, self.endpoint.timeout_s)
+        content = await self._request("post", "/chat/completions", body, limit_s)
         seconds = time.perf_counter() - start
         try:
             reply = _Reply.model_validate_json(content)
@@ -250,6 +265,7 @@ class ChatClient:
         except (ValidationError, IndexError) as error:
             raise RetryableFault(f"the body is not a chat completion: {content[:120]!r}") from error
         message, tokens = choice.message, reply.usage or _Tokens()
+        self._limits.note(seconds, tokens.completion_tokens or 0)
         reasoning = message.reasoning or message.reasoning_content or ""
         in_content = bool(message.content and message.content.strip()) or not reasoning
         return Completion(
@@ -283,9 +299,12 @@ class ChatClient:
                     response = await self._client.get(path, cast_to=httpx2.Response)
                 return response.content
         except TimeoutError as error:
-            raise RetryableFault(f"no answer within {timeout_s:g} s") from error
+            raise TimedOut(f"no answer within {timeout_s:.3g} s") from error
         except openai.APIError as error:
             raise explain_fault(error) from error
+        except aiohttp.ClientError as error:
+            # The transport lets through what is no HTTP at all.
+            raise RetryableFault(f"no HTTP answer: {' '.join(str(error).split())}") from error
 
     async def served_models(self) -> tuple[ServedModel, ...]:
         """Returns what /v1/models lists.
@@ -318,7 +337,8 @@ class ChatClient:
             "max_tokens": _PROBE_MAX_TOKENS,
         }
         try:
-            await self._request("post", "/chat/completions", body, self.endpoint.timeout_s)
+            limit = self._limits.seconds(_PROBE_MAX_TOKENS)
+            await self._request("post", "/chat/completions", body, limit)
         except ModelOutputError:
             return None  # It refused this request, and so it is there.
         except (RetryableFault, InputError) as error:

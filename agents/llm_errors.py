@@ -29,6 +29,10 @@ class RetryableFault(Exception):  # noqa: N818 - never leaves agents.llm_client
     """One request failed in a way that may pass; internal to the client."""
 
 
+class TimedOut(RetryableFault):
+    """One request ran into its limit (`agents.time_limits`)."""
+
+
 def explain_fault(error: openai.APIError) -> RetryableFault | KneeError:
     """Returns what a failed request means, to be raised in place of `error`.
 

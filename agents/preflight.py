@@ -38,6 +38,15 @@ class PreflightReport:
     longest_prompt_tokens: int | None
     """Tokens of the longest prompt given; None when none was given or the server counts none."""
 
+    def line(self) -> str:
+        """Returns what was found as one line for people."""
+        parts = [f"model {self.model!r} answers in its {self.answer_field} field"]
+        if self.max_model_len is not None:
+            parts.append(f"context {self.max_model_len} tokens")
+        if self.longest_prompt_tokens is not None:
+            parts.append(f"longest prompt probed {self.longest_prompt_tokens} tokens")
+        return ", ".join(parts)
+
 
 async def preflight(
     client: ChatClient,
@@ -56,7 +65,7 @@ async def preflight(
 
     Raises:
         InputError: no server, another protocol, model not served, no JSON schema, context too
-            small, key refused.
+            small, key refused; before the run's first call.
     """
     model = await _find_model(client, serve_hint)
     url = client.endpoint.base_url
@@ -118,7 +127,9 @@ async def _probe_schema(client: ChatClient, url: str) -> Completion:
         raise InputError(
             f"the probe's answer did not end within {_PROBE_SAMPLING.max_tokens} tokens: "
             f"{answer.text[:80]!r}",
-            "with vLLM set --structured-outputs-config '{\"disable_any_whitespace\": true, …}'",
+            "a model that reasons first needs a reasoning parser on the server, or its reasoning "
+            "switched off; one that fills up with white space needs, with vLLM, "
+            "--structured-outputs-config '{\"disable_any_whitespace\": true, …}'",
         )
     try:
         value = json.loads(answer.text, strict=False)
@@ -135,10 +146,14 @@ async def _probe_schema(client: ChatClient, url: str) -> Completion:
 async def _measure_prompt(
     client: ChatClient, prompt: Sequence[ChatMessage], sampling: Sampling, model: ServedModel
 ) -> int | None:
-    one_token = sampling.model_copy(update={"max_tokens": 1})
+    """Returns the prompt's tokens, after a request with the run's own `max_tokens` went through.
+
+    The schema ends the answer after a word, so that nothing is generated; a server that does not
+    tell its context refuses here what it would refuse in the run.
+    """
     hint = "serve with a larger max_model_len, or lower sampling.max_tokens"
     try:
-        answer = await _ask(client, prompt, None, one_token)
+        answer = await _ask(client, prompt, _PROBE_SCHEMA, sampling)
     except ModelOutputError as error:
         raise InputError(f"the longest prompt does not fit: {error.message}", hint) from error
     tokens = answer.usage.prompt_tokens or None

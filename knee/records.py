@@ -272,6 +272,14 @@ class Item(Record):
         return ItemState.UNLABELLED
 
 
+_RETRIED = "retried."
+
+
+def retried_code(n_failed: int) -> str:
+    """Returns the code of an outcome before which `n_failed` tries of the item had failed."""
+    return f"{_RETRIED}{n_failed}"
+
+
 class ItemOutcome(Record):
     """How one item of a run ended, with every attempt."""
 
@@ -308,6 +316,12 @@ class ItemOutcome(Record):
         if self.state is ItemState.ACCEPTED and self.judgement and not self.judgement.passed:
             raise ValueError(f"accepted against the judge: {self.judgement.codes!r}")
         return self
+
+    @property
+    def n_retries(self) -> int:
+        """How many tries of the item had failed before this one."""
+        found = (code for code in self.codes if code.startswith(_RETRIED))
+        return max((int(code.removeprefix(_RETRIED)) for code in found), default=0)
 
     @property
     def complete(self) -> bool:

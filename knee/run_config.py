@@ -65,8 +65,9 @@ class ModelEndpoint(_Settings):
     """Version of the prompt."""
     sampling: Sampling = Sampling()
     """How tokens are drawn."""
-    timeout_s: float = Field(default=120.0, gt=0)
-    """Longest wait for one answer."""
+    timeout_s: float | None = Field(default=None, gt=0)
+    """Longest wait for one answer, in seconds; None sizes it to `sampling.max_tokens` and to the
+    speed measured (`agents.time_limits`)."""
     licence: str
     """Licence of the model's weights; travels to every row."""
 
@@ -122,8 +123,9 @@ class BatchSettings(_Settings):
     """Items in flight."""
     max_revisions: int = Field(default=2, ge=0, le=10)
     """Revisions after the first draft."""
-    commit_items: int = Field(default=64, ge=1)
-    """Finished items per store transaction at most."""
+    commit_items: int = Field(default=1024, ge=1)
+    """Finished items after which a store transaction is made before its time. They are safe in the
+    journal meanwhile; a transaction opens the file, which costs as much as hundreds of rows."""
     commit_seconds: float = Field(default=2.0, gt=0)
     """Longest time a finished item waits for its transaction."""
     server_wait_s: float = Field(default=300.0, ge=0)

@@ -36,6 +36,7 @@ from stages.keeping import OutcomeKeeper
 from stages.prefix_cache import prefix_cache_told
 from stages.quota_plan import show_choice
 from stages.report import write_report
+from stages.retrying import load_earlier_tries
 from stages.run_plan import GenerateOptions, RunPlan, make_plan
 from stages.serve import WaitingLine, default_log, serve_settings
 from stages.settings import load_settings
@@ -171,19 +172,21 @@ async def _probe(
     start_one = f"start one with `run_pipeline.py serve --config {plan.options.config}`"
     if isinstance(drafter, ChatClient):
         context = plan.context(drafter, plan.run.run_id)
-        await preflight(
+        report = await preflight(
             drafter,
             plan.config.drafter.sampling,
             _longest_prompt(plan, writer, context),
             serve_hint=f"{start_one}, or add --serve",
         )
+        say(report.line())
     if judge is not None:
-        await preflight(
+        report = await preflight(
             judge,
             judge.endpoint.sampling,
             _long_judge_prompt(plan, writer),
             serve_hint="start the judge's server, or leave [judge] out of the settings",
         )
+        say(f"judge: {report.line()}")
 
 
 def _long_judge_prompt(plan: RunPlan, writer: StoreWriter) -> tuple[ChatMessage, ...] | None:
@@ -202,10 +205,13 @@ async def _work_off(
     batch = plan.config.batch
     progress = BatchProgress(total=total)
     drafter = context.model if isinstance(context.model, MajorityDrafter) else None
+    earlier = load_earlier_tries(writer, context.run_id)
+    if len(earlier):
+        say(f"{len(earlier)} item(s) failed before and are tried again where they are selected")
     with Journal(writer.path, context.run_id) as journal:
         async with (
             progress_shown(progress),
-            OutcomeKeeper(writer, journal, context.run_id, batch) as keeper,
+            OutcomeKeeper(writer, journal, context.run_id, batch, earlier) as keeper,
         ):
             return await run_batch(
                 work_of(plan, writer, context.run_id, drafter),

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from knee.records import ItemOutcome
 from knee.run_config import BatchSettings
+from stages.retrying import EarlierTries
 from store.journal import Journal, item_key
 from store.writer import StoreWriter
 
@@ -21,12 +22,18 @@ class OutcomeKeeper:
     """Keeps the outcomes of one run; use as an async context manager around the batch."""
 
     def __init__(
-        self, writer: StoreWriter, journal: Journal, run_id: str, settings: BatchSettings
+        self,
+        writer: StoreWriter,
+        journal: Journal,
+        run_id: str,
+        settings: BatchSettings,
+        earlier: EarlierTries | None = None,
     ) -> None:
         self._writer = writer
         self._journal = journal
         self._run_id = run_id
         self._settings = settings
+        self._earlier = EarlierTries({}) if earlier is None else earlier
         self._queue: asyncio.Queue[_Waiting | None] = asyncio.Queue()
         self._uncommitted: list[ItemOutcome] = []
         self._oldest = time.monotonic()
@@ -54,7 +61,7 @@ class OutcomeKeeper:
             StoreError: it could not be written.
         """
         written = asyncio.get_running_loop().create_future()
-        await self._queue.put((outcome, written))
+        await self._queue.put((self._earlier.amend(outcome), written))
         await written
 
     async def _journal_on(self) -> None:

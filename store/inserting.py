@@ -7,7 +7,7 @@ import duckdb
 
 from knee.errors import StoreError
 from knee.keys import ItemKey
-from knee.records import ItemOutcome, VolumeRecord
+from knee.records import ItemOutcome, VolumeRecord, retried_code
 from knee.splits import HeldOutUse, refuse_test_patients
 from store.arrow_rows import Table
 from store.journal import item_key
@@ -47,9 +47,12 @@ def insert_new_outcomes(
 ) -> list[ItemOutcome]:
     """Inserts into `outcomes` what is not there, and returns it.
 
+    An item that failed gives way to the outcome of a later try, which carries it along.
+
     Raises:
         StoreError: a key is there with another outcome.
     """
+    _remove_failed_tries(con, [outcome for outcome in unique.values() if outcome.n_retries])
     con.register("given_rows", outcome_table(unique.values()))
     inserted = con.execute(
         "INSERT INTO outcomes BY NAME SELECT * FROM given_rows ON CONFLICT DO NOTHING "
@@ -66,6 +69,26 @@ def insert_new_outcomes(
             raise _conflict(unique[ItemKey(*differing)])
     con.unregister("given_rows")
     return [outcome for key, outcome in unique.items() if key in new]
+
+
+def _remove_failed_tries(con: duckdb.DuckDBPyConnection, later: Sequence[ItemOutcome]) -> None:
+    """Removes the failed outcome that each of these follows, and only that."""
+    for outcome in later:
+        key = [outcome.run_id, outcome.volume_id, outcome.question_id]
+        before = con.execute(
+            "SELECT codes FROM outcomes WHERE run_id = ? AND volume_id = ? AND question_id = ? "
+            "AND state = 'failed'",
+            key,
+        ).fetchone()
+        follows = retried_code(outcome.n_retries - 1)
+        if before is None or (outcome.n_retries > 1) != (follows in before[0]):
+            continue
+        if retried_code(outcome.n_retries) in before[0]:
+            continue  # it is this outcome, from the journal
+        for table in ("outcome_components", "attempts", "outcomes"):
+            con.execute(
+                f"DELETE FROM {table} WHERE run_id = ? AND volume_id = ? AND question_id = ?", key
+            )
 
 
 def settled_split(con: duckdb.DuckDBPyConnection, volume: VolumeRecord) -> str | None:

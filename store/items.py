@@ -1,7 +1,7 @@
 """Items as the graph receives them, streamed volume by volume."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import duckdb
 
@@ -10,7 +10,7 @@ from knee.findings import ComponentEvidence, Finding, Measurement
 from knee.geometry import Box3D, Frame
 from knee.grades import ClinicianGrade
 from knee.keys import ItemKey
-from knee.records import Item, ItemState
+from knee.records import Item, ItemState, retried_code
 
 
 class Selection(NamedTuple):
@@ -79,14 +79,38 @@ def load_items(
             yield item
 
 
+MAX_TRIES: Final = 3
+"""Starts of a run in which an item may fail before it stays failed."""
+TRIED_AGAIN: Final = f"""(
+    o.state = 'failed' AND NOT list_has_any(o.codes, ['no_box', '{retried_code(MAX_TRIES - 1)}'])
+    AND NOT EXISTS (
+        SELECT 1 FROM verdicts w WHERE w.run_id = o.run_id
+            AND w.volume_id = o.volume_id AND w.question_id = o.question_id
+    )
+)"""
+"""Condition on a row `o` of `outcomes`: a start of its run tries the item again."""
+
+
 def finished_keys(
     con: duckdb.DuckDBPyConnection, run_id: str, volume_ids: Sequence[str] | None = None
 ) -> set[ItemKey]:
-    """Returns the items of a run that are done, of all volumes or of some."""
+    """Returns the items of a run that are done, of all volumes or of some.
+
+    An item that failed is not, until it failed `MAX_TRIES` times.
+    """
     rows = con.execute(
-        "SELECT volume_id, question_id FROM outcomes WHERE run_id = $run "
+        f"SELECT volume_id, question_id FROM outcomes o WHERE run_id = $run AND NOT {TRIED_AGAIN} "
         "AND ($volumes IS NULL OR volume_id IN (SELECT unnest($volumes)))",
         {"run": run_id, "volumes": None if volume_ids is None else list(volume_ids)},
+    ).fetchall()
+    return {ItemKey(str(volume), int(question)) for volume, question in rows}
+
+
+def failed_keys(con: duckdb.DuckDBPyConnection, run_id: str) -> set[ItemKey]:
+    """Returns the items of a run that failed and that a start of it tries again."""
+    rows = con.execute(
+        f"SELECT volume_id, question_id FROM outcomes o WHERE run_id = ? AND {TRIED_AGAIN}",
+        [run_id],
     ).fetchall()
     return {ItemKey(str(volume), int(question)) for volume, question in rows}
 

@@ -13,7 +13,7 @@ from knee.errors import InputError
 from knee.keys import ItemKey
 from knee.moaks import Component, Feature
 from knee.records import Control, ItemState, RunKind
-from store.items import Selection, finished_keys, load_items, rows_of, select_volumes
+from store.items import TRIED_AGAIN, Selection, finished_keys, load_items, rows_of, select_volumes
 from store.write_sql import STARTING_STATES
 
 __all__ = [
@@ -207,9 +207,9 @@ def count_left(con: duckdb.DuckDBPyConnection, run_id: str, selection: Selection
     """
     chosen = selection.chosen
     row = con.execute(
-        """
+        f"""
         SELECT count(*) FILTER (NOT done) FROM (
-            SELECT o.run_id IS NOT NULL AS done
+            SELECT o.run_id IS NOT NULL AND NOT {TRIED_AGAIN} AS done
             FROM run_items i
             LEFT JOIN (SELECT * FROM outcomes WHERE run_id = $run) o USING (volume_id, question_id)
             WHERE i.run_id = $run AND i.starting_state = 'pending'

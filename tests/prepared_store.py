@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
@@ -96,13 +96,25 @@ server_wait_s = 5
 
 
 @contextmanager
-def stub_process(answers: Path, latency_s: float) -> Generator[int]:
-    """Runs the stub server in a process of its own; yields its port."""
+def stub_process(
+    answers: Path,
+    latency_s: float,
+    spread_s: float = 0.0,
+    *,
+    more: Sequence[str] = (),
+) -> Generator[int]:
+    """Runs the stub server in a process of its own; yields its port.
+
+    Args:
+        answers: JSON, prompt key to answer.
+        latency_s: seconds before each answer.
+        spread_s: seconds added by chance.
+        more: further options of `tests.stub_server`.
+    """
     port = free_port()
     command = [sys.executable, "-m", "tests.stub_server", "--port", str(port)]
-    process = subprocess.Popen(
-        [*command, "--answers", str(answers), "--latency", str(latency_s)], cwd=CHECKOUT
-    )
+    command += ["--answers", str(answers), "--latency", str(latency_s), "--spread", str(spread_s)]
+    process = subprocess.Popen([*command, *more], cwd=CHECKOUT)
     try:
         deadline = time.monotonic() + 20
         while not _answers(port):

@@ -75,6 +75,8 @@ class StubServer:
     answer: Answer = lambda _: None
     models: tuple[str, ...] = ("stub",)
     max_model_len: int | None = None
+    tells_context: bool = True
+    """Whether /v1/models names `max_model_len`; vLLM does, others do not."""
     latency_s: float = 0.0
     latency_spread_s: float = 0.0
     faults: Faults = field(default_factory=Faults)
@@ -126,7 +128,8 @@ class StubServer:
     async def _list_models(self, _: web.Request) -> web.Response:
         self.n_requests["/v1/models"] += 1
         data = [
-            {"id": name, "object": "model", "max_model_len": self.max_model_len}
+            {"id": name, "object": "model"}
+            | ({"max_model_len": self.max_model_len} if self.tells_context else {})
             for name in self.models
         ]
         return web.json_response({"object": "list", "data": data})
@@ -229,10 +232,18 @@ def main() -> None:
     parser.add_argument("--spread", type=float, default=0.0, help="seconds added by chance")
     parser.add_argument("--answers", type=Path, help="JSON: prompt key to answer")
     parser.add_argument("--model", default="stub")
+    parser.add_argument("--poison", type=Path, help="JSON: prompt keys that always get HTTP 500")
+    for name in Faults().kinds():
+        parser.add_argument(f"--{name}", type=float, default=0.0, help="share of such answers")
+    parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     answers: dict[str, str] = {}
     if options.answers is not None:
         answers = json.loads(options.answers.read_text(encoding="utf-8"))
+
+    poisoned = frozenset[str]()
+    if options.poison is not None:
+        poisoned = frozenset(json.loads(options.poison.read_text(encoding="utf-8")))
 
     async def serve() -> None:
         server = StubServer(
@@ -240,6 +251,10 @@ def main() -> None:
             models=(options.model,),
             latency_s=options.latency,
             latency_spread_s=options.spread,
+            faults=Faults(
+                **{name: getattr(options, name) for name in Faults().kinds()}, seed=options.seed
+            ),
+            poisoned=poisoned,
             port=options.port,
         )
         async with server:

@@ -35,6 +35,13 @@ def endpoint_for(
     )
 
 
+class LenientStub(StubServer):
+    """Takes every request, however long: a server that would cut the prompt."""
+
+    def _refuse(self, body: Json) -> None:
+        return None
+
+
 async def ask(client: ChatClient, sampling: Sampling | None = None) -> Completion:
     return await client.complete(ASK, SCHEMA, sampling or Sampling())
 
@@ -194,7 +201,12 @@ async def test_preflight_reports_model_context_and_answer_field():
         (StubServer(answer=lambda _: "Sure!"), Sampling(), "ignores the JSON schema.*'Sure!'"),
         (StubServer(finish_reason="length"), Sampling(), "did not end within 64 tokens"),
         (StubServer(max_model_len=900), Sampling(max_tokens=900), "900 leaves no room"),
-        (StubServer(max_model_len=101), Sampling(max_tokens=100), r"has 2 tokens, an answer up to"),
+        (StubServer(max_model_len=101), Sampling(max_tokens=100), "does not fit.*101 tokens"),
+        (
+            LenientStub(max_model_len=101),
+            Sampling(max_tokens=100),
+            r"has 2 tokens, an answer up to 100, and the context of 'stub' holds 101",
+        ),
         (StubServer(faults=Faults(http_500=1.0)), Sampling(), "lists models but does not answer"),
         (StubServer(faults=Faults(not_json=1.0)), Sampling(), "not a chat completion"),
     ],
@@ -209,6 +221,51 @@ async def test_preflight_finds_what_would_fail_every_item(
                 await preflight(client, sampling, ASK)
     assert caught.value.hint
     assert caught.value.exit_code == 2
+
+
+async def test_preflight_tells_a_context_too_small_though_the_server_does_not_say_its_size():
+    # Refuses what is longer all the same.
+    stub = StubServer(max_model_len=101, tells_context=False)
+    async with stub, ChatClient(endpoint_for(stub.base_url)) as client:
+        with pytest.raises(InputError, match=r"prompt does not fit.*101 tokens") as caught:
+            await preflight(client, Sampling(max_tokens=100), ASK)
+    assert "max_model_len" in (caught.value.hint or "")
+
+
+async def test_preflight_tells_a_server_without_chat_completions(
+    unused_tcp_port_factory: Callable[[], int],
+):
+    from aiohttp import web
+
+    async def models(_: web.Request) -> web.Response:
+        return web.json_response({"object": "list", "data": [{"id": "stub"}]})
+
+    app = web.Application()
+    app.router.add_get("/v1/models", models)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    port = unused_tcp_port_factory()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    try:
+        async with ChatClient(endpoint_for(f"http://127.0.0.1:{port}/v1")) as client:
+            with pytest.raises(InputError, match=r"chat/completions' answered HTTP 404"):
+                await preflight(client, Sampling())
+    finally:
+        await runner.cleanup()
+
+
+async def test_preflight_tells_what_speaks_no_http_at_all():
+    async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"SSH-2.0-OpenSSH_9.6\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(greet, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, ChatClient(endpoint_for(f"http://127.0.0.1:{port}/v1")) as client:
+        with pytest.raises(InputError, match=rf"no model server answers at .*{port}") as caught:
+            await preflight(client, Sampling(), serve_hint="start one")
+    assert caught.value.hint == "start one"
 
 
 async def test_preflight_without_server_names_url_and_says_what_to_do():

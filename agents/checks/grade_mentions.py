@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from agents.checks.numerals import WORD_VALUES
 from knee.moaks import Component
@@ -79,13 +80,19 @@ def find_grade_mentions(prose: str, asked: Sequence[Component]) -> list[GradeMen
         prose: text with component keys opened to words (`StepProse.prose`).
         asked: the asked components; "grade" is the component itself where it is asked.
     """
+    return list(_grade_mentions(prose, tuple(asked)))
+
+
+# Several checks ask for the same five texts of a draft, one after the other.
+@lru_cache(maxsize=64)
+def _grade_mentions(prose: str, asked: tuple[Component, ...]) -> tuple[GradeMention, ...]:
     found = [_mention(match, prose, asked) for match in _GRADE.finditer(prose)]
     for match in (*_DIRECT.finditer(prose), *_REVERSED.finditer(prose)):
         if all(m.end <= match.start() or match.end() <= m.start for m in found):
             found.append(
                 GradeMention(_component(match), (int(match["value"]),), False, *match.span())
             )
-    return sorted(found, key=lambda mention: mention.start)
+    return tuple(sorted(found, key=lambda mention: mention.start))
 
 
 def _mention(match: re.Match[str], prose: str, asked: Sequence[Component]) -> GradeMention:
