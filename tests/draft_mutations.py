@@ -70,7 +70,7 @@ def kinds(others: Sequence[Base]) -> tuple[Kind, ...]:
         _kind(places.wrong_side, "wrong_side"),
         _kind(places.wrong_compartment, *_REGION),
         _kind(places.neighbour_subregion, *_REGION),
-        _kind(places.other_feature, "other_feature", "feature_not_named"),
+        _kind(places.other_feature, "other_feature", "feature_not_named", "other_region"),
         _kind(numbers.changed_number, *_NUMBER),
         _kind(numbers.count_changed, *_NUMBER, "count_mismatch"),
         _kind(numbers.number_as_cut_off, *_NUMBER),

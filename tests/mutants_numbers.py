@@ -102,22 +102,16 @@ def number_of_another_item(base: Base, others: Sequence[Base] = ()) -> Iterator[
 
 
 def swapped_values(base: Base) -> Iterator[object]:
-    """Two measurements of one unit with their values exchanged in `measure`."""
-    text = base.text("measure")
-    found = list(stated(base, "measure"))
-    for n, (a, first) in enumerate(found):
-        for b, second in found[n + 1 :]:
-            if a.unit is b.unit and float(a.shown) != float(b.shown):
-                one, two = sorted((first, second), key=lambda match: match.start())
-                yield with_text(
-                    base,
-                    "measure",
-                    text[: one.start()]
-                    + two[0]
-                    + text[one.end() : two.start()]
-                    + one[0]
-                    + text[two.end() :],
-                )
+    """Two measurements of one unit with their values exchanged, in one step."""
+    for step in ("measure", "apply_scale"):
+        text = base.text(step)
+        found = sorted(stated(base, step), key=lambda pair: pair[1].start())
+        for n, (a, one) in enumerate(found):
+            for b, two in found[n + 1 :]:
+                if a.unit is b.unit and float(a.shown) != float(b.shown):
+                    between = text[one.end() : two.start()]
+                    changed = text[: one.start()] + two[0] + between + one[0] + text[two.end() :]
+                    yield with_text(base, step, changed)
 
 
 def swapped_unit(base: Base) -> Iterator[object]:
@@ -259,12 +253,12 @@ def grade_with_false_interval(base: Base) -> Iterator[object]:
         if rule is None or rule.measurement not in base.context.measured:
             continue
         right = next(i for i in rule.intervals if i.grade == grade)
-        value = float(base.context.measured[rule.measurement].shown)
+        m = base.context.measured[rule.measurement]
         text = base.text("apply_scale")
         for other in _neighbours(base, key):
             wrong = next(i for i in rule.intervals if i.grade == other)
             named = phrases.interval_text(right, rule.unit)
-            if named in text and not wrong.holds(value):
+            if named in text and not (wrong.holds(m.value) or wrong.holds(float(m.shown))):
                 name = "grade" if key == "grade" else f"{key} grade"
                 changed = text.replace(named, phrases.interval_text(wrong, rule.unit), 1)
                 moved = _everywhere(

@@ -28,6 +28,30 @@ _REASONS = {
 _BEFORE = re.compile(r"([\w-]+)(?:-sized|\s+(?:bony|marginal|joint|in size))?\s+$")
 _AFTER = re.compile(r"\s+(?:is|appears|looks)\s+([\w-]+)\b")
 _MARKED = re.compile(r"\b(?:significant|pathologic\w*|marked|severe|definite|large)\s+$")
+_SLIGHT = re.compile(
+    r"\b(?:trace|physiologic\w*|minimal\w*|minor|tiny|slight\w*|little|insignificant|negligible|equivocal"
+    r"|questionable|possible|incipient|minute|faint|subtle|doubtful|borderline|only|merely|barely|hardly"
+    r"|below|under|less than|short of|normal|amount of)\b|\d"
+)
+"""Beside these a word for the finding means something below the first cut-off."""
+_FOUND = re.compile(
+    r"\s+(?:is|are)\s+(?:\w+ly\s+)?(?:found|present|seen|visible|evident|noted|identified|there)\b"
+)
+_WHOLE = r"(?:the\s+)?(?:whole|entire|full)\b"
+_SAYS_NONE: dict[Feature, re.Pattern[str]] = {
+    Feature.CARTILAGE: re.compile(
+        rf"\bcartilage(?: layer| cover)?\s+(?:\w+ly\s+)?(?:covers|lines|overlies)\s+{_WHOLE}"
+        r"|\b(?:free of|without) (?:any )?(?:cartilage )?(?:loss|thinning)\b(?! (?:of|to|reaching))"
+    ),
+}
+"""Clauses that say that nothing is there, without a noun of the finding."""
+_SAYS_SOME: dict[Feature, re.Pattern[str]] = {
+    Feature.CARTILAGE: re.compile(
+        rf"\bcartilage(?: layer| cover)?\s+(?:does not|no longer|only partly|incompletely)\s+(?:\w+ly\s+)?"
+        rf"(?:covers?|lines?)\b"
+    ),
+}
+"""Clauses that say that something is there, without a noun of the finding."""
 
 
 def check_consistency(material: Material) -> list[CheckIssue]:
@@ -116,6 +140,12 @@ def _clause_problem(clause: str, key: tuple[Feature, Component], grade: int) -> 
     sound = _SOUND.get(key)
     if sound is not None and grade > 0 and sound.search(clause):
         return "denies_finding"
+    if key[1] is not Component.FULL_THICKNESS:
+        none, some = _SAYS_NONE.get(key[0]), _SAYS_SOME.get(key[0])
+        if none is not None and grade > 0 and none.search(clause):
+            return "denies_finding"
+        if some is not None and grade == 0 and some.search(clause):
+            return "asserts_finding"
     noun = _NOUNS.get(key)
     if noun is None:
         return None
@@ -132,9 +162,15 @@ def _clause_problem(clause: str, key: tuple[Feature, Component], grade: int) -> 
 
 def _claims_grade(clause: str, match: re.Match[str], feature: Feature) -> bool:
     """Whether an affirmed noun means a grade above 0: some are measured below the first cut-off."""
-    if feature in (Feature.EXTRUSION, Feature.OSTEOPHYTE, Feature.EFFUSION_SYNOVITIS):
-        return _MARKED.search(clause[: match.start()]) is not None
-    return True
+    if feature not in (Feature.EXTRUSION, Feature.OSTEOPHYTE, Feature.EFFUSION_SYNOVITIS):
+        return True
+    if _MARKED.search(clause[: match.start()]) is not None:
+        return True
+    if _SLIGHT.search(clause) is not None:
+        return False
+    # "An extrusion" may be one of 1 mm, "extrusion is found" means that there is one to grade.
+    is_found = _FOUND.match(clause, match.end()) is not None or clause[match.end() :].strip() == ""
+    return feature is not Feature.EXTRUSION or is_found
 
 
 def _size_word_differs(clause: str, match: re.Match[str], feature: Feature, grade: int) -> bool:

@@ -43,6 +43,7 @@ _GRADE_BEFORE = re.compile(
     r"|repair|abnormality|score[ds]?)(?:\s+(?:is|are|of|as|at|grade|loss))*\s*[=:]?\s*$"
     r"|grades?\s+\d\s*(?:,|and|/|or|to|-)\s*$"
 )
+_JUST_GRADE = re.compile(r"\b(?:grade[sd]?|score[sd]?)\s+(?:as\s+)?$")
 _LESION_COUNT = re.compile(
     rf"\b(\d+|{'|'.join(WORD_VALUES)})\s+(?!or\b|of\b)(?:[a-z\-]+\s+){{0,2}}?"
     r"(?:lesions?|bmls?|foci|focus)\b"
@@ -72,6 +73,20 @@ def shows(numeral: Numeral, shown: str) -> bool:
     return numeral.value == float(shown)
 
 
+def is_shown_value(numeral: Numeral, context: CheckContext) -> bool:
+    """Returns whether a number with a unit is a measurement's value, as shown or soundly rounded."""
+    return any(
+        m.unit.value == numeral.unit and _is_value(numeral, m, context)
+        for m in context.finding.measurements
+    )
+
+
+def is_claimed(numeral: Numeral, text: str) -> bool:
+    """Returns whether a number stands as a value of its own, not as one that is compared with."""
+    before = text[: numeral.start]
+    return _COMPARED.search(before) is None and _SD_BEFORE.search(before) is None
+
+
 def is_measured(numeral: Numeral, step: StepName, text: str, context: CheckContext) -> bool:
     """Returns whether a number is measured or a place in the box, and no grade or cut-off.
 
@@ -93,10 +108,7 @@ def is_measured(numeral: Numeral, step: StepName, text: str, context: CheckConte
         return False
     if numeral.unit is None:
         return _is_count_or_place(numeral, step, context)
-    return any(
-        m.unit.value == numeral.unit and _is_value(numeral, m, context)
-        for m in context.finding.measurements
-    )
+    return is_shown_value(numeral, context)
 
 
 def _is_count_or_place(numeral: Numeral, step: StepName, context: CheckContext) -> bool:
@@ -138,16 +150,17 @@ def _problem(numeral: Numeral, step: StepName, text: str, context: CheckContext)
         return None if _is_sd(numeral, context) else "sd_not_in_findings"
     if numeral.unit is None and _GRADE_BEFORE.search(before) and _is_grade(numeral, context):
         return None
+    # "grade 2 and 5 mm": the unit behind belongs to the next number alone.
+    is_bare = text[numeral.end - 1].isdigit()
+    if is_bare and _JUST_GRADE.search(before) and _is_grade(numeral, context):
+        return None
     is_cut = _is_cut(numeral, step, text, context)
     named = _named_before(before, context)
     if named is not None and not is_cut:
         return _problem_of_named(numeral, named)
     if numeral.unit is None:
         return _problem_without_unit(numeral, step, context)
-    if is_cut or any(
-        m.unit.value == numeral.unit and _is_value(numeral, m, context)
-        for m in context.finding.measurements
-    ):
+    if is_cut or is_shown_value(numeral, context):
         return None
     same = any(shows(numeral, m.shown) for m in context.finding.measurements)
     return "unit_mismatch" if same or numeral.unit == FOREIGN else "number_not_in_findings"

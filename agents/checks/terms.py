@@ -37,7 +37,7 @@ FOREIGN_TERMS: dict[Feature, str] = {
     Feature.ROOT_TEAR: r"root tears?",
     Feature.ACL: r"\bacl\b|anterior cruciate",
     Feature.PCL: r"\bpcl\b|posterior cruciate",
-    Feature.PATELLAR_TENDON: r"patellar tendon(?:itis|opathy)",
+    Feature.PATELLAR_TENDON: r"patellar tend(?:on|in)(?:itis|osis|opathy)",
     Feature.PERIARTICULAR: r"bursitis|popliteal cyst|loose bod(?:y|ies)|ganglion",
 }
 """Words that claim the feature's finding; in a draft on another feature they are out of place."""
@@ -54,6 +54,17 @@ NAMED_BESIDE: dict[Feature, frozenset[Feature]] = {
     Feature.PERIARTICULAR: frozenset({Feature.EFFUSION_SYNOVITIS}),
 }
 """Features whose words a draft on the key may use."""
+
+OWN_MATTER: dict[Feature, frozenset[Feature]] = {
+    Feature.MORPHOLOGY: frozenset({Feature.ROOT_TEAR}),
+    Feature.MENISCAL_CYST: frozenset({Feature.MORPHOLOGY}),
+    Feature.ROOT_TEAR: frozenset({Feature.MORPHOLOGY}),
+    Feature.ACL: frozenset({Feature.BML, Feature.MORPHOLOGY}),
+    Feature.PCL: frozenset({Feature.BML, Feature.MORPHOLOGY}),
+    Feature.PATELLAR_TENDON: frozenset({Feature.MORPHOLOGY}),
+    Feature.PERIARTICULAR: frozenset({Feature.EFFUSION_SYNOVITIS}),
+}
+"""Of `NAMED_BESIDE` those whose words are also the key's own: a tear of a ligament or a root."""
 
 _BML = r"(?:bone[- ])?marrow lesions?|bmls?|lesions?|marrow o?edema"
 _CARTILAGE = r"cartilage loss|cartilage (?:lesions?|defects?|thinning)|loss of cartilage"
@@ -128,9 +139,13 @@ _QUANTIFIED = re.compile(
     r"|marked|definite|clear|visible|focal|extensive|obvious|substantial|widespread|the present)"
     r"\s+(?:[\w\-]+\s+){0,2}$"
 )
+_AS = re.compile(
+    r"(?:labell?ed as|read as|seen as|consistent with|in keeping with|compatible with|indicating|which is"
+    r"|representing|amounts to|diagnostic of)\s+(?:an?\s+)?(?:\w+\s+)?$"
+)
 _PRESENT = re.compile(
     r"\s+(?:\w+\s+)?(?:(?:is|are|was|were)\s+(?:\w+ly\s+)?(?:seen|present|visible|found|there"
-    r"|identified|evident|noted|detected|observed|shown)"
+    r"|identified|evident|noted|detected|observed|shown|labell?ed)"
     r"|occup\w+|covers?|takes? up|protrudes?|extends?|measures?|reaches)\b"
 )
 
@@ -156,6 +171,6 @@ def polarity(clause: str, match: re.Match[str]) -> Polarity:
     present = _PRESENT.match(after)
     if present is not None and _ZERO.match(after, present.end()):
         return Polarity.NEUTRAL
-    if present is not None or _QUANTIFIED.search(before):
+    if present is not None or _QUANTIFIED.search(before) or _AS.search(before):
         return Polarity.AFFIRMED
     return Polarity.NEUTRAL

@@ -1,0 +1,52 @@
+"""Nothing is said of the patient: symptoms, age, cause, treatment, other scans, the future.
+
+A draft knows one knee at one visit. What this check sees is a list of words for which a text on one
+region has no use; a history in other words is the judge's (`no_history` in the rubric).
+"""
+
+import re
+
+from agents.checks.context import Material, issue, quote
+from knee.records import CheckIssue
+
+_PERSON = (
+    r"\b(?:he|she|his|her|hers|him)\b|\bpatient'?s?\b(?!\s+(?:right|left)\s+knee)"
+    r"|\b\d{1,3}[ -]?(?:years?|yrs?|y)[ /-]?(?:old|o\b)|\baged? \d|\b(?:man|woman|male|female)\b"
+    r"|\b(?:athlete|obes\w+|overweight|bmi)\b"
+)
+_SYMPTOMS = (
+    r"\b(?:pain\w*|ach(?:e|es|ing)|symptom\w*|tender\w*|stiff\w*|limp\w*|complain\w*|report(?:s|ed) "
+    r"(?:pain|swelling|locking|giving)|clinically|on examination|giving way)\b"
+)
+_CAUSES = (
+    r"\b(?:injur\w+|trauma\w*|accident\w*|twist(?:ed|ing) (?:of|injur\w*|the knee)|sports?|sprain\w*|fall from"
+    r"|osteoarthritis of long standing|long[- ]standing|known (?:oa|osteoarthritis))\b"
+)
+_CARE = (
+    r"\b(?:surg(?:ery|ical\w*)|operat(?:ed|ion|ive\w*)|arthroscop\w+|treat(?:ed|ment)|physiotherap\w+|medication"
+    r"|arthroplast\w+|meniscectom\w+|injection\w*|therap(?:y|ies))\b"
+)
+_OTHER_SCANS = (
+    r"\b(?:previous(?:ly)?|prior|earlier|last|former|next|subsequent|baseline|follow-?up|repeat)\s+(?:\w+\s+)?(?:visit"
+    r"|scans?|mri|mr|exam\w*|stud(?:y|ies)|images|imaging|radiographs?|x-?rays?)\b"
+    r"|\b(?:compared (?:with|to)|since|unchanged (?:from|since)|than at|at) (?:the |an? )?(?:baseline|previous|prior"
+    r"|earlier|last|follow-?up)\b"
+    r"|\b(?:has|have|had) (?:progressed|worsened|improved|increased|decreased|grown|healed|resolved)\b"
+    r"|\bover (?:the )?(?:years|months|time)\b|\bfor (?:many )?(?:years|months|weeks)\b"
+    r"|\b(?:years|months|weeks) ago\b|\bradiographs?\b|\bx-?rays?\b"
+)
+_HISTORY = re.compile("|".join((_PERSON, _SYMPTOMS, _CAUSES, _CARE, _OTHER_SCANS)))
+
+
+def check_history(material: Material) -> list[CheckIssue]:
+    """Returns an issue for each step that tells of the patient or of another scan.
+
+    A repair of a ligament is a component of MOAKS and is no history here.
+    """
+    found: list[CheckIssue] = []
+    for step in material.steps:
+        match = _HISTORY.search(step.prose)
+        if match is not None:
+            message = f"{step.name.value}: {quote(match[0])}: say nothing of the patient's history"
+            found.append(issue("history", "invented_history", message))
+    return found
