@@ -130,7 +130,7 @@ def dropped_unit(base: Base) -> Iterator[object]:
     for _, match in stated(base, "measure"):
         rest = text[match.end("unit") :]
         # "6.1 ± 0.3 mm" writes one unit for both; a carried unit is not dropped.
-        if not re.match(r"\s?(?:\(sd|±|,? (?:to|and|or)\b)", rest):
+        if not re.match(r",?\s?(?:\(?sd|±|,? (?:to|and|or)\b)", rest, re.IGNORECASE):
             yield with_text(base, "measure", text[: match.end()] + rest)
 
 

@@ -35,9 +35,6 @@ LEAKS = (
     "The rule-based grade is the same.",
     "The clinician gave this grade too.",
     "The target label fits this.",
-)
-"""Label talk that the patterns were made for, and its neighbours."""
-LATER_LEAKS = (
     "The clinicians' consensus reading is identical.",
     "The annotation in the data set is the same.",
     "The MOAKS reader had called it so.",
@@ -54,7 +51,10 @@ LATER_LEAKS = (
     "The grade provided by the radiologist is kept.",
     "The human grade is the same.",
 )
-"""Written after the patterns, measured apart."""
+"""Label talk that the patterns were made for."""
+LATER_LEAKS = (
+)
+"""Written after the patterns were final; measured apart."""
 _CONTROLS = ("\x00", "\x07", "\x1b", "\x7f", "\t", "\r", "\u202e", "\u200b", "\u2066", "\ufeff", "\ue000", "\u00ad")
 
 
@@ -114,7 +114,8 @@ def conclude_denies_observe(base: Base) -> Iterator[object]:
         torn = grades["complete_tear"] > 0
         claims = ["There is no complete tear." if torn else "A complete tear is seen."]
     else:
-        claims = (_DENIALS if max(grades.values()) > 0 else _AFFIRMATIONS).get(feature, [])
+        top = grades["presence"] if "presence" in grades else max(grades.values())
+        claims = (_DENIALS if top > 0 else _AFFIRMATIONS).get(feature, [])
     for claim in claims:
         for step in ("observe", "conclude"):
             yield with_text(base, step, f"{base.text(step)} {claim}")

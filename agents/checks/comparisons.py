@@ -45,6 +45,15 @@ _GRADE = re.compile(
     r"\s*(?:gives|means|equals|is|makes|yields|,\s*which (?:gives|is|means)|,\s*(?:hence|so)|:)\s+"
     r"(?:[a-z_%]+[ -]){0,2}?grade \d"
     r"|\s+(?:is|lies|falls|sits)\s+(?:within (?:one|1) (?:standard deviation|sd)|borderline)"
+    r"|\s+(?:is|lies|falls|sits|stays)\s+(?:in|within|inside) (?:the|that|this) (?:interval|range|band|bracket)"
+    r"|\s+(?:surpasses|exceeds|belongs|sits|fits|meets|satisfies|is covered)\b"
+)
+_AS_VALUE = re.compile(
+    r"(?:\b(?:with|since|as|because|the measured|an?|a (?:value|share|volume|protrusion|loss|depth) of))\s+$"
+)
+_AS_LIMIT = re.compile(
+    r"\s+(?:as|being|is (?:the|an?|where|not)|(?:not )?(?:reached|exceeded|passed|attained)|forms?|marks?|separat\w+|divid\w+|or|and|to|limit|cut-?off|threshold|mark|edge|bound\w*)\b"
+    r"|\s*-"
 )
 _COUNT = re.compile(
     r"(?:^|[.;]\s+|,\s+|\band\s+)(?P<count>\d+)(?:\s+(?:lesions?|bmls?))?\s+"
@@ -95,7 +104,7 @@ def _problem(numeral: Numeral, text: str, context: CheckContext) -> str | None:
     if _PASSED_OVER.search(_clause_before(text, numeral.start)):
         return None
     compared = _comparisons(text, start)
-    if not compared and _GRADE.match(text, numeral.end) is None:
+    if not (compared or _GRADE.match(text, numeral.end) or _is_value(numeral, text)):
         return None
     if not is_shown_value(numeral, context):
         return "number_not_in_findings"
@@ -106,6 +115,12 @@ def _problem(numeral: Numeral, text: str, context: CheckContext) -> str | None:
     }
     true = all(any(_holds(value, c) for value in values) for c in compared)
     return None if true else "false_comparison"
+
+
+def _is_value(numeral: Numeral, text: str) -> bool:
+    """Whether a number is brought in as the value: "with 3.4 mm the second limit is passed"."""
+    brought_in = _AS_VALUE.search(text[max(0, numeral.start - 40) : numeral.start])
+    return brought_in is not None and _AS_LIMIT.match(text, numeral.end) is None
 
 
 def _clause_before(text: str, end: int) -> str:

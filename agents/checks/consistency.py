@@ -37,6 +37,10 @@ _SLIGHT = re.compile(
 _FOUND = re.compile(
     r"\s+(?:is|are)\s+(?:\w+ly\s+)?(?:found|present|seen|visible|evident|noted|identified|there)\b"
 )
+_PATTERNS = (
+    (re.compile(r"\btears?\b"), range(2, 6)),
+    (re.compile(r"\bmaceration\b"), range(6, 9)),
+)
 _WHOLE = r"(?:the\s+)?(?:whole|entire|full)\b"
 _SAYS_NONE: dict[Feature, re.Pattern[str]] = {
     Feature.CARTILAGE: re.compile(
@@ -133,6 +137,9 @@ def _settled(material: Material) -> dict[Component, int]:
         found = None if rule is None else context.measured.get(rule.measurement)
         if component not in settled and rule is not None and found is not None:
             settled[component] = rule.grade(found.value)
+    if settled.get(Component.FULL_THICKNESS, 0) > 0:
+        # What is lost to the bone is lost, though size is neither asked nor measured.
+        settled.setdefault(Component.SIZE, settled[Component.FULL_THICKNESS])
     return settled
 
 
@@ -146,6 +153,8 @@ def _clause_problem(clause: str, key: tuple[Feature, Component], grade: int) -> 
             return "denies_finding"
         if some is not None and grade == 0 and some.search(clause):
             return "asserts_finding"
+    if key[1] is Component.MORPHOLOGY:
+        return _pattern_problem(clause, grade)
     noun = _NOUNS.get(key)
     if noun is None:
         return None
@@ -157,6 +166,18 @@ def _clause_problem(clause: str, key: tuple[Feature, Component], grade: int) -> 
             return "asserts_finding"
         if said is not Polarity.DENIED and _size_word_differs(clause, match, key[0], grade):
             return "size_word_mismatch"
+    return None
+
+
+def _pattern_problem(clause: str, grade: int) -> str | None:
+    """Tears and maceration against the nominal scale of the meniscus: 2-5 are tears, 6-8 not."""
+    for pattern, grades in _PATTERNS:
+        for match in pattern.finditer(clause):
+            said = polarity(clause, match)
+            if said is Polarity.DENIED and grade in grades:
+                return "denies_finding"
+            if said is Polarity.AFFIRMED and grade < grades.start:
+                return "asserts_finding"
     return None
 
 

@@ -17,7 +17,7 @@ from knee.records import CheckIssue
 
 _NAME = MeasurementName
 _LABELS: dict[MeasurementName, str] = {
-    _NAME.FULL_THICKNESS_SHARE: r"full[- ]thickness|denuded|bare bone|exposed bone|down to (?:the )?bone"
+    _NAME.FULL_THICKNESS_SHARE: r"full[- ]thickness|denuded|bare bone|expos(?:ed|es|ing) (?:the )?bone|down to (?:the )?bone"
     r"|to the bone",
     _NAME.SURFACE_LOSS_SHARE: r"any loss|any cartilage loss|surface loss|loss of any (?:depth|degree)"
     r"|surface with (?:any )?loss|overall loss|any[- ]depth",
