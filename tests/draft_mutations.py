@@ -100,10 +100,12 @@ def kinds(others: Sequence[Base]) -> tuple[Kind, ...]:
         _kind(
             words.wrong_form, "not_json", "duplicate_key", "extra_key", "wrong_type", "too_long"
         ),
-        _kind(words.leaked_label_unseen, "label_leak", bar=None),
+        _kind(words.leaked_label_later, "label_leak", bar=None),
         _kind(soft.free_prose_contradiction, *_OPPOSITE, bar=None),
         _kind(soft.laterality_by_anatomy, "wrong_compartment", bar=None),
+        _kind(soft.laterality_by_anatomy_later, "wrong_compartment", bar=None),
         _kind(soft.invented_history, "invented_history", bar=None),
+        _kind(soft.invented_history_later, "invented_history", bar=None),
     )
 
 

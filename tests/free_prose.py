@@ -42,6 +42,8 @@ DRAWS = 2
 _SD = {Unit.PERCENT: 0.4, Unit.MM: 0.1, Unit.ML: 0.11, Unit.MM3: 9.0, Unit.RATIO: 0.02}
 _FREE: dict[MeasurementName, tuple[float, float]] = {
     MeasurementName.MEAN_THICKNESS: (1.1, 2.9),
+    MeasurementName.MIN_THICKNESS: (0.2, 0.9),
+    MeasurementName.BML_VOLUME: (120.0, 2400.0),
     MeasurementName.EFFUSION_DEPTH: (2.0, 9.0),
     MeasurementName.HOFFA_SIGNAL_SHARE: (2.0, 60.0),
     MeasurementName.MENISCUS_VOLUME: (1.4, 3.2),
@@ -144,6 +146,8 @@ def _value(name: MeasurementName, block: Block, rng: Random) -> float:
             return _inside(interval, UNITS[name], rng)
     if name is MeasurementName.STRUCTURE_GAP and block.grades.get("presence") == 0:
         return 0.0
+    if name is MeasurementName.SURFACE_LOSS_SHARE:
+        return rng.uniform(12.0, 70.0)  # shown for context: size is not asked
     low, high = _FREE[name]
     return rng.uniform(low, high)
 

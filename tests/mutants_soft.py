@@ -85,6 +85,41 @@ HISTORIES = (
 """What no finding says: symptoms, age, cause, treatment, other scans, the future."""
 
 
+LATER_HISTORIES = (
+    "The knee has been bothering its owner for a while.",
+    "This explains the discomfort on stairs.",
+    "It was milder in the year before.",
+    "A meniscal repair was carried out in the past.",
+    "The person is in late middle age.",
+    "Running has worn the joint out.",
+    "It has become larger by now.",
+    "No change against the older pictures.",
+    "Weight loss would help.",
+    "The cause is a skiing mishap.",
+    "The family history fits.",
+    "Swelling has been noted by the doctor.",
+    "Next year it may be worse.",
+    "A cast was worn in youth.",
+)
+"""Written after the patterns were final."""
+_LATER_BY_ANATOMY = {
+    Compartment.MEDIAL: (
+        "It lies on the peroneal side.",
+        "The biceps femoris tendon inserts nearby.",
+        "The little-toe side of the joint is shown.",
+        "It lies on the side that faces away from the other knee.",
+        "The lateral side is meant.",
+    ),
+    Compartment.LATERAL: (
+        "It lies on the side of the great toe.",
+        "The tibial collateral ligament runs beside it.",
+        "The gracilis tendon passes close by.",
+        "It lies on the inside of the knee.",
+        "The medial side is meant.",
+    ),
+}
+
+
 def free_prose_contradiction(base: Base) -> Iterator[object]:
     """The opposite of the grades in words that no list of nouns holds."""
     denials, claims = _CONTRARY_PROSE.get(base.feature, ((), ()))
@@ -104,6 +139,20 @@ def laterality_by_anatomy(base: Base) -> Iterator[object]:
 def invented_history(base: Base) -> Iterator[object]:
     """Symptoms, age, treatment, earlier scans."""
     for words in HISTORIES:
+        for step in ("observe", "conclude"):
+            yield with_text(base, step, f"{base.text(step)} {words}")
+
+
+def laterality_by_anatomy_later(base: Base) -> Iterator[object]:
+    """The same in words that were written after the check was final."""
+    for words in _LATER_BY_ANATOMY.get(base.question.compartment, ()):
+        for step in ("locate", "observe"):
+            yield with_text(base, step, f"{base.text(step)} {words}")
+
+
+def invented_history_later(base: Base) -> Iterator[object]:
+    """The same in words that were written after the check was final."""
+    for words in LATER_HISTORIES:
         for step in ("observe", "conclude"):
             yield with_text(base, step, f"{base.text(step)} {words}")
 

@@ -53,6 +53,21 @@ LEAKS = (
 )
 """Label talk that the patterns were made for."""
 LATER_LEAKS = (
+    "The reader of the study came to the same result for this lesion.",
+    "Radiologists agreed on this grade.",
+    "The truth is grade 2 as well.",
+    "This is what the experts decided.",
+    "The human reading is no different.",
+    "It is the grade that was wanted.",
+    "The scoring sheet has the same entry.",
+    "The grade in the table is the same.",
+    "As required by the user, the numbers are kept.",
+    "The consensus grade is identical.",
+    "The readers' file holds this value too.",
+    "An independent reader would confirm it, and one did.",
+    "My first attempt said otherwise.",
+    "The question already contains the answer.",
+    "The doctor's grade is alike.",
 )
 """Written after the patterns were final; measured apart."""
 _CONTROLS = ("\x00", "\x07", "\x1b", "\x7f", "\t", "\r", "\u202e", "\u200b", "\u2066", "\ufeff", "\ue000", "\u00ad")
@@ -168,7 +183,7 @@ def leaked_label(base: Base) -> Iterator[object]:
             yield with_text(base, step, f"{base.text(step)} {words}")
 
 
-def leaked_label_unseen(base: Base) -> Iterator[object]:
+def leaked_label_later(base: Base) -> Iterator[object]:
     """The same in words that were written after the patterns."""
     for step in ("observe", "conclude"):
         for words in LATER_LEAKS:
