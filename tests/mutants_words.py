@@ -129,6 +129,9 @@ def conclude_denies_observe(base: Base) -> Iterator[object]:
         torn = grades["complete_tear"] > 0
         claims = ["There is no complete tear." if torn else "A complete tear is seen."]
     else:
+        lost = base.context.measured.get("surface_loss_share")
+        if feature is Feature.CARTILAGE and "size" not in grades and lost is not None:
+            return  # loss that is measured and not asked may be named
         top = grades["presence"] if "presence" in grades else max(grades.values())
         claims = (_DENIALS if top > 0 else _AFFIRMATIONS).get(feature, [])
     for claim in claims:

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 from agents.checks.context import CheckContext, Material, StepProse, issue, quote
-from agents.checks.numbers import is_claimed, is_shown_value
+from agents.checks.numbers import is_claimed, is_shown_value, names_grade
 from agents.checks.numerals import Numeral, find_numerals, spell_digits
 from knee.answers import StepName
 from knee.moaks import Component
@@ -85,7 +85,7 @@ def check_comparisons(material: Material) -> list[CheckIssue]:
 def _of_step(step: StepProse, context: CheckContext) -> list[CheckIssue]:
     text = spell_digits(step.text)
     for numeral in find_numerals(text):
-        if numeral.unit is None or not is_claimed(numeral, text):
+        if numeral.unit is None or not is_claimed(numeral, text) or names_grade(numeral, text):
             continue
         code = _problem(numeral, text, context)
         if code is not None:
@@ -107,7 +107,10 @@ def _problem(numeral: Numeral, text: str, context: CheckContext) -> str | None:
     if not (compared or _GRADE.match(text, numeral.end) or _is_value(numeral, text)):
         return None
     if not is_shown_value(numeral, context):
-        return "number_not_in_findings"
+        # "10 % < 23.4 %": the cut-off stands first and the value behind it.
+        shown = {float(m.shown) for m in context.finding.measurements} - _edges(context)
+        if not any(n in shown for c in compared for n in (c.low, c.high)):
+            return "number_not_in_findings"
     values = {numeral.value} | {
         m.value
         for m in context.finding.measurements
@@ -115,6 +118,10 @@ def _problem(numeral: Numeral, text: str, context: CheckContext) -> str | None:
     }
     true = all(any(_holds(value, c) for value in values) for c in compared)
     return None if true else "false_comparison"
+
+
+def _edges(context: CheckContext) -> set[float]:
+    return {edge for rule in context.rules.values() for edge in (0.0, *rule.edges)}
 
 
 def _is_value(numeral: Numeral, text: str) -> bool:

@@ -4,6 +4,8 @@ import re
 
 from agents.checks.context import Material, StepProse, issue, quote
 from agents.checks.grade_mentions import GradeMention, find_grade_mentions
+from agents.checks.numbers import is_shown_value
+from agents.checks.numerals import find_numerals, spell_digits
 from agents.checks.terms import NOUNS, SIZE_WORDS, SOUND, Polarity, clauses, polarity
 from knee.answers import StepName
 from knee.moaks import Component, Feature, ScaleType
@@ -14,7 +16,8 @@ _NOUNS = {key: re.compile(rf"\b(?:{pattern})") for key, pattern in NOUNS.items()
 _SOUND = {
     key: re.compile(
         rf"\b(?:{pattern})\s+(?:is|are|appears?|looks?|remains?)\s+(?:\w+ly\s+)?(?:{_SOUND_WORDS})\b"
-        rf"|(?<!not )(?<!from )\b(?:intact|unremarkable|preserved|healthy|physiologic(?:al)?)"
+        rf"(?!\s+(?:in (?:most|part|much|some|the rest|places)|over (?:most|much)|elsewhere|outside|apart))"
+        rf"|(?<!not )(?<!from )(?<!than )(?<!than the )(?<!than a )\b(?:intact|unremarkable|preserved|healthy|physiologic(?:al)?)"
         rf"\s+(?:{pattern})\b"
     )
     for key, pattern in SOUND.items()
@@ -25,6 +28,7 @@ _REASONS = {
     "grade_not_asked": "is not asked",
     "grade_text_mismatch": "is not what `grades` says",
 }
+_PARTS = re.compile(r"[.;,:](?:\s|$)|\b(?:and|but|while|whereas|so|hence)\b")
 _BEFORE = re.compile(r"([\w-]+)(?:-sized|\s+(?:bony|marginal|joint|in size))?\s+$")
 _AFTER = re.compile(r"\s+(?:is|appears|looks)\s+([\w-]+)\b")
 _MARKED = re.compile(r"\b(?:significant|pathologic\w*|marked|severe|definite|large)\s+$")
@@ -34,6 +38,11 @@ _SLIGHT = re.compile(
     r"|below|under|less than|short of|normal|amount of)\b|\d"
 )
 """Beside these a word for the finding means something below the first cut-off."""
+_SENTENCES = re.compile(r"[.;](?:\s|$)")
+_HEDGED_BEHIND = re.compile(
+    r"\b(?:but|though|although|yet|however)\b[^.;]*\b(?:tiny|minimal|minor|slight|trace|physiologic\w*"
+    r"|negligible|below|under|less than|not (?:definite|relevant|significant))\b"
+)
 _FOUND = re.compile(
     r"\s+(?:is|are)\s+(?:\w+ly\s+)?(?:found|present|seen|visible|evident|noted|identified|there)\b"
 )
@@ -72,13 +81,33 @@ def _mentions(material: Material) -> list[CheckIssue]:
     found: list[CheckIssue] = []
     for step in material.steps:
         for mention in find_grade_mentions(step.prose, asked):
-            code = None if mention.of_scale else _mention_problem(mention, grades)
+            explains = mention.of_scale or (
+                step.name is StepName.APPLY_SCALE and _explains_scale(mention, step, material)
+            )
+            code = None if explains else _mention_problem(mention, grades)
             if code is not None:
                 words = quote(step.prose[mention.start : mention.end])
                 reason = _REASONS[code]
                 found.append(issue("consistency", code, f"{step.name.value}: {words} {reason}"))
                 break
     return found
+
+
+def _explains_scale(mention: GradeMention, step: StepProse, material: Material) -> bool:
+    """Whether the part of a sentence that names a grade holds cut-offs and no measured value.
+
+    "Up to 10 % is grade 1, up to 75 % grade 2" tells what the scale says; `cutoffs.py` holds it
+    against the scale.
+    """
+    context = material.context
+    low = max((m.end() for m in _PARTS.finditer(step.prose, 0, mention.start)), default=0)
+    after = _PARTS.search(step.prose, mention.end)
+    part = step.prose[low : len(step.prose) if after is None else after.start()]
+    numerals = [n for n in find_numerals(spell_digits(part)) if n.unit is not None]
+    edges = {edge for rule in context.rules.values() for edge in rule.edges}
+    return any(n.value in edges for n in numerals) and not any(
+        is_shown_value(n, context) for n in numerals
+    )
 
 
 def _mention_problem(mention: GradeMention, grades: dict[Component, int]) -> str | None:
@@ -117,11 +146,15 @@ def _contradictions(step: StepProse, material: Material) -> list[CheckIssue]:
     feature = material.context.question.feature
     for component, grade in _settled(material).items():
         key = (feature, component)
-        for clause in clauses(step.prose):
-            code = _clause_problem(clause, key, grade)
-            if code is not None:
-                message = f"{step.name.value}: {quote(clause)} contradicts `grades`"
-                return [issue("consistency", code, message)]
+        for sentence in _SENTENCES.split(step.prose):
+            for clause in clauses(sentence):
+                code = _clause_problem(clause, key, grade)
+                # "Extrusion is present but tiny": the hedge stands in the next clause.
+                if code == "asserts_finding" and _HEDGED_BEHIND.search(sentence):
+                    continue
+                if code is not None:
+                    message = f"{step.name.value}: {quote(clause)} contradicts `grades`"
+                    return [issue("consistency", code, message)]
     return []
 
 

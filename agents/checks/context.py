@@ -17,7 +17,7 @@ CHECK_VERSIONS: dict[str, int] = {
     "length": 1,
     "scale": 1,
     "combinations": 1,
-    "steps": 1,
+    "steps": 2,
     "box": 1,
     "laterality": 2,
     "region": 2,

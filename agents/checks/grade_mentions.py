@@ -32,27 +32,31 @@ _FILL = (
 )
 # "grade 2 for size, grade 0 for …": a component that a preposition ties to what stands before it
 # does not belong to the grade behind it.
-_LEAD = rf"(?:(?<!for )(?<!for the )\b(?:{_COMPONENT}){_FILL})?"
+_LEAD = rf"(?:(?<!for )(?<!for the )(?<!by )(?<!\w)(?:{_COMPONENT}){_FILL})?"
 _GRADE = re.compile(
     rf"{_LEAD}\bgrade[sd]?\b\s*(?:is|are|of|as|at|=|:)?\s*\(?(?P<value>{_VALUE}){_NO_UNIT}"
     rf"(?P<more>(?:\s*(?:,|and|/|, and)\s*(?:\d+){_NO_UNIT})*)"
 )
 _DIRECT = re.compile(
-    rf"\b(?:{_COMPONENT})(?:\s+(?:loss|score|share))?\s*(?:is|=|:|as|gets|scores?)?\s*"
+    rf"(?<!\w)(?:{_COMPONENT})(?:\s+(?:loss|score|share))?\s*(?:is|=|:|as|gets|scores?)?\s*"
     rf"(?P<value>-?\d+){_NO_UNIT}"
 )
 _REVERSED = re.compile(rf"(?<![\w.])(?P<value>\d)\s+for\s+(?:the\s+)?(?:{_COMPONENT})\b")
-_FOR = re.compile(rf"\s*\(?for\s+(?:the\s+)?(?:{_COMPONENT})\b")
+_FOR = re.compile(rf"\s*\(?(?:for|by)\s+(?:the\s+)?(?:{_COMPONENT})\b")
 _AFTER = re.compile(rf"\s*\(?(?:in\s+|on\s+|of\s+)?(?:the\s+)?(?:{_COMPONENT})\b(?!{_FILL}\bgrade)")
 _SCALE_BEFORE = re.compile(
     r"(?:(?:cut-?offs?|thresholds?|limits?|edges?|range|interval|band|criteri(?:on|a)|definition|bounds?)"
-    r"\s+(?:of|for|to)|not|than|below|beyond|above|short of|reach(?:es|ing)?|between|next to)"
+    r"\s+(?:of|for|to)|not|than|below|beyond|above|short of|reach(?:es|ing)?|between|next to|neither|nor"
+    r"|(?:needed|required|necessary|enough|sufficient|reserved|much|little|large|small|high|low|big|far) for"
+    r"|rul(?:es|ed|ing) out|exclud(?:es|ed|ing)|would (?:be|give|mean|make)|far from"
+    r"|\d\s*(?:%|mm|ml) for|(?:^|[.;:,]\s)for)"
     r"\s+(?:the\s+|a\s+)?$"
 )
 _SCALE_AFTER = re.compile(
-    r"\s*(?:,?\s*which\s+)?(?:starts?|begins?|requires?|needs?|would|covers?|spans?|means"
+    r"\s*(?:,?\s*which\s+)?(?:starts?|begins?|ends?|stops?|applies (?:from|up to|below|above)|requires?|needs?|would|covers?|spans?|means"
     r"|stands? for|holds|runs|if\b"
-    r"|is (?:defined|for|from|reserved|less|more|at least|below|above|\d))"
+    r"|is (?:defined|for|from|reserved|less|more|at least|below|above|\d|exceeded|passed|far|ruled out"
+    r"|excluded|not |too |out of reach)|isn't|(?:up to|from|below|above|under|over|<|>|≤|≥)\s*\d|none\b)"
 )
 
 

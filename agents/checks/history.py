@@ -12,14 +12,14 @@ from knee.records import CheckIssue
 _PERSON = (
     r"\b(?:he|she|his|her|hers|him)\b|\bpatient'?s?\b(?!\s+(?:right|left)\s+knee)"
     r"|\b\d{1,3}[ -]?(?:years?|yrs?|y)[ /-]?(?:old|o\b)|\baged? \d|\b(?:man|woman|male|female)\b"
-    r"|\b(?:athlete|obes\w+|overweight|bmi)\b"
+    r"|\b(?:athlete|obes\w+|overweight|bmi|person|owner|family|middle age|elderly|weight loss)\b"
 )
 _SYMPTOMS = (
-    r"\b(?:pain\w*|ach(?:e|es|ing)|symptom\w*|tender\w*|stiff\w*|limp\w*|complain\w*|report(?:s|ed) "
+    r"\b(?:pain\w*|ach(?:e|es|ing)|symptom\w*|tender\w*|stiff\w*|limp\w*|discomfort|complain\w*|report(?:s|ed) "
     r"(?:pain|swelling|locking|giving)|clinically|on examination|giving way)\b"
 )
 _CAUSES = (
-    r"\b(?:injur\w+|trauma\w*|accident\w*|twist(?:ed|ing) (?:of|injur\w*|the knee)|sports?|sprain\w*|fall from"
+    r"\b(?:injur\w+|trauma\w*|accident\w*|mishap|running|twist(?:ed|ing) (?:of|injur\w*|the knee)|sports?|sprain\w*|fall from"
     r"|osteoarthritis of long standing|long[- ]standing|known (?:oa|osteoarthritis))\b"
 )
 _CARE = (
@@ -33,6 +33,9 @@ _OTHER_SCANS = (
     r"|earlier|last|follow-?up)\b"
     r"|\b(?:has|have|had) (?:progressed|worsened|improved|increased|decreased|grown|healed|resolved)\b"
     r"|\bover (?:the )?(?:years|months|time)\b|\bfor (?:many )?(?:years|months|weeks)\b"
+    r"|\b(?:last|next|past|previous) (?:year|winter|summer|month|week)|\bin the past\b|\byears? before\b"
+    r"|\bolder (?:pictures|images|scans)\b|\bno change (?:against|from|since)\b|\bby now\b|\bcarried out\b"
+    r"|\bhas become (?:larger|smaller|worse)\b|\bmay (?:be|become|get) worse\b|\bin youth\b"
     r"|\b(?:years|months|weeks) ago\b|\bradiographs?\b|\bx-?rays?\b"
 )
 _HISTORY = re.compile("|".join((_PERSON, _SYMPTOMS, _CAUSES, _CARE, _OTHER_SCANS)))

@@ -17,13 +17,13 @@ _LEFT_OVER = re.compile(
 )
 _ABBREVIATED = re.compile(r"(?<![\w-])(r|l)t?\.?\s+(?:knee|leg)\b")
 _BY_ANATOMY = {
-    "lateral": r"fibula\w*|popliteus|iliotibial|\blcl\b",
-    "medial": r"\bmcl\b|pes anserin\w+|semimembranosus",
+    "lateral": r"fibula\w*|peroneal|popliteus|iliotibial|biceps femoris|little[ -]toe|\blcl\b",
+    "medial": r"\bmcl\b|tibial collateral|pes anserin\w+|semimembranosus|gracilis|sartorius|(?:great|big)[ -]toe",
 }
 """Structures that lie on one side of the knee only."""
 _BY_SIDE_WORD = {
-    "lateral": r"outer (?:compartment|condyle|plateau|side of the knee)",
-    "medial": r"inner (?:compartment|condyle|plateau|side of the knee)",
+    "lateral": r"outer (?:compartment|condyle|plateau|side of the knee)|outside of the knee",
+    "medial": r"inner (?:compartment|condyle|plateau|side of the knee)|inside of the knee",
 }
 _OPPOSITE = {"medial": "lateral", "lateral": "medial"}
 _FOREIGN_SIDE = {

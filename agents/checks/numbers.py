@@ -87,6 +87,12 @@ def is_claimed(numeral: Numeral, text: str) -> bool:
     return _COMPARED.search(before) is None and _SD_BEFORE.search(before) is None
 
 
+def names_grade(numeral: Numeral, text: str) -> bool:
+    """Returns whether a number is a grade: in "grade 2 and 5 mm" the unit is the next number's."""
+    is_bare = text[numeral.end - 1].isdigit()
+    return is_bare and _JUST_GRADE.search(text[: numeral.start]) is not None
+
+
 def is_measured(numeral: Numeral, step: StepName, text: str, context: CheckContext) -> bool:
     """Returns whether a number is measured or a place in the box, and no grade or cut-off.
 
@@ -150,9 +156,7 @@ def _problem(numeral: Numeral, step: StepName, text: str, context: CheckContext)
         return None if _is_sd(numeral, context) else "sd_not_in_findings"
     if numeral.unit is None and _GRADE_BEFORE.search(before) and _is_grade(numeral, context):
         return None
-    # "grade 2 and 5 mm": the unit behind belongs to the next number alone.
-    is_bare = text[numeral.end - 1].isdigit()
-    if is_bare and _JUST_GRADE.search(before) and _is_grade(numeral, context):
+    if names_grade(numeral, text) and _is_grade(numeral, context):
         return None
     is_cut = _is_cut(numeral, step, text, context)
     named = _named_before(before, context)

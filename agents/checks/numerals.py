@@ -40,7 +40,7 @@ _LIST = re.compile(
 _DIGITS = re.compile(r"\d+")
 _GLUED = re.compile(r"[^\W\d_]")
 _JOIN = re.compile(
-    r"\s*(?:,?\s*\(?sd(?: of)?|±|to|-|,?\s*and|,?\s*or|,|up to)\s*"
+    r"\s*(?:,?\s*\(?sd(?: of)?|±|to|-|,?\s*and|,?\s*or|,|up to|<=|>=|<|>|≤|≥)\s*"
     r"(?:(?:less|more|fewer) than|below|above|under|over|at least|at most|up to|<|>|<=|>=|≤|≥)?\s*"
 )
 _UNITS_AND_TEENS = "zero one two three four five six seven eight nine ten eleven twelve"

@@ -25,6 +25,7 @@ PARTS = {
     "central": "central",
     "weight-bearing": "central",
     "weightbearing": "central",
+    "load-bearing": "central",
     "posterior": "posterior",
     "posteriorly": "posterior",
     "superior": "superior",
@@ -59,7 +60,7 @@ STRUCTURES = {
 }
 """Words that name a bone or the meniscus."""
 _FILLERS = frozenset({"subregion", "region", "third", "aspect", "side", "compartment", "facet"})
-_WORD = re.compile(r"weight-bearing|[^\W\d_]+")
+_WORD = re.compile(r"(?:weight|load)-bearing|[^\W\d_]+")
 _JOINT = re.compile(r"-|\s*,\s*|\s+(?:(?:part\s+|portion\s+)?of\s+)?(?:the\s+)?")
 _DIRECTION = re.compile(
     r"\s+to\b(?!\s+(?:medial|lateral|anterior|posterior|central|superior|inferior))"

@@ -132,7 +132,8 @@ _NOT_THE_FIRST = re.compile(
 )
 _DENIED_AFTER = re.compile(
     r"\s+(?:is|are|was|were|can|could|has|have)?\s*"
-    r"(?:not|never|n't|cannot|absent|excluded|ruled out|no longer|zero)\b"
+    r"(?:not(?!\s+(?:large|small|big|wide|extensive|severe|marked|very|yet|quite|fully|only|purely|full"
+    r"|complete\w*|confined|limited))|never|n't|cannot|absent|excluded|ruled out|no longer|zero)\b"
 )
 _QUANTIFIED = re.compile(
     r"\b(?:an?|one|two|three|four|five|several|multiple|some|small|large|medium|moderate|mild|severe"
