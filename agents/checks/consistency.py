@@ -15,6 +15,7 @@ _SOUND_WORDS = r"normal|intact|unremarkable|preserved|healthy|physiologic(?:al)?
 _NOUNS = {key: re.compile(rf"\b(?:{pattern})") for key, pattern in NOUNS.items()}
 _SOUND = {
     key: re.compile(
+        rf"(?<!most of the )(?<!much of the )(?<!rest of the )(?<!remaining )(?<!some of the )"
         rf"\b(?:{pattern})\s+(?:is|are|appears?|looks?|remains?)\s+(?:\w+ly\s+)?(?:{_SOUND_WORDS})\b"
         rf"(?!\s+(?:in (?:most|part|much|some|the rest|places)|over (?:most|much)|elsewhere|outside|apart))"
         rf"|(?<!not )(?<!from )(?<!than )(?<!than the )(?<!than a )\b(?:intact|unremarkable|preserved|healthy|physiologic(?:al)?)"

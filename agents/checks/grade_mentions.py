@@ -35,7 +35,7 @@ _FILL = (
 _LEAD = rf"(?:(?<!for )(?<!for the )(?<!by )(?<!\w)(?:{_COMPONENT}){_FILL})?"
 _GRADE = re.compile(
     rf"{_LEAD}\bgrade[sd]?\b\s*(?:is|are|of|as|at|=|:)?\s*\(?(?P<value>{_VALUE}){_NO_UNIT}"
-    rf"(?P<more>(?:\s*(?:,|and|/|, and)\s*(?:\d+){_NO_UNIT})*)"
+    rf"(?P<more>(?:\s*(?:,|and|/|, and)\s*(?:\d+){_NO_UNIT}(?!\s*(?:to|-|<)\s*<?\d))*)"
 )
 _DIRECT = re.compile(
     rf"(?<!\w)(?:{_COMPONENT})(?:\s+(?:loss|score|share))?\s*(?:is|=|:|as|gets|scores?)?\s*"

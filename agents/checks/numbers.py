@@ -25,8 +25,9 @@ _SCALE_STEPS = frozenset({StepName.APPLY_SCALE, StepName.CONCLUDE})
 _DIGIT = re.compile(r"\d")
 _SD_BEFORE = re.compile(
     r"(?:\bsd|standard deviation|±|plus or minus|uncertainty|give or take)"
-    r"(?:\s+(?:is|of|about))?\s*[=:]?\s*$"
+    r"(?:\s+(?:is|of|about))?\s*[=:,]?\s*$"
 )
+_SD_AFTER = re.compile(r"\s*(?:sd\b|standard deviation\b)")
 _COMPARED = re.compile(
     r"(?:\b(?:above|below|over|under|than|least|most|exceed(?:s|ing)?|reach(?:es|ing)?|between"
     r"|within|from|beyond|up to|short of)|[<>≤≥]=?|between [^.;]{1,20} and"
@@ -152,7 +153,7 @@ def _judge(numeral: Numeral, step: StepProse, text: str, context: CheckContext) 
 
 def _problem(numeral: Numeral, step: StepName, text: str, context: CheckContext) -> str | None:
     before = text[: numeral.start]
-    if _SD_BEFORE.search(before):
+    if _SD_BEFORE.search(before) or _SD_AFTER.match(text, numeral.end):
         return None if _is_sd(numeral, context) else "sd_not_in_findings"
     if numeral.unit is None and _GRADE_BEFORE.search(before) and _is_grade(numeral, context):
         return None

@@ -6,7 +6,7 @@ from collections import Counter
 from agents.checks.context import Material, issue, quote
 from knee.records import CheckIssue
 
-MIN_WORDS = 3
+MIN_WORDS = 2
 """Words (numbers included) below which a step says nothing."""
 MAX_REPEATS = 2
 """How often one sentence may stand in a draft; a degenerate model repeats without end."""

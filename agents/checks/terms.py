@@ -151,6 +151,12 @@ _PRESENT = re.compile(
 )
 
 
+_NONE_COUNTED = re.compile(r"(?<![\d.])0\s+(?:[\w-]+\s+){0,2}$")
+_COMPOUND = re.compile(
+    r"[\s-]+(?:share|part|portion|fraction|volume|count|number|grade|score|size|percentage|protrusion|depth"
+    r"|free|map|label)\b"
+)
+_AROUND = re.compile(r"\s+(?:around|surrounding|next to|beside|elsewhere|besides|apart from|other than)\b")
 _ZERO = re.compile(r"\s+(?:at\s+|of\s+)?0(?:\.0+)?(?![.\d])")
 
 
@@ -166,9 +172,12 @@ def polarity(clause: str, match: re.Match[str]) -> Polarity:
         return Polarity.NEUTRAL
     near = " ".join(before.split()[-6:])
     if _NEGATION.search(near):
-        return Polarity.NEUTRAL if _NOT_THE_FIRST.search(near) else Polarity.DENIED
-    if _DENIED_AFTER.match(after):
+        is_other = _NOT_THE_FIRST.search(near) or _AROUND.match(after)
+        return Polarity.NEUTRAL if is_other else Polarity.DENIED
+    if _DENIED_AFTER.match(after) or _NONE_COUNTED.search(before):
         return Polarity.DENIED
+    if _COMPOUND.match(after):
+        return Polarity.NEUTRAL
     present = _PRESENT.match(after)
     if present is not None and _ZERO.match(after, present.end()):
         return Polarity.NEUTRAL
