@@ -28,6 +28,8 @@ class Kind:
     """Failing codes that say what is wrong; another one is an accident and does not count."""
     bar: float | None = BAR
     """Share that must be caught; None is only reported."""
+    bar_on_prose: bool = True
+    """Whether the bar is held on spoiled free prose too, or on grammar and hand-written drafts."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +60,13 @@ _OPPOSITE = ("denies_finding", "asserts_finding", "size_word_mismatch")
 
 
 def _kind(
-    make: Callable[..., Iterator[object]], *codes: str, bar: float | None = BAR, name: str = ""
+    make: Callable[..., Iterator[object]],
+    *codes: str,
+    bar: float | None = BAR,
+    name: str = "",
+    on_prose: bool = True,
 ) -> Kind:
-    return Kind(name or make.__name__, make, frozenset(codes), bar)
+    return Kind(name or make.__name__, make, frozenset(codes), bar, on_prose)
 
 
 def kinds(others: Sequence[Base]) -> tuple[Kind, ...]:
@@ -73,9 +79,9 @@ def kinds(others: Sequence[Base]) -> tuple[Kind, ...]:
         _kind(places.other_feature, "other_feature", "feature_not_named", "other_region"),
         _kind(numbers.changed_number, *_NUMBER),
         _kind(numbers.count_changed, *_NUMBER, "count_mismatch"),
-        _kind(numbers.number_as_cut_off, *_NUMBER),
+        _kind(numbers.number_as_cut_off, *_NUMBER, on_prose=False),
         _kind(lent, *_NUMBER, name="number_of_another_item"),
-        _kind(numbers.swapped_values, *_NUMBER),
+        _kind(numbers.swapped_values, *_NUMBER, on_prose=False),
         _kind(numbers.swapped_unit, *_NUMBER, "unit_mismatch"),
         _kind(numbers.dropped_unit, *_NUMBER),
         _kind(numbers.grade_off_by_one, *_GRADE),

@@ -1,7 +1,7 @@
 """Drafts in free prose, written by hand apart from the reasoning grammar, over drawn findings.
 
-`tests/data/free_prose_first.txt` was written beside the checks; `free_prose_later.txt` after they
-were final, and counts apart. A block is a region, the grades that the text is about, the findings
+Four parts in `tests/data` were written one after another, each after the checks had been mended for
+the one before; the last one counts apart. A block is a region, the grades that the text is about, the findings
 cited, and five steps; `{side}` and `{<measurement>}` are filled from findings drawn to those grades,
 `{s0}` and `{s1}` from the box. Sides and values are drawn several times for each block.
 """
@@ -36,7 +36,13 @@ from tests.mutation_bases import SLICE_AXIS, STEPS, Base, demo_calibration, rend
 FIRST = Path(__file__).parent / "data" / "free_prose_first.txt"
 """Written beside the checks."""
 LATER = Path(__file__).parent / "data" / "free_prose_later.txt"
-"""Written after the checks were final."""
+"""Written after the first part passed, and read once before anything was mended."""
+THIRD = Path(__file__).parent / "data" / "free_prose_third.txt"
+"""The same after the second part was mended for."""
+HELD_OUT = Path(__file__).parent / "data" / "free_prose_held_out.txt"
+"""Written last; no check was changed after it was read."""
+PARTS = (FIRST, LATER, THIRD, HELD_OUT)
+"""In the order written."""
 DRAWS = 2
 """Findings drawn for each block and side."""
 _SD = {Unit.PERCENT: 0.4, Unit.MM: 0.1, Unit.ML: 0.11, Unit.MM3: 9.0, Unit.RATIO: 0.02}
