@@ -3,8 +3,8 @@
     python -m tests.bench_checks [--write] [--small]
 
 Every kind of mutant of `tests.draft_mutations`, made from grammar drafts of every gradable question
-on both knees, the hand-written drafts, and free prose. A mutant is caught when a failing issue has a
-code of its kind; any other failure is an accident. `--write` puts the tables into
+on both knees, the hand-written drafts, and free prose. A mutant is caught when a failing issue has
+a code of its kind; any other failure is an accident. `--write` puts the tables into
 `docs/benchmarks.md`; the exit status is 1 when a bar is missed.
 """
 
@@ -38,9 +38,7 @@ class Row:
 
     def share(self, *, prose: bool | None = None) -> tuple[int, int]:
         """Returns (caught, made), of free prose alone, of the others alone, or of all."""
-        chosen = [
-            m for m in self.mutants if prose is None or (m.base.source == "prose") is prose
-        ]
+        chosen = [m for m in self.mutants if prose is None or (m.base.source == "prose") is prose]
         return sum(m.caught for m in chosen), len(chosen)
 
     @property
@@ -149,7 +147,8 @@ def report(n_grammar: int, at_most: int) -> tuple[str, bool]:
         "## Deterministic checks (`make bench-checks`)",
         "",
         f"{made} mutants of {len(barred)} kinds with a bar, {caught} caught ({caught / made:.4f}); "
-        f"bars missed: {', '.join(r.kind.name for r in rows if not r.met) or 'none'}. Caught means a "
+        f"bars missed: {', '.join(r.kind.name for r in rows if not r.met) or 'none'}. Caught"
+        f" means a "
         "failing issue with a code of the kind. Kinds without a bar are reported. `…_later` are "
         "phrases written after the patterns.",
         "",
@@ -188,11 +187,15 @@ def write_page(page: str) -> None:
 def main() -> int:
     """Runs the suite; returns 1 when a bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help="put the tables into docs/benchmarks.md")
-    parser.add_argument("--small", action="store_true", help="one grammar draft a question and knee")
+    parser.add_argument(
+        "--write", action="store_true", help="put the tables into docs/benchmarks.md"
+    )
+    parser.add_argument(
+        "--small", action="store_true", help="one grammar draft a question and knee"
+    )
     chosen = parser.parse_args()
     page, met = report(92, 2) if chosen.small else report(184, 4)
-    print(page)
+    sys.stdout.write(f"{page}\n")
     if chosen.write:
         write_page(page)
     return 0 if met else 1

@@ -103,9 +103,7 @@ def kinds(others: Sequence[Base]) -> tuple[Kind, ...]:
         _kind(words.leaked_label, "label_leak"),
         _kind(words.control_characters, "control_character"),
         _kind(words.repetition, "repetition"),
-        _kind(
-            words.wrong_form, "not_json", "duplicate_key", "extra_key", "wrong_type", "too_long"
-        ),
+        _kind(words.wrong_form, "not_json", "duplicate_key", "extra_key", "wrong_type", "too_long"),
         _kind(words.leaked_label_later, "label_leak", bar=None),
         _kind(soft.free_prose_contradiction, *_OPPOSITE, bar=None),
         _kind(soft.laterality_by_anatomy, "wrong_compartment", bar=None),

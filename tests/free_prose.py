@@ -1,9 +1,9 @@
 """Drafts in free prose, written by hand apart from the reasoning grammar, over drawn findings.
 
 Four parts in `tests/data` were written one after another, each after the checks had been mended for
-the one before; the last one counts apart. A block is a region, the grades that the text is about, the findings
-cited, and five steps; `{side}` and `{<measurement>}` are filled from findings drawn to those grades,
-`{s0}` and `{s1}` from the box. Sides and values are drawn several times for each block.
+the one before; the last one counts apart. A block is a region, the grades that the text is about,
+the findings cited, and five steps; `{side}` and `{<measurement>}` are filled from findings drawn to
+those grades, `{s0}` and `{s1}` from the box. Sides and values are drawn several times for each.
 """
 
 import re
@@ -90,9 +90,7 @@ def read_blocks(path: Path) -> list[Block]:
         texts = tuple(step.partition(" ")[2] for step in steps)
         assert len(texts) == len(STEPS), head
         pairs = (pair.split("=") for pair in grades.split())
-        blocks.append(
-            Block(region, {key: int(g) for key, g in pairs}, tuple(cites.split()), texts)
-        )
+        blocks.append(Block(region, {key: int(g) for key, g in pairs}, tuple(cites.split()), texts))
     return blocks
 
 

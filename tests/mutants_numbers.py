@@ -3,15 +3,15 @@
 import copy
 import re
 from collections.abc import Iterator, Sequence
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 from agents.checks.grades import following_grades
 from agents.demo_model import phrases
 from knee.findings import Measurement, MeasurementName, Unit
 from knee.moaks import Component, Feature, RuleBasis, illegal_combinations
-from tests.mutation_bases import Base
 from tests.mutants_places import with_text
+from tests.mutation_bases import Base
 
 _UNIT = r"%|per ?cent|mm³|mm²|mm|millimet(?:re|er)s|mL|millilit(?:re|er)s"
 _OTHER_UNITS = {
@@ -33,7 +33,7 @@ def stated(base: Base, step: str) -> Iterator[tuple[Measurement, re.Match[str]]]
 
 
 def is_right(base: Base, value: str, unit: Unit) -> bool:
-    """Returns whether a number is a measurement's value, also when rounded: then nothing is wrong."""
+    """Returns whether a number is a measurement's value, also rounded: then nothing is wrong."""
     number, decimals = float(value), len(value.partition(".")[2])
     return any(
         m.unit is unit and round(float(m.shown), decimals) == number
@@ -47,7 +47,7 @@ def _spoiled_digits(shown: str) -> Iterator[str]:
     for n in digits:
         yield f"{shown[:n]}{(int(shown[n]) + 3) % 10}{shown[n + 1 :]}"
         yield f"{shown[:n]}{(int(shown[n]) + 9) % 10}{shown[n + 1 :]}"
-    for a, b in zip(digits, digits[1:], strict=False):
+    for a, b in pairwise(digits):
         letters = list(shown)
         letters[a], letters[b] = letters[b], letters[a]
         yield "".join(letters)
@@ -206,15 +206,13 @@ def grade_in_text_only(base: Base) -> Iterator[object]:
 
 
 def _everywhere(base: Base, key: str, other: int, apply_scale: str | None) -> dict[str, Any] | None:
-    """The whole draft moved to another grade: object, conclusion, scale; None where it cannot be."""
+    """The draft moved to another grade: object, conclusion, scale; None where it cannot be."""
     answer = copy.deepcopy(base.answer)
     answer["grades"][key] = other
     grade = base.grades[key]
     name = "grade" if key == "grade" else f"{key} grade"
     conclude = base.text("conclude").replace(f"{name} {grade}", f"{name} {other}", 1)
-    scale = apply_scale or base.text("apply_scale").replace(
-        f"{name} {grade}", f"{name} {other}", 1
-    )
+    scale = apply_scale or base.text("apply_scale").replace(f"{name} {grade}", f"{name} {other}", 1)
     if conclude == base.text("conclude") or scale == base.text("apply_scale"):
         return None
     answer["conclude"]["text"], answer["apply_scale"]["text"] = conclude, scale
@@ -275,9 +273,11 @@ def count_changed(base: Base) -> Iterator[object]:
         return
     for step in ("measure", "apply_scale"):
         text = base.text(step)
-        pattern = rf"(?:(?<=lesions is )|(?<=count is )|^|(?<=\. )){m.shown}\b(?=[,.]| and| gives| means| is)"
+        before = r"(?:(?<=lesions is )|(?<=count is )|^|(?<=\. ))"
+        pattern = rf"{before}{m.shown}\b(?=[,.]| and| gives| means| is)"
         for match in re.finditer(pattern, text):
             for other in {int(m.shown) + 1, int(m.shown) + 2, max(int(m.shown) - 1, 0)}:
                 if other != int(m.shown):
-                    yield with_text(base, step, f"{text[: match.start()]}{other}{text[match.end() :]}")
-
+                    yield with_text(
+                        base, step, f"{text[: match.start()]}{other}{text[match.end() :]}"
+                    )

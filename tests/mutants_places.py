@@ -58,8 +58,7 @@ def wrong_side(base: Base) -> Iterator[object]:
     other = _OTHER_SIDE[side]
     not_left_over = r"(?! (?:out|over|aside|behind|intact|angle))"
     for step in STEPS:
-        for answer in swapped(base, step, {side: other}, not_left_over):
-            yield answer
+        yield from swapped(base, step, {side: other}, not_left_over)
     for step in ("observe", "measure", "apply_scale"):
         for words in (
             f"This is the {other} knee.",
@@ -97,7 +96,9 @@ def neighbour_subregion(base: Base) -> Iterator[object]:
             base, "observe", f"{base.text('observe')} The {other.region_name} is shown."
         )
         yield with_text(
-            base, "conclude", f"{base.text('conclude')} So much for {noun} of the {other.region_name}."
+            base,
+            "conclude",
+            f"{base.text('conclude')} So much for {noun} of the {other.region_name}.",
         )
         yield with_text(base, "locate", f"The box holds the {other.region_name}.")
 

@@ -70,7 +70,20 @@ LATER_LEAKS = (
     "The doctor's grade is alike.",
 )
 """Written after the patterns were final; measured apart."""
-_CONTROLS = ("\x00", "\x07", "\x1b", "\x7f", "\t", "\r", "\u202e", "\u200b", "\u2066", "\ufeff", "\ue000", "\u00ad")
+_CONTROLS = (
+    "\x00",
+    "\x07",
+    "\x1b",
+    "\x7f",
+    "\t",
+    "\r",
+    "\u202e",
+    "\u200b",
+    "\u2066",
+    "\ufeff",
+    "\ue000",
+    "\u00ad",
+)
 
 
 def missing_step(base: Base) -> Iterator[object]:
@@ -101,7 +114,7 @@ def empty_step(base: Base) -> Iterator[object]:
 
 
 def observe_denies_conclude(base: Base) -> Iterator[object]:
-    """`observe` of a grammar draft says that there is nothing where it is graded, or the reverse."""
+    """`observe` of a grammar draft finds nothing where something is graded, or the reverse."""
     task = base.task
     if task is None:
         return

@@ -16,13 +16,12 @@ _BY_NAME = {case.name: case for case in CASES}
 
 @pytest.fixture(scope="module")
 def bases() -> list[Base]:
-    prose = [base for part in PARTS for base in prose_bases(part)[::12]]
-    return [*grammar_bases(24, 5), *hand_bases(), *prose]
+    return [*grammar_bases(16, 5), *hand_bases(), *prose_bases(HELD_OUT)[::9]]
 
 
 @pytest.fixture(scope="module")
 def rows(bases: list[Base]) -> list[Row]:
-    return run_kinds(bases, list(grammar_bases(24, 6)), at_most=1)
+    return run_kinds(bases, list(grammar_bases(16, 6)), at_most=1)
 
 
 @pytest.mark.parametrize("name", _BY_NAME)
@@ -40,26 +39,23 @@ def test_drafts_cover_every_feature_and_both_knees(bases: list[Base]):
 def test_every_kind_is_caught_for_its_own_reason(rows: list[Row]):
     barred = [row for row in rows if row.kind.bar is not None]
     assert min(len(row.mutants) for row in barred) >= 4
-    # So few mutants of a kind allow one that is not caught; the bars are held on thousands.
-    missed = {
-        row.kind.name: [(m.base.name, m.answer) for m in row.mutants if not m.caught]
-        for row in barred
-        if row.share(prose=None if row.kind.bar_on_prose else False)[0]
-        < row.share(prose=None if row.kind.bar_on_prose else False)[1] - 1
-    }
-    assert missed == {}
+    # A hundred mutants of a kind at most: one or two may be of those that the bar lets through.
+    for row in barred:
+        caught, made = row.share(prose=None if row.kind.bar_on_prose else False)
+        missed = [(m.base.name, m.answer) for m in row.mutants if not m.caught]
+        assert caught >= 0.95 * made, (row.kind.name, missed[:2])
     caught = sum(row.share()[0] for row in barred)
     assert caught >= 0.99 * sum(row.share()[1] for row in barred)
 
 
 def test_sound_drafts_pass():
-    clean = list(grammar_bases(200, 11))
+    clean = list(grammar_bases(100, 11))
     assert len(false_alarms(clean)) <= GRAMMAR_BAR * len(clean)
 
 
 def test_free_prose_passes():
     assert sum(len(read_blocks(part)) for part in PARTS) >= 200
-    held_out = prose_bases(HELD_OUT)[::2]
+    held_out = prose_bases(HELD_OUT)
     assert len(false_alarms(held_out)) <= PROSE_BAR * len(held_out)
 
 

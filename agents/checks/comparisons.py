@@ -45,14 +45,17 @@ _GRADE = re.compile(
     r"\s*(?:gives|means|equals|is|makes|yields|,\s*which (?:gives|is|means)|,\s*(?:hence|so)|:)\s+"
     r"(?:[a-z_%]+[ -]){0,2}?grade \d"
     r"|\s+(?:is|lies|falls|sits)\s+(?:within (?:one|1) (?:standard deviation|sd)|borderline)"
-    r"|\s+(?:is|lies|falls|sits|stays)\s+(?:in|within|inside) (?:the|that|this) (?:interval|range|band|bracket)"
+    r"|\s+(?:is|lies|falls|sits|stays)\s+(?:in|within|inside) (?:the|that|this) (?:interval"
+    r"|range|band|bracket)"
     r"|\s+(?:surpasses|exceeds|belongs|sits|fits|meets|satisfies|is covered)\b"
 )
 _AS_VALUE = re.compile(
-    r"(?:\b(?:with|since|as|because|the measured|an?|a (?:value|share|volume|protrusion|loss|depth) of))\s+$"
+    r"(?:\b(?:with|since|as|because|the measured|an?|a (?:value|share|volume|protrusion|loss"
+    r"|depth) of))\s+$"
 )
 _AS_LIMIT = re.compile(
-    r"\s+(?:as|being|is (?:the|an?|where|not)|(?:not )?(?:reached|exceeded|passed|attained)|forms?|marks?|separat\w+|divid\w+|or|and|to|limit|cut-?off|threshold|mark|edge|bound\w*)\b"
+    r"\s+(?:as|being|is (?:the|an?|where|not)|(?:not )?(?:reached|exceeded|passed|attained)"
+    r"|forms?|marks?|separat\w+|divid\w+|or|and|to|limit|cut-?off|threshold|mark|edge|bound\w*)\b"
     r"|\s*-"
 )
 _COUNT = re.compile(

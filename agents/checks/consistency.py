@@ -15,10 +15,12 @@ _SOUND_WORDS = r"normal|intact|unremarkable|preserved|healthy|physiologic(?:al)?
 _NOUNS = {key: re.compile(rf"\b(?:{pattern})") for key, pattern in NOUNS.items()}
 _SOUND = {
     key: re.compile(
-        rf"(?<!most of the )(?<!much of the )(?<!rest of the )(?<!remaining )(?<!some of the )"
+        r"(?<!most of the )(?<!much of the )(?<!rest of the )(?<!remaining )(?<!some of the )"
         rf"\b(?:{pattern})\s+(?:is|are|appears?|looks?|remains?)\s+(?:\w+ly\s+)?(?:{_SOUND_WORDS})\b"
-        rf"(?!\s+(?:in (?:most|part|much|some|the rest|places)|over (?:most|much)|elsewhere|outside|apart))"
-        rf"|(?<!not )(?<!from )(?<!than )(?<!than the )(?<!than a )\b(?:intact|unremarkable|preserved|healthy|physiologic(?:al)?)"
+        r"(?!\s+(?:in (?:most|part|much|some|the rest|places)|over (?:most|much)|elsewhere"
+        r"|outside|apart))"
+        r"|(?<!not )(?<!from )(?<!than )(?<!than the )(?<!than a )\b(?:intact|unremarkable"
+        r"|preserved|healthy|physiologic(?:al)?)"
         rf"\s+(?:{pattern})\b"
     )
     for key, pattern in SOUND.items()
@@ -61,8 +63,9 @@ _SAYS_NONE: dict[Feature, re.Pattern[str]] = {
 """Clauses that say that nothing is there, without a noun of the finding."""
 _SAYS_SOME: dict[Feature, re.Pattern[str]] = {
     Feature.CARTILAGE: re.compile(
-        rf"\bcartilage(?: layer| cover)?\s+(?:does not|no longer|only partly|incompletely)\s+(?:\w+ly\s+)?"
-        rf"(?:covers?|lines?)\b"
+        r"\bcartilage(?: layer| cover)?\s+(?:does not|no longer|only partly"
+        r"|incompletely)\s+(?:\w+ly\s+)?"
+        r"(?:covers?|lines?)\b"
     ),
 }
 """Clauses that say that something is there, without a noun of the finding."""
@@ -181,12 +184,9 @@ def _clause_problem(clause: str, key: tuple[Feature, Component], grade: int) -> 
     sound = _SOUND.get(key)
     if sound is not None and grade > 0 and sound.search(clause):
         return "denies_finding"
-    if key[1] is not Component.FULL_THICKNESS:
-        none, some = _SAYS_NONE.get(key[0]), _SAYS_SOME.get(key[0])
-        if none is not None and grade > 0 and none.search(clause):
-            return "denies_finding"
-        if some is not None and grade == 0 and some.search(clause):
-            return "asserts_finding"
+    said = None if key[1] is Component.FULL_THICKNESS else _said_outright(clause, key[0], grade)
+    if said is not None:
+        return said
     if key[1] is Component.MORPHOLOGY:
         return _pattern_problem(clause, grade)
     noun = _NOUNS.get(key)
@@ -200,6 +200,15 @@ def _clause_problem(clause: str, key: tuple[Feature, Component], grade: int) -> 
             return "asserts_finding"
         if said is not Polarity.DENIED and _size_word_differs(clause, match, key[0], grade):
             return "size_word_mismatch"
+    return None
+
+
+def _said_outright(clause: str, feature: Feature, grade: int) -> str | None:
+    none, some = _SAYS_NONE.get(feature), _SAYS_SOME.get(feature)
+    if none is not None and grade > 0 and none.search(clause):
+        return "denies_finding"
+    if some is not None and grade == 0 and some.search(clause):
+        return "asserts_finding"
     return None
 
 

@@ -13,17 +13,23 @@ WINDOW_WORDS = 14
 _STRIDE = 2
 _WORD = re.compile(r"[^\W]+")
 _WHO = r"(?:clinician|radiologist|reader|expert|annotator|rater|observer|grader)s?"
-_GRADING = r"(?:grades?|graded|grading|scores?|scored|reads?|label|assessment|reading|opinion|says|gave|called)"
+_GRADING = (
+    r"(?:grades?|graded|grading|scores?|scored|reads?|label|assessment|reading|opinion|says|gave"
+    r"|called)"
+)
 _LEAK = re.compile(
     rf"\b{_WHO}(?:'s?)?\s+(?:(?:had|has|have|also|then|consensus|own|original)\s+){{0,2}}{_GRADING}"
     rf"|\b(?:graded|scored|read|assigned|labelled|labeled|given|provided|supplied|called)\s+by\s+(?:the\s+"
     rf"|an?\s+|another\s+|human\s+)?{_WHO}"
-    r"|according to (?:the |a )?(?:reference|label(?!\s*map)|clinician|reader|radiologist|answer|expert"
+    r"|according to (?:the |a )?(?:reference|label(?!\s*map)|clinician|reader|radiologist"
+    r"|answer|expert"
     r"|ground|annotation|table)"
     r"|ground[- ]truth|gold standard|reference (?:grade|standard|label|read|answer|score|grading)"
     r"|(?:correct|expected|true|target|known|official|actual|right|stored|released|recorded|published"
-    r"|human|original) (?:grades?|answers?|labels?|scores?|reads?\b|readings?|readers?|annotations?)"
-    r"|answer key|rule[- ]based grade|\blabell?ed (?:as )?grade|the label (?:is|says)\b(?! (?:of|a) )"
+    r"|human|original) (?:grades?|answers?|labels?|scores?|reads?\b|readings?|readers?"
+    r"|annotations?)"
+    r"|answer key|rule[- ]based grade|\blabell?ed (?:as )?grade|the label (?:is"
+    r"|says)\b(?! (?:of|a) )"
     r"|as an ai\b|language model|(?:the|this|my) (?:prompt|instructions?|system message|task)\b"
     r"|(?:system|user) (?:message|prompt)|(?:given|stated) in the (?:task|question|prompt)"
     r"|previous (?:answer|attempt|draft)|reading project|(?:grade|score|value) on record"
@@ -31,8 +37,10 @@ _LEAK = re.compile(
     r"|moaks (?:table|read\b|reader)"
     # Nobody reads, grades or asks in a draft: a person in it comes from what it should not know.
     r"|\b(?:radiologists?|clinicians?|experts?|readers?|doctors?|physicians?|annotators?|raters?|observers?"
-    r"|humans?|users?)\b|\bconsensus\b|\b(?:the|ground) truth\b|\bscor(?:ing|e) sheet|\bin the table\b"
-    r"|\b(?:first|second|earlier|last) attempt\b|\bthe question (?:already )?(?:contains|gives|says|states)"
+    r"|humans?|users?)\b|\bconsensus\b|\b(?:the|ground) truth\b|\bscor(?:ing|e) sheet"
+    r"|\bin the table\b"
+    r"|\b(?:first|second|earlier|last) attempt\b|\bthe question (?:already )?(?:contains"
+    r"|gives|says|states)"
 )
 
 

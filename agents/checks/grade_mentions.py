@@ -46,17 +46,22 @@ _FOR = re.compile(rf"\s*\(?(?:for|by)\s+(?:the\s+)?(?:{_COMPONENT})\b")
 _AFTER = re.compile(rf"\s*\(?(?:in\s+|on\s+|of\s+)?(?:the\s+)?(?:{_COMPONENT})\b(?!{_FILL}\bgrade)")
 _SCALE_BEFORE = re.compile(
     r"(?:(?:cut-?offs?|thresholds?|limits?|edges?|range|interval|band|criteri(?:on|a)|definition|bounds?)"
-    r"\s+(?:of|for|to)|not|than|below|beyond|above|short of|reach(?:es|ing)?|between|next to|neither|nor"
-    r"|(?:needed|required|necessary|enough|sufficient|reserved|much|little|large|small|high|low|big|far) for"
+    r"\s+(?:of|for|to)|not|than|below|beyond|above|short of|reach(?:es|ing)?|between|next to"
+    r"|neither|nor"
+    r"|(?:needed|required|necessary|enough|sufficient|reserved|much|little|large|small|high"
+    r"|low|big|far) for"
     r"|rul(?:es|ed|ing) out|exclud(?:es|ed|ing)|would (?:be|give|mean|make)|far from"
     r"|\d\s*(?:%|mm|ml) for|(?:^|[.;:,]\s)for)"
     r"\s+(?:the\s+|a\s+)?$"
 )
 _SCALE_AFTER = re.compile(
-    r"\s*(?:,?\s*which\s+)?(?:starts?|begins?|ends?|stops?|applies (?:from|up to|below|above)|requires?|needs?|would|covers?|spans?|means"
+    r"\s*(?:,?\s*which\s+)?(?:starts?|begins?|ends?|stops?|applies (?:from|up to|below|above)"
+    r"|requires?|needs?|would|covers?|spans?|means"
     r"|stands? for|holds|runs|if\b"
-    r"|is (?:defined|for|from|reserved|less|more|at least|below|above|\d|exceeded|passed|far|ruled out"
-    r"|excluded|not |too |out of reach)|isn't|(?:up to|from|below|above|under|over|<|>|≤|≥)\s*\d|none\b)"
+    r"|is (?:defined|for|from|reserved|less|more|at least|below|above|\d|exceeded|passed|far"
+    r"|ruled out"
+    r"|excluded|not |too |out of reach)|isn't|(?:up to|from|below|above|under|over|<|>|≤"
+    r"|≥)\s*\d|none\b)"
 )
 
 

@@ -16,11 +16,13 @@ _PERSON = (
     r"|\b(?:athlete|obes\w+|overweight|bmi|person|owner|family|middle age|elderly|weight loss)\b"
 )
 _SYMPTOMS = (
-    r"\b(?:pain\w*|ach(?:e|es|ing)|symptom\w*|tender\w*|stiff\w*|limp\w*|discomfort|complain\w*|report(?:s|ed) "
+    r"\b(?:pain\w*|ach(?:e|es|ing)|symptom\w*|tender\w*|stiff\w*|limp\w*|discomfort"
+    r"|complain\w*|report(?:s|ed) "
     r"(?:pain|swelling|locking|giving)|clinically|on examination|giving way)\b"
 )
 _CAUSES = (
-    r"\b(?:injur\w+|trauma\w*|accident\w*|mishap|twist(?:ed|ing) (?:of|injur\w*|the knee)|sports?|sprain\w*|fall from"
+    r"\b(?:injur\w+|trauma\w*|accident\w*|mishap|twist(?:ed|ing) (?:of|injur\w*|the knee)"
+    r"|sports?|sprain\w*|fall from"
     r"|osteoarthritis of long standing|long[- ]standing|known (?:oa|osteoarthritis))\b"
 )
 _CARE = (
@@ -30,12 +32,15 @@ _CARE = (
 _OTHER_SCANS = (
     r"\b(?:previous(?:ly)?|prior|earlier|last|former|next|subsequent|baseline|follow-?up|repeat)\s+(?:\w+\s+)?(?:visit"
     r"|scans?|mri|mr|exam\w*|stud(?:y|ies)|images|imaging|radiographs?|x-?rays?)\b"
-    r"|\b(?:compared (?:with|to)|since|unchanged (?:from|since)|than at|at) (?:the |an? )?(?:baseline|previous|prior"
+    r"|\b(?:compared (?:with|to)|since|unchanged (?:from|since)|than at|at) (?:the "
+    r"|an? )?(?:baseline|previous|prior"
     r"|earlier|last|follow-?up)\b"
     r"|\b(?:has|have|had) (?:progressed|worsened|improved|healed|resolved)\b"
     r"|\bover (?:the )?(?:years|months|time)\b|\bfor (?:many )?(?:years|months|weeks)\b"
-    r"|\b(?:last|next|past|previous) (?:year|winter|summer|month|week)|\bin the past\b|\byears? before\b"
-    r"|\bolder (?:pictures|images|scans)\b|\bno change (?:against|from|since)\b|\bby now\b|\bcarried out\b"
+    r"|\b(?:last|next|past|previous) (?:year|winter|summer|month|week)|\bin the past\b"
+    r"|\byears? before\b"
+    r"|\bolder (?:pictures|images|scans)\b|\bno change (?:against|from|since)\b|\bby now\b"
+    r"|\bcarried out\b"
     r"|\bhas become (?:larger|smaller|worse)\b|\bmay (?:be|become|get) worse\b|\bin youth\b"
     r"|\b(?:years|months|weeks) ago\b|\bradiographs?\b|\bx-?rays?\b"
 )

@@ -17,13 +17,17 @@ from knee.records import CheckIssue
 
 _NAME = MeasurementName
 _LABELS: dict[MeasurementName, str] = {
-    _NAME.FULL_THICKNESS_SHARE: r"full[- ]thickness|denuded|bare bone|expos(?:ed|es|ing) (?:the )?bone|down to (?:the )?bone"
+    _NAME.FULL_THICKNESS_SHARE: r"full[- ]thickness|denuded|bare bone"
+    r"|expos(?:ed|es|ing) (?:the )?bone|down to (?:the )?bone"
     r"|to the bone",
-    _NAME.SURFACE_LOSS_SHARE: r"any loss|any cartilage loss|surface loss|loss of any (?:depth|degree)"
+    _NAME.SURFACE_LOSS_SHARE: r"any loss|any cartilage loss|surface loss"
+    r"|loss of any (?:depth|degree)"
     r"|surface with (?:any )?loss|overall loss|any[- ]depth",
-    _NAME.BML_VOLUME_SHARE: r"(?:of|subregion) (?:the )?(?:subregion|volume share)|(?:lesion|volume) share of"
+    _NAME.BML_VOLUME_SHARE: r"(?:of|subregion) (?:the )?(?:subregion|volume share)"
+    r"|(?:lesion|volume) share of"
     r" the subregion|subregion(?:'s)? volume|(?:fills?|occup\w+|takes? up)",
-    _NAME.BML_SHARE_OF_LESION: r"(?:share|part|portion|fraction|percentage) of the (?:total )?lesion"
+    _NAME.BML_SHARE_OF_LESION: r"(?:share|part|portion|fraction|percentage)"
+    r" of the (?:total )?lesion"
     r"|bml (?:share|part|portion)|of the lesion(?: volume)? is|non-?cystic",
     _NAME.MEAN_THICKNESS: r"mean (?:cartilage )?thickness|average thickness",
     _NAME.MIN_THICKNESS: r"(?:smallest|minimum|minimal|least) (?:cartilage )?thickness|thinnest",

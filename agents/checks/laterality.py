@@ -18,7 +18,8 @@ _LEFT_OVER = re.compile(
 _ABBREVIATED = re.compile(r"(?<![\w-])(r|l)t?\.?\s+(?:knee|leg)\b")
 _BY_ANATOMY = {
     "lateral": r"fibula\w*|peroneal|popliteus|iliotibial|biceps femoris|little[ -]toe|\blcl\b",
-    "medial": r"\bmcl\b|tibial collateral|pes anserin\w+|semimembranosus|gracilis|sartorius|(?:great|big)[ -]toe",
+    "medial": r"\bmcl\b|tibial collateral|pes anserin\w+|semimembranosus|gracilis|sartorius"
+    r"|(?:great|big)[ -]toe",
 }
 """Structures that lie on one side of the knee only."""
 _BY_SIDE_WORD = {
@@ -27,7 +28,9 @@ _BY_SIDE_WORD = {
 }
 _OPPOSITE = {"medial": "lateral", "lateral": "medial"}
 _FOREIGN_SIDE = {
-    side: re.compile(rf"\b(?:{_BY_ANATOMY[other]}|{_BY_SIDE_WORD[other]})|away from the (?:{_BY_ANATOMY[side]})")
+    side: re.compile(
+        rf"\b(?:{_BY_ANATOMY[other]}|{_BY_SIDE_WORD[other]})|away from the (?:{_BY_ANATOMY[side]})"
+    )
     for side, other in _OPPOSITE.items()
 }
 _AWAY = re.compile(r"(?:away from|opposite|far from|not (?:on|at|near))\s+(?:to\s+)?(?:the\s+)?$")

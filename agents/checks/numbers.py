@@ -75,7 +75,7 @@ def shows(numeral: Numeral, shown: str) -> bool:
 
 
 def is_shown_value(numeral: Numeral, context: CheckContext) -> bool:
-    """Returns whether a number with a unit is a measurement's value, as shown or soundly rounded."""
+    """Returns whether a number with unit is a measurement's value, as shown or soundly rounded."""
     return any(
         m.unit.value == numeral.unit and _is_value(numeral, m, context)
         for m in context.finding.measurements

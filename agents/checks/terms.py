@@ -141,7 +141,8 @@ _QUANTIFIED = re.compile(
     r"\s+(?:[\w\-]+\s+){0,2}$"
 )
 _AS = re.compile(
-    r"(?:labell?ed as|read as|seen as|consistent with|in keeping with|compatible with|indicating|which is"
+    r"(?:labell?ed as|read as|seen as|consistent with|in keeping with|compatible with"
+    r"|indicating|which is"
     r"|representing|amounts to|diagnostic of)\s+(?:an?\s+)?(?:\w+\s+)?$"
 )
 _PRESENT = re.compile(
@@ -156,7 +157,9 @@ _COMPOUND = re.compile(
     r"[\s-]+(?:share|part|portion|fraction|volume|count|number|grade|score|size|percentage|protrusion|depth"
     r"|free|map|label)\b"
 )
-_AROUND = re.compile(r"\s+(?:around|surrounding|next to|beside|elsewhere|besides|apart from|other than)\b")
+_AROUND = re.compile(
+    r"\s+(?:around|surrounding|next to|beside|elsewhere|besides|apart from|other than)\b"
+)
 _ZERO = re.compile(r"\s+(?:at\s+|of\s+)?0(?:\.0+)?(?![.\d])")
 
 
