@@ -85,7 +85,7 @@ def kinds(others: Sequence[Base]) -> tuple[Kind, ...]:
         _kind(numbers.swapped_unit, *_NUMBER, "unit_mismatch"),
         _kind(numbers.dropped_unit, *_NUMBER),
         _kind(numbers.grade_off_by_one, *_GRADE),
-        _kind(numbers.grade_with_false_interval, *_GRADE),
+        _kind(numbers.grade_with_false_interval, *_GRADE, on_prose=False),
         _kind(numbers.grade_in_object_only, *_GRADE, *_OPPOSITE),
         _kind(numbers.grade_in_text_only, *_GRADE),
         _kind(numbers.off_scale, "off_scale", "wrong_type"),

@@ -40,6 +40,7 @@ _COMPARISON = re.compile(
     rf"|(?P<less>{_N}{_UNIT}\s+or less)"
 )
 _OPEN_END = re.compile(r"less than|below|under")
+_STOP = re.compile(r"[.;:]\s")
 _AND = re.compile(r",?\s*(?:and|but|yet)\s+(?:still\s+|is\s+|also\s+)*")
 _GRADE = re.compile(
     r"\s*(?:gives|means|equals|is|makes|yields|,\s*which (?:gives|is|means)|,\s*(?:hence|so)|:)\s+"
@@ -104,10 +105,10 @@ def _of_step(step: StepProse, context: CheckContext) -> list[CheckIssue]:
 def _problem(numeral: Numeral, text: str, context: CheckContext) -> str | None:
     tied = _TIE.match(text, numeral.end)
     start = numeral.end if tied is None else tied.end()
-    if _PASSED_OVER.search(_clause_before(text, numeral.start)):
-        return None
     compared = _comparisons(text, start)
     if not (compared or _GRADE.match(text, numeral.end) or _is_value(numeral, text)):
+        return None
+    if _PASSED_OVER.search(_clause_before(text, numeral.start)):
         return None
     if not is_shown_value(numeral, context):
         # "10 % < 23.4 %": the cut-off stands first and the value behind it.
@@ -134,7 +135,7 @@ def _is_value(numeral: Numeral, text: str) -> bool:
 
 
 def _clause_before(text: str, end: int) -> str:
-    return re.split(r"[.;:]\s", text[max(0, end - 60) : end])[-1]
+    return _STOP.split(text[max(0, end - 60) : end])[-1]
 
 
 def _comparisons(text: str, start: int) -> list[_Compared]:

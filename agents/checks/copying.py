@@ -82,15 +82,16 @@ def check_leak(material: Material) -> list[CheckIssue]:
 @lru_cache(maxsize=256)
 def _haystack(prompt_text: str, measured: tuple[str, ...], sequence: str) -> str:
     """The prompt's words in one run, broken where a line states a measurement."""
-    lines = without_sequence(fold(prompt_text), sequence).splitlines()
     names = frozenset(measured)
-    words = ["|" if _first_word(line) in names else " ".join(_WORD.findall(line)) for line in lines]
+    # Most lines of a prompt are every item's, and are folded once.
+    lines = [_line_words(line, sequence) for line in prompt_text.splitlines()]
+    words = ["|" if line.partition(" ")[0] in names else line for line in lines]
     return f" {' '.join(words)} "
 
 
-def _first_word(line: str) -> str:
-    match = _WORD.search(line)
-    return "" if match is None else match[0]
+@lru_cache(maxsize=2048)
+def _line_words(line: str, sequence: str) -> str:
+    return " ".join(_WORD.findall(without_sequence(fold(line), sequence)))
 
 
 @lru_cache(maxsize=512)

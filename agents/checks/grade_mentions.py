@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from agents.checks.numerals import WORD_VALUES
 from knee.moaks import Component
@@ -21,6 +22,7 @@ _NAMES: dict[Component, str] = {
     Component.REPAIR: r"repair",
     Component.SIGNAL_ABNORMALITY: r"signal abnormality",
 }
+_DIGIT = re.compile(r"\d")
 _ROMAN = {"i": 1, "ii": 2, "iii": 3, "iv": 4, "v": 5}
 _VALUE = rf"-?\d+|{'|'.join(WORD_VALUES)}|iii|ii|iv|i|v"
 _NO_UNIT = r"(?![\w%]|\.\d|\s*(?:%|mm|ml|percent|per cent|lesions?|bmls?|foci))"
@@ -81,20 +83,31 @@ class GradeMention:
     """Where it ends."""
 
 
-def find_grade_mentions(prose: str, asked: Sequence[Component]) -> list[GradeMention]:
+def find_grade_mentions(prose: str, asked: Sequence[Component]) -> tuple[GradeMention, ...]:
     """Returns the grades that a folded text names, in order.
 
     Args:
         prose: text with component keys opened to words (`StepProse.prose`).
         asked: the asked components; "grade" is the component itself where it is asked.
     """
-    found = [_mention(match, prose, asked) for match in _GRADE.finditer(prose)]
-    for match in (*_DIRECT.finditer(prose), *_REVERSED.finditer(prose)):
+    return _find(prose, tuple(asked))
+
+
+@lru_cache(maxsize=1024)
+def _find(prose: str, asked: tuple[Component, ...]) -> tuple[GradeMention, ...]:
+    # Several checks read the same sentences, and most steps name no grade.
+    found: list[GradeMention] = []
+    if "grade" in prose:
+        found += [_mention(match, prose, asked) for match in _GRADE.finditer(prose)]
+    if _DIGIT.search(prose) is None:
+        return tuple(sorted(found, key=lambda mention: mention.start))
+    reversed_ones = _REVERSED.finditer(prose) if " for " in prose else ()
+    for match in (*_DIRECT.finditer(prose), *reversed_ones):
         if all(m.end <= match.start() or match.end() <= m.start for m in found):
             found.append(
                 GradeMention(_component(match), (int(match["value"]),), False, *match.span())
             )
-    return sorted(found, key=lambda mention: mention.start)
+    return tuple(sorted(found, key=lambda mention: mention.start))
 
 
 def _mention(match: re.Match[str], prose: str, asked: Sequence[Component]) -> GradeMention:

@@ -55,6 +55,8 @@ def check_history(material: Material) -> list[CheckIssue]:
     is_acl = material.context.question.feature is Feature.ACL
     pattern = _REPAIRED if is_acl else _HISTORY
     found: list[CheckIssue] = []
+    if pattern.search("\n".join(step.prose for step in material.steps)) is None:
+        return found
     for step in material.steps:
         match = pattern.search(step.prose)
         if match is not None:

@@ -47,7 +47,9 @@ def check_labels(material: Material) -> list[CheckIssue]:
     found: list[CheckIssue] = []
     for step in material.steps:
         if step.name is not StepName.LOCATE:
-            found += _of_step(step, known, context) or _of_grades(step, context)
+            found += _of_step(step, known, context)
+            if "grade" in step.prose and not found:
+                found += _of_grades(step, context)
     return found
 
 

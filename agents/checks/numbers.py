@@ -21,7 +21,11 @@ from knee.answers import StepName
 from knee.findings import Measurement, Unit
 from knee.records import CheckIssue
 
+_ENDS = re.compile(r"\d|[.;!?](?:\s|$)")
+_WORDS = re.compile(r"[a-z0-9_]+")
 _SCALE_STEPS = frozenset({StepName.APPLY_SCALE, StepName.CONCLUDE})
+_REACH = 90
+"""Characters before a number that are looked at."""
 _DIGIT = re.compile(r"\d")
 _SD_BEFORE = re.compile(
     r"(?:\bsd|standard deviation|±|plus or minus|uncertainty|give or take)"
@@ -82,16 +86,21 @@ def is_shown_value(numeral: Numeral, context: CheckContext) -> bool:
     )
 
 
+def _just_before(text: str, numeral: Numeral) -> str:
+    """The words that may tie a number: patterns that end at it look no further back."""
+    return text[max(0, numeral.start - _REACH) : numeral.start]
+
+
 def is_claimed(numeral: Numeral, text: str) -> bool:
     """Returns whether a number stands as a value of its own, not as one that is compared with."""
-    before = text[: numeral.start]
+    before = _just_before(text, numeral)
     return _COMPARED.search(before) is None and _SD_BEFORE.search(before) is None
 
 
 def names_grade(numeral: Numeral, text: str) -> bool:
     """Returns whether a number is a grade: in "grade 2 and 5 mm" the unit is the next number's."""
     is_bare = text[numeral.end - 1].isdigit()
-    return is_bare and _JUST_GRADE.search(text[: numeral.start]) is not None
+    return is_bare and _JUST_GRADE.search(_just_before(text, numeral)) is not None
 
 
 def is_measured(numeral: Numeral, step: StepName, text: str, context: CheckContext) -> bool:
@@ -152,7 +161,7 @@ def _judge(numeral: Numeral, step: StepProse, text: str, context: CheckContext) 
 
 
 def _problem(numeral: Numeral, step: StepName, text: str, context: CheckContext) -> str | None:
-    before = text[: numeral.start]
+    before = _just_before(text, numeral)
     if _SD_BEFORE.search(before) or _SD_AFTER.match(text, numeral.end):
         return None if _is_sd(numeral, context) else "sd_not_in_findings"
     if numeral.unit is None and _GRADE_BEFORE.search(before) and _is_grade(numeral, context):
@@ -238,7 +247,7 @@ def _is_cut(numeral: Numeral, step: StepName, text: str, context: CheckContext) 
     """
     if numeral.unit is None or numeral.value not in _edges(context, numeral.unit):
         return False
-    before = text[: numeral.start]
+    before = _just_before(text, numeral)
     if _COMPARED.search(before) or _CUT_AFTER.match(text, numeral.end):
         return True
     return step in _SCALE_STEPS and _named_before(before, context) is None
@@ -251,8 +260,8 @@ def _edges(context: CheckContext, unit: str | None) -> set[float]:
 
 def _named_before(before: str, context: CheckContext) -> Measurement | None:
     """Returns the measurement whose id stands shortly before, without a number or stop between."""
-    tail = re.split(r"\d|[.;!?](?:\s|$)", before[-80:])[-1]
-    names = [word for word in re.findall(r"[a-z0-9_]+", tail) if word in context.measured]
+    tail = _ENDS.split(before[-80:])[-1]
+    names = [word for word in _WORDS.findall(tail) if word in context.measured]
     return context.measured[names[-1]] if names else None
 
 

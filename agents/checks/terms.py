@@ -2,6 +2,7 @@
 
 import re
 from enum import StrEnum
+from functools import lru_cache
 
 from knee.moaks import Component, Feature
 
@@ -163,9 +164,10 @@ _AROUND = re.compile(
 _ZERO = re.compile(r"\s+(?:at\s+|of\s+)?0(?:\.0+)?(?![.\d])")
 
 
-def clauses(prose: str) -> list[str]:
+@lru_cache(maxsize=1024)
+def clauses(prose: str) -> tuple[str, ...]:
     """Returns the clauses of a folded text, split at stops and at words of contrast."""
-    return [part for part in _CLAUSES.split(prose) if part.strip()]
+    return tuple(part for part in _CLAUSES.split(prose) if part.strip())
 
 
 def polarity(clause: str, match: re.Match[str]) -> Polarity:
