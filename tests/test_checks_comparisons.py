@@ -1,4 +1,4 @@
-"""False comparisons, exchanged values, histories, sides by anatomy, and what settings may soften."""
+"""False comparisons, exchanged values, histories, sides by anatomy; what settings may soften."""
 
 import json
 

@@ -16,7 +16,7 @@ _BY_NAME = {case.name: case for case in CASES}
 
 @pytest.fixture(scope="module")
 def bases() -> list[Base]:
-    return [*grammar_bases(16, 5), *hand_bases(), *prose_bases(HELD_OUT)[::9]]
+    return [*grammar_bases(16, 5), *hand_bases(), *prose_bases(HELD_OUT)[::5]]
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_every_kind_is_caught_for_its_own_reason(rows: list[Row]):
     for row in barred:
         caught, made = row.share(prose=None if row.kind.bar_on_prose else False)
         missed = [(m.base.name, m.answer) for m in row.mutants if not m.caught]
-        assert caught >= 0.95 * made, (row.kind.name, missed[:2])
+        assert caught >= min(0.95 * made, made - 1), (row.kind.name, missed[:2])
     caught = sum(row.share()[0] for row in barred)
     assert caught >= 0.99 * sum(row.share()[1] for row in barred)
 
