@@ -37,7 +37,8 @@ usable = cmp -s requirements/$(2).txt $(1)/.installed.txt && $(1)/bin/python -c 
 compile = $(1)/bin/python -m compileall -qq -j 0 $(1)/lib >/dev/null 2>&1 || true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-vllm setup-vllm-gpu check format test demo demo-model bench-tools bench-agents soak lock clean \
+.PHONY: help setup setup-vllm setup-vllm-gpu check format test demo demo-model bench-tools \
+	bench-agents bench-checks soak lock clean \
 	check-python check-linux build-venv build-venv-vllm build-venv-vllm-gpu
 
 help: ## list the targets
@@ -84,6 +85,9 @@ bench-agents: setup setup-vllm ## a whole generate beside a bare loop over its c
 
 soak: setup ## faults that no item may notice, the full form (10 minutes)
 	$(BIN)/python -m tests.soak_faults
+
+bench-checks: setup ## share of spoiled drafts caught, false alarms on sound ones (5 minutes on 2 cores)
+	$(BIN)/python -m tests.bench_checks --write
 
 lock: setup ## write the locks in requirements/ anew (LOCK_ARGS=--upgrade for newer versions)
 	$(UV_COMPILE) --universal --fork-strategy fewest --python-version 3.11 \

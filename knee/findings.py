@@ -2,6 +2,7 @@
 
 import math
 from enum import StrEnum
+from functools import lru_cache
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -135,6 +136,7 @@ class Measurement(BaseModel):
         return None if self.sd is None else _shown(self.sd, self.unit)
 
 
+@lru_cache(maxsize=4096)
 def _shown(value: float, unit: Unit) -> str:
     text = f"{value:.{DECIMALS[unit]}f}"
     if value != 0 and float(text) == 0:

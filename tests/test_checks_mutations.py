@@ -1,14 +1,27 @@
-"""Clean drafts pass, spoiled ones do not: the small form of the mutation suite."""
+"""The mutation suite in small: every kind with its bar; the whole is `make bench-checks`."""
 
 import re
 
 import pytest
 
+from knee.moaks import Feature
 from knee.records import CheckSeverity
-from tests.draft_cases import CASES, Case, failing_codes, report_of
-from tests.draft_mutations import MUTATORS
+from tests.bench_checks import GRAMMAR_BAR, PROSE_BAR, Row, false_alarms, run_kinds
+from tests.draft_cases import CASES, Case, report_of
+from tests.free_prose import HELD_OUT, PARTS, prose_bases, read_blocks
+from tests.mutation_bases import Base, grammar_bases, hand_bases, report_on
 
 _BY_NAME = {case.name: case for case in CASES}
+
+
+@pytest.fixture(scope="module")
+def bases() -> list[Base]:
+    return [*grammar_bases(16, 5), *hand_bases(), *prose_bases(HELD_OUT)[::5]]
+
+
+@pytest.fixture(scope="module")
+def rows(bases: list[Base]) -> list[Row]:
+    return run_kinds(bases, list(grammar_bases(16, 6)), at_most=1)
 
 
 @pytest.mark.parametrize("name", _BY_NAME)
@@ -18,65 +31,42 @@ def test_clean_draft_passes_without_a_failing_issue(name: str):
     assert report.passed
 
 
-def test_cases_cover_the_features_that_masks_and_images_give_evidence_for():
-    features = {case.question.feature.value for case in CASES}
-    assert len(CASES) >= 12
-    assert features >= {"bml", "cartilage", "osteophyte", "extrusion", "effusion_synovitis"}
-    assert features >= {"morphology", "acl", "root_tear"}
+def test_drafts_cover_every_feature_and_both_knees(bases: list[Base]):
+    assert {base.feature for base in bases} >= set(Feature) - {Feature.PERIARTICULAR}
+    assert {base.context.side for base in bases} == {"right", "left"}
 
 
-@pytest.mark.parametrize("kind", MUTATORS)
-def test_every_mutant_of_a_kind_is_caught(kind: str):
-    caught = 0
-    for case in CASES:
-        for answer in MUTATORS[kind](case):
-            assert failing_codes(report_of(case, answer)), (case.name, answer)
-            caught += 1
-    assert caught >= 12, "a kind without mutants proves nothing"
+def test_every_kind_is_caught_for_its_own_reason(rows: list[Row]):
+    barred = [row for row in rows if row.kind.bar is not None]
+    assert min(len(row.mutants) for row in barred) >= 4
+    # A hundred mutants of a kind at most: one or two may be of those that the bar lets through.
+    for row in barred:
+        caught, made = row.share(prose=None if row.kind.bar_on_prose else False)
+        missed = [(m.base.name, m.answer) for m in row.mutants if not m.caught]
+        assert caught >= min(0.95 * made, made - 1), (row.kind.name, missed[:2])
+    caught = sum(row.share()[0] for row in barred)
+    assert caught >= 0.99 * sum(row.share()[1] for row in barred)
 
 
-def _expected(kind: str) -> set[str]:
-    return {
-        "wrong_side": {"wrong_side"},
-        "wrong_compartment": {"wrong_compartment", "wrong_margin", "other_region"},
-        "neighbour_part": {"other_region", "region_not_named", "wrong_margin"},
-        "off_scale": {"off_scale"},
-        "illegal_combination": {"illegal_combination"},
-        "shifted_box": {"box_mismatch", "box_text_mismatch", "number_unexplained"},
-        "slice_outside": {"slice_outside_box"},
-        "missing_step": {"missing_step", "missing_key"},
-        "reordered_steps": {"step_order"},
-        "empty_step": {"empty_step", "step_too_short"},
-        "unknown_finding": {"unknown_finding"},
-        "evidence_not_cited": {"evidence_not_cited"},
-        "copied_prompt": {"prompt_copied"},
-        "leaked_label": {"label_leak"},
-        "control_characters": {"control_character"},
-        "repetition": {"repetition"},
-        "contradiction": {"denies_finding", "asserts_finding", "size_word_mismatch"},
-    }.get(kind, set())
+def test_sound_drafts_pass():
+    clean = list(grammar_bases(100, 11))
+    assert len(false_alarms(clean)) <= GRAMMAR_BAR * len(clean)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in MUTATORS if _expected(kind)])
-def test_mutants_are_caught_for_their_own_reason(kind: str):
-    for case in CASES:
-        for answer in MUTATORS[kind](case):
-            codes = failing_codes(report_of(case, answer))
-            assert codes & (_expected(kind) | {"wrong_type"}), (case.name, kind, codes, answer)
+def test_free_prose_passes():
+    assert sum(len(read_blocks(part)) for part in PARTS) >= 200
+    held_out = prose_bases(HELD_OUT)
+    assert len(false_alarms(held_out)) <= PROSE_BAR * len(held_out)
 
 
-def _issues(case: Case) -> list[str]:
-    return [
-        issue.message
-        for mutate in MUTATORS.values()
-        for answer in mutate(case)
-        for issue in report_of(case, answer).issues
-        if issue.check == "grade_follows"
-    ]
+def _messages(case: Case, rows: list[Row]) -> list[str]:
+    mutants = (m for row in rows for m in row.mutants if m.base.name == case.name)
+    reports = (report_on(m.base, m.answer) for m in mutants)
+    return [i.message for r in reports for i in r.issues if i.check == "grade_follows"]
 
 
-def test_message_on_a_grade_that_does_not_follow_names_no_grade():
-    messages = [message for case in CASES for message in _issues(case)]
+def test_message_on_a_grade_that_does_not_follow_names_no_grade(rows: list[Row]):
+    messages = [message for case in CASES for message in _messages(case, rows)]
     assert messages
     for message in messages:
         assert not re.search(r"grade\w*\W+\d", message)

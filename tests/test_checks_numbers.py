@@ -46,7 +46,7 @@ def test_numbers_are_found_with_their_units(text: str, expected: list[tuple[floa
 @pytest.mark.parametrize("text", ["[60, 100, 20, 90, 10, 41]", "60 100 20 90 10 41", "(60, 100)"])
 def test_runs_of_whole_numbers_are_lists_and_not_numbers(text: str):
     assert len(find_lists(text)) == 1
-    assert find_numerals(text) == []
+    assert find_numerals(text) == ()
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from knee.answers import Draft, StepName
 from knee.calibration import Calibration, rule_for
@@ -17,17 +17,18 @@ CHECK_VERSIONS: dict[str, int] = {
     "length": 1,
     "scale": 1,
     "combinations": 1,
-    "steps": 1,
+    "steps": 2,
     "box": 1,
-    "laterality": 1,
-    "region": 1,
-    "feature": 1,
-    "numbers": 2,
+    "laterality": 2,
+    "region": 2,
+    "feature": 2,
+    "numbers": 3,
     "citations": 1,
     "grade_follows": 2,
-    "consistency": 1,
-    "prompt_copy": 1,
-    "leak": 1,
+    "consistency": 2,
+    "prompt_copy": 2,
+    "leak": 2,
+    "history": 1,
     "compare": 1,
 }
 """Every check and its version; a change of what a check accepts raises the version."""
@@ -115,9 +116,20 @@ def prepare(draft: Draft, context: CheckContext) -> Material:
     """Returns the material of a draft: texts folded to one spelling."""
     steps: list[StepProse] = []
     for step in draft.steps:
-        text = fold(step.text).replace(context.sequence.lower(), " ")
+        text = without_sequence(fold(step.text), context.sequence)
         steps.append(StepProse(step.name, text, _SNAKE.sub(_open_id, text)))
     return Material(draft, context, tuple(steps))
+
+
+def without_sequence(text: str, sequence: str) -> str:
+    """Returns a folded text without the name of the sequence, in which digits claim nothing."""
+    name = sequence.lower()
+    return _word(name).sub(" ", text) if name and name in text else text
+
+
+@lru_cache(maxsize=32)
+def _word(name: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<!\w){re.escape(name)}(?!\w)")
 
 
 def fold(text: str) -> str:

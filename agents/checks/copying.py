@@ -3,7 +3,7 @@
 import re
 from functools import lru_cache
 
-from agents.checks.context import Material, fold, issue, quote
+from agents.checks.context import Material, fold, issue, quote, without_sequence
 from knee.moaks import Component
 from knee.questions import QUESTIONS
 from knee.records import CheckIssue
@@ -12,19 +12,35 @@ WINDOW_WORDS = 14
 """A run this long of the prompt's own words is copied, scale wording and findings aside."""
 _STRIDE = 2
 _WORD = re.compile(r"[^\W]+")
+_WHO = r"(?:clinician|radiologist|reader|expert|annotator|rater|observer|grader)s?"
+_GRADING = (
+    r"(?:grades?|graded|grading|scores?|scored|reads?|label|assessment|reading|opinion|says|gave"
+    r"|called)"
+)
 _LEAK = re.compile(
-    r"(?:clinician|radiologist|reader|expert|annotator|rater)s?'?s?\s+(?:grades?|graded|scores?|scored|reads?"
-    r"|label|assessment|reading|opinion|says|gave)"
-    r"|(?:graded|scored|read|assigned|labelled|labeled|given)\s+by\s+(?:the\s+|an?\s+)?"
-    r"(?:clinician|radiologist|reader|expert|annotator|rater)"
-    r"|according to (?:the |a )?(?:reference|label|clinician|reader|radiologist|answer|expert"
+    rf"\b{_WHO}(?:'s?)?\s+(?:(?:had|has|have|also|then|consensus|own|original)\s+){{0,2}}{_GRADING}"
+    rf"|\b(?:graded|scored|read|assigned|labelled|labeled|given|provided|supplied|called)\s+by\s+(?:the\s+"
+    rf"|an?\s+|another\s+|human\s+)?{_WHO}"
+    r"|according to (?:the |a )?(?:reference|label(?!\s*map)|clinician|reader|radiologist"
+    r"|answer|expert"
     r"|ground|annotation|table)"
-    r"|ground[- ]truth|gold standard|reference (?:grade|standard|label|read|answer|score)"
-    r"|(?:correct|expected|true|target|known|official|actual|right) (?:grade|answer|label|score)"
-    r"|answer key|rule[- ]based grade|\blabell?ed (?:as )?grade|the label (?:is|says)"
-    r"|as an ai\b|language model|(?:the|this|my) (?:prompt|instructions?)\b"
-    r"|previous (?:answer|attempt|draft)"
-    r"|moaks (?:table|read)\b"
+    r"|ground[- ]truth|gold standard|reference (?:grade|standard|label|read|answer|score|grading)"
+    r"|(?:correct|expected|true|target|known|official|actual|right|stored|released|recorded|published"
+    r"|human|original) (?:grades?|answers?|labels?|scores?|reads?\b|readings?|readers?"
+    r"|annotations?)"
+    r"|answer key|rule[- ]based grade|\blabell?ed (?:as )?grade|the label (?:is"
+    r"|says)\b(?! (?:of|a) )"
+    r"|as an ai\b|language model|(?:the|this|my) (?:prompt|instructions?|system message|task)\b"
+    r"|(?:system|user) (?:message|prompt)|(?:given|stated) in the (?:task|question|prompt)"
+    r"|previous (?:answer|attempt|draft)|reading project|(?:grade|score|value) on record"
+    r"|annotations? (?:in|of|from|is|are|says?)\b|\bdata ?set\b"
+    r"|moaks (?:table|read\b|reader)"
+    # Nobody reads, grades or asks in a draft: a person in it comes from what it should not know.
+    r"|\b(?:radiologists?|clinicians?|experts?|readers?|doctors?|physicians?|annotators?|raters?|observers?"
+    r"|humans?|users?)\b|\bconsensus\b|\b(?:the|ground) truth\b|\bscor(?:ing|e) sheet"
+    r"|\bin the table\b"
+    r"|\b(?:first|second|earlier|last) attempt\b|\bthe question (?:already )?(?:contains"
+    r"|gives|says|states)"
 )
 
 
@@ -37,7 +53,7 @@ def check_prompt_copy(material: Material) -> list[CheckIssue]:
     context = material.context
     if not context.prompt_text:
         return []
-    haystack = _haystack(context.prompt_text, tuple(context.measured))
+    haystack = _haystack(context.prompt_text, tuple(context.measured), context.sequence)
     allowed_words = _allowed(context.question.question_id, context.asked)
     for step in material.steps:
         text = step.text
@@ -64,17 +80,18 @@ def check_leak(material: Material) -> list[CheckIssue]:
 
 
 @lru_cache(maxsize=256)
-def _haystack(prompt_text: str, measured: tuple[str, ...]) -> str:
+def _haystack(prompt_text: str, measured: tuple[str, ...], sequence: str) -> str:
     """The prompt's words in one run, broken where a line states a measurement."""
-    lines = fold(prompt_text).splitlines()
     names = frozenset(measured)
-    words = ["|" if _first_word(line) in names else " ".join(_WORD.findall(line)) for line in lines]
+    # Most lines of a prompt are every item's, and are folded once.
+    lines = [_line_words(line, sequence) for line in prompt_text.splitlines()]
+    words = ["|" if line.partition(" ")[0] in names else line for line in lines]
     return f" {' '.join(words)} "
 
 
-def _first_word(line: str) -> str:
-    match = _WORD.search(line)
-    return "" if match is None else match[0]
+@lru_cache(maxsize=2048)
+def _line_words(line: str, sequence: str) -> str:
+    return " ".join(_WORD.findall(without_sequence(fold(line), sequence)))
 
 
 @lru_cache(maxsize=512)

@@ -22,6 +22,7 @@ _NAMES: dict[Component, str] = {
     Component.REPAIR: r"repair",
     Component.SIGNAL_ABNORMALITY: r"signal abnormality",
 }
+_DIGIT = re.compile(r"\d")
 _ROMAN = {"i": 1, "ii": 2, "iii": 3, "iv": 4, "v": 5}
 _VALUE = rf"-?\d+|{'|'.join(WORD_VALUES)}|iii|ii|iv|i|v"
 _NO_UNIT = r"(?![\w%]|\.\d|\s*(?:%|mm|ml|percent|per cent|lesions?|bmls?|foci))"
@@ -33,27 +34,36 @@ _FILL = (
 )
 # "grade 2 for size, grade 0 for …": a component that a preposition ties to what stands before it
 # does not belong to the grade behind it.
-_LEAD = rf"(?:(?<!for )(?<!for the )\b(?:{_COMPONENT}){_FILL})?"
+_LEAD = rf"(?:(?<!for )(?<!for the )(?<!by )(?<!\w)(?:{_COMPONENT}){_FILL})?"
 _GRADE = re.compile(
     rf"{_LEAD}\bgrade[sd]?\b\s*(?:is|are|of|as|at|=|:)?\s*\(?(?P<value>{_VALUE}){_NO_UNIT}"
-    rf"(?P<more>(?:\s*(?:,|and|/|, and)\s*(?:\d+){_NO_UNIT})*)"
+    rf"(?P<more>(?:\s*(?:,|and|/|, and)\s*(?:\d+){_NO_UNIT}(?!\s*(?:to|-|<)\s*<?\d))*)"
 )
 _DIRECT = re.compile(
-    rf"\b(?:{_COMPONENT})(?:\s+(?:loss|score|share))?\s*(?:is|=|:|as|gets|scores?)?\s*"
+    rf"(?<!\w)(?:{_COMPONENT})(?:\s+(?:loss|score|share))?\s*(?:is|=|:|as|gets|scores?)?\s*"
     rf"(?P<value>-?\d+){_NO_UNIT}"
 )
 _REVERSED = re.compile(rf"(?<![\w.])(?P<value>\d)\s+for\s+(?:the\s+)?(?:{_COMPONENT})\b")
-_FOR = re.compile(rf"\s*\(?for\s+(?:the\s+)?(?:{_COMPONENT})\b")
+_FOR = re.compile(rf"\s*\(?(?:for|by)\s+(?:the\s+)?(?:{_COMPONENT})\b")
 _AFTER = re.compile(rf"\s*\(?(?:in\s+|on\s+|of\s+)?(?:the\s+)?(?:{_COMPONENT})\b(?!{_FILL}\bgrade)")
 _SCALE_BEFORE = re.compile(
     r"(?:(?:cut-?offs?|thresholds?|limits?|edges?|range|interval|band|criteri(?:on|a)|definition|bounds?)"
-    r"\s+(?:of|for|to)|not|than|below|beyond|above|short of|reach(?:es|ing)?|between|next to)"
+    r"\s+(?:of|for|to)|not|than|below|beyond|above|short of|reach(?:es|ing)?|between|next to"
+    r"|neither|nor"
+    r"|(?:needed|required|necessary|enough|sufficient|reserved|much|little|large|small|high"
+    r"|low|big|far) for"
+    r"|rul(?:es|ed|ing) out|exclud(?:es|ed|ing)|would (?:be|give|mean|make)|far from"
+    r"|\d\s*(?:%|mm|ml) for|(?:^|[.;:,]\s)for)"
     r"\s+(?:the\s+|a\s+)?$"
 )
 _SCALE_AFTER = re.compile(
-    r"\s*(?:,?\s*which\s+)?(?:starts?|begins?|requires?|needs?|would|covers?|spans?|means"
+    r"\s*(?:,?\s*which\s+)?(?:starts?|begins?|ends?|stops?|applies (?:from|up to|below|above)"
+    r"|requires?|needs?|would|covers?|spans?|means"
     r"|stands? for|holds|runs|if\b"
-    r"|is (?:defined|for|from|reserved|less|more|at least|below|above|\d))"
+    r"|is (?:defined|for|from|reserved|less|more|at least|below|above|\d|exceeded|passed|far"
+    r"|ruled out"
+    r"|excluded|not |too |out of reach)|isn't|(?:up to|from|below|above|under|over|<|>|≤"
+    r"|≥)\s*\d|none\b)"
 )
 
 
@@ -73,21 +83,26 @@ class GradeMention:
     """Where it ends."""
 
 
-def find_grade_mentions(prose: str, asked: Sequence[Component]) -> list[GradeMention]:
+def find_grade_mentions(prose: str, asked: Sequence[Component]) -> tuple[GradeMention, ...]:
     """Returns the grades that a folded text names, in order.
 
     Args:
         prose: text with component keys opened to words (`StepProse.prose`).
         asked: the asked components; "grade" is the component itself where it is asked.
     """
-    return list(_grade_mentions(prose, tuple(asked)))
+    return _find(prose, tuple(asked))
 
 
-# Several checks ask for the same five texts of a draft, one after the other.
-@lru_cache(maxsize=64)
-def _grade_mentions(prose: str, asked: tuple[Component, ...]) -> tuple[GradeMention, ...]:
-    found = [_mention(match, prose, asked) for match in _GRADE.finditer(prose)]
-    for match in (*_DIRECT.finditer(prose), *_REVERSED.finditer(prose)):
+@lru_cache(maxsize=1024)
+def _find(prose: str, asked: tuple[Component, ...]) -> tuple[GradeMention, ...]:
+    # Several checks read the same sentences, and most steps name no grade.
+    found: list[GradeMention] = []
+    if "grade" in prose:
+        found += [_mention(match, prose, asked) for match in _GRADE.finditer(prose)]
+    if _DIGIT.search(prose) is None:
+        return tuple(sorted(found, key=lambda mention: mention.start))
+    reversed_ones = _REVERSED.finditer(prose) if " for " in prose else ()
+    for match in (*_DIRECT.finditer(prose), *reversed_ones):
         if all(m.end <= match.start() or match.end() <= m.start for m in found):
             found.append(
                 GradeMention(_component(match), (int(match["value"]),), False, *match.span())

@@ -15,6 +15,25 @@ _LEFT_OVER = re.compile(
     r"|\bleft\s+(?:over|out|behind|intact|uncovered|bare|aside)\b"
     r"|\bright\s+(?:angles?|at|above|below|up|beside|next|through|down)\b|\bright-angled\b"
 )
+_ABBREVIATED = re.compile(r"(?<![\w-])(r|l)t?\.?\s+(?:knee|leg)\b")
+_BY_ANATOMY = {
+    "lateral": r"fibula\w*|peroneal|popliteus|iliotibial|biceps femoris|little[ -]toe|\blcl\b",
+    "medial": r"\bmcl\b|tibial collateral|pes anserin\w+|semimembranosus|gracilis|sartorius"
+    r"|(?:great|big)[ -]toe",
+}
+"""Structures that lie on one side of the knee only."""
+_BY_SIDE_WORD = {
+    "lateral": r"outer (?:compartment|condyle|plateau|side of the knee)|outside of the knee",
+    "medial": r"inner (?:compartment|condyle|plateau|side of the knee)|inside of the knee",
+}
+_OPPOSITE = {"medial": "lateral", "lateral": "medial"}
+_FOREIGN_SIDE = {
+    side: re.compile(
+        rf"\b(?:{_BY_ANATOMY[other]}|{_BY_SIDE_WORD[other]})|away from the (?:{_BY_ANATOMY[side]})"
+    )
+    for side, other in _OPPOSITE.items()
+}
+_AWAY = re.compile(r"(?:away from|opposite|far from|not (?:on|at|near))\s+(?:to\s+)?(?:the\s+)?$")
 _WIDTH = re.compile(
     r"\bmedio-?lateral(?:ly)?\b|\bmedial[- ](?:to[- ])?lateral\b|\blateral[- ](?:to[- ])?medial\b"
 )
@@ -41,6 +60,10 @@ def _knee_side(step: StepProse, side: str) -> list[CheckIssue]:
         if match[1] != side:
             message = f"{step.name.value}: {quote(match[0])} is not the side of this knee"
             return [issue("laterality", "wrong_side", message)]
+    for match in _ABBREVIATED.finditer(step.prose):
+        if match[1] != side[0]:
+            message = f"{step.name.value}: {quote(match[0])} is not the side of this knee"
+            return [issue("laterality", "wrong_side", message)]
     return []
 
 
@@ -52,6 +75,16 @@ def _compartment(step: StepProse, material: Material) -> list[CheckIssue]:
         if match[1] not in allowed:
             message = f"{step.name.value}: {quote(match[0])} is not where this region lies"
             return [issue("laterality", "wrong_compartment", message)]
+    return _by_anatomy(step, allowed)
+
+
+def _by_anatomy(step: StepProse, allowed: frozenset[str]) -> list[CheckIssue]:
+    """A structure of the other side, named as lying beside the region."""
+    for side in allowed if len(allowed) == 1 else ():
+        for match in _FOREIGN_SIDE[side].finditer(step.prose):
+            if _AWAY.search(step.prose[: match.start()]) is None:
+                message = f"{step.name.value}: {quote(match[0])} lies on the other side of the knee"
+                return [issue("laterality", "wrong_compartment", message)]
     return []
 
 

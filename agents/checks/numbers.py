@@ -21,12 +21,17 @@ from knee.answers import StepName
 from knee.findings import Measurement, Unit
 from knee.records import CheckIssue
 
+_ENDS = re.compile(r"\d|[.;!?](?:\s|$)")
+_WORDS = re.compile(r"[a-z0-9_]+")
 _SCALE_STEPS = frozenset({StepName.APPLY_SCALE, StepName.CONCLUDE})
+_REACH = 90
+"""Characters before a number that are looked at."""
 _DIGIT = re.compile(r"\d")
 _SD_BEFORE = re.compile(
     r"(?:\bsd|standard deviation|±|plus or minus|uncertainty|give or take)"
-    r"(?:\s+(?:is|of|about))?\s*[=:]?\s*$"
+    r"(?:\s+(?:is|of|about))?\s*[=:,]?\s*$"
 )
+_SD_AFTER = re.compile(r"\s*(?:sd\b|standard deviation\b)")
 _COMPARED = re.compile(
     r"(?:\b(?:above|below|over|under|than|least|most|exceed(?:s|ing)?|reach(?:es|ing)?|between"
     r"|within|from|beyond|up to|short of)|[<>≤≥]=?|between [^.;]{1,20} and"
@@ -43,6 +48,7 @@ _GRADE_BEFORE = re.compile(
     r"|repair|abnormality|score[ds]?)(?:\s+(?:is|are|of|as|at|grade|loss))*\s*[=:]?\s*$"
     r"|grades?\s+\d\s*(?:,|and|/|or|to|-)\s*$"
 )
+_JUST_GRADE = re.compile(r"\b(?:grade[sd]?|score[sd]?)\s+(?:as\s+)?$")
 _LESION_COUNT = re.compile(
     rf"\b(\d+|{'|'.join(WORD_VALUES)})\s+(?!or\b|of\b)(?:[a-z\-]+\s+){{0,2}}?"
     r"(?:lesions?|bmls?|foci|focus)\b"
@@ -72,6 +78,31 @@ def shows(numeral: Numeral, shown: str) -> bool:
     return numeral.value == float(shown)
 
 
+def is_shown_value(numeral: Numeral, context: CheckContext) -> bool:
+    """Returns whether a number with unit is a measurement's value, as shown or soundly rounded."""
+    return any(
+        m.unit.value == numeral.unit and _is_value(numeral, m, context)
+        for m in context.finding.measurements
+    )
+
+
+def _just_before(text: str, numeral: Numeral) -> str:
+    """The words that may tie a number: patterns that end at it look no further back."""
+    return text[max(0, numeral.start - _REACH) : numeral.start]
+
+
+def is_claimed(numeral: Numeral, text: str) -> bool:
+    """Returns whether a number stands as a value of its own, not as one that is compared with."""
+    before = _just_before(text, numeral)
+    return _COMPARED.search(before) is None and _SD_BEFORE.search(before) is None
+
+
+def names_grade(numeral: Numeral, text: str) -> bool:
+    """Returns whether a number is a grade: in "grade 2 and 5 mm" the unit is the next number's."""
+    is_bare = text[numeral.end - 1].isdigit()
+    return is_bare and _JUST_GRADE.search(_just_before(text, numeral)) is not None
+
+
 def is_measured(numeral: Numeral, step: StepName, text: str, context: CheckContext) -> bool:
     """Returns whether a number is measured or a place in the box, and no grade or cut-off.
 
@@ -93,10 +124,7 @@ def is_measured(numeral: Numeral, step: StepName, text: str, context: CheckConte
         return False
     if numeral.unit is None:
         return _is_count_or_place(numeral, step, context)
-    return any(
-        m.unit.value == numeral.unit and _is_value(numeral, m, context)
-        for m in context.finding.measurements
-    )
+    return is_shown_value(numeral, context)
 
 
 def _is_count_or_place(numeral: Numeral, step: StepName, context: CheckContext) -> bool:
@@ -133,10 +161,12 @@ def _judge(numeral: Numeral, step: StepProse, text: str, context: CheckContext) 
 
 
 def _problem(numeral: Numeral, step: StepName, text: str, context: CheckContext) -> str | None:
-    before = text[: numeral.start]
-    if _SD_BEFORE.search(before):
+    before = _just_before(text, numeral)
+    if _SD_BEFORE.search(before) or _SD_AFTER.match(text, numeral.end):
         return None if _is_sd(numeral, context) else "sd_not_in_findings"
     if numeral.unit is None and _GRADE_BEFORE.search(before) and _is_grade(numeral, context):
+        return None
+    if names_grade(numeral, text) and _is_grade(numeral, context):
         return None
     is_cut = _is_cut(numeral, step, text, context)
     named = _named_before(before, context)
@@ -144,10 +174,7 @@ def _problem(numeral: Numeral, step: StepName, text: str, context: CheckContext)
         return _problem_of_named(numeral, named)
     if numeral.unit is None:
         return _problem_without_unit(numeral, step, context)
-    if is_cut or any(
-        m.unit.value == numeral.unit and _is_value(numeral, m, context)
-        for m in context.finding.measurements
-    ):
+    if is_cut or is_shown_value(numeral, context):
         return None
     same = any(shows(numeral, m.shown) for m in context.finding.measurements)
     return "unit_mismatch" if same or numeral.unit == FOREIGN else "number_not_in_findings"
@@ -220,7 +247,7 @@ def _is_cut(numeral: Numeral, step: StepName, text: str, context: CheckContext) 
     """
     if numeral.unit is None or numeral.value not in _edges(context, numeral.unit):
         return False
-    before = text[: numeral.start]
+    before = _just_before(text, numeral)
     if _COMPARED.search(before) or _CUT_AFTER.match(text, numeral.end):
         return True
     return step in _SCALE_STEPS and _named_before(before, context) is None
@@ -233,8 +260,8 @@ def _edges(context: CheckContext, unit: str | None) -> set[float]:
 
 def _named_before(before: str, context: CheckContext) -> Measurement | None:
     """Returns the measurement whose id stands shortly before, without a number or stop between."""
-    tail = re.split(r"\d|[.;!?](?:\s|$)", before[-80:])[-1]
-    names = [word for word in re.findall(r"[a-z0-9_]+", tail) if word in context.measured]
+    tail = _ENDS.split(before[-80:])[-1]
+    names = [word for word in _WORDS.findall(tail) if word in context.measured]
     return context.measured[names[-1]] if names else None
 
 

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from knee.findings import Unit
 
@@ -36,8 +37,10 @@ _LIST = re.compile(
     r"[\[(]\s*\d+(?:\s*[,;]\s*\d+)+\s*[\])]"
     r"|(?<![\w.,])\d+(?:(?:\s*,\s*\d+){2,}|(?:\s+\d+){5})(?![\w%]|\.\d| ?(?:%|mm|ml))"
 )
+_DIGITS = re.compile(r"\d+")
+_GLUED = re.compile(r"[^\W\d_]")
 _JOIN = re.compile(
-    r"\s*(?:,?\s*\(?sd(?: of)?|±|to|-|,?\s*and|,?\s*or|,|up to)\s*"
+    r"\s*(?:,?\s*\(?sd(?: of)?|±|to|-|,?\s*and|,?\s*or|,|up to|<=|>=|<|>|≤|≥)\s*"
     r"(?:(?:less|more|fewer) than|below|above|under|over|at least|at most|up to|<|>|<=|>=|≤|≥)?\s*"
 )
 _UNITS_AND_TEENS = "zero one two three four five six seven eight nine ten eleven twelve"
@@ -91,15 +94,17 @@ def spell_digits(text: str) -> str:
     return _WORD_WITH_UNIT.sub(lambda match: _WORDS[match[1]], text)
 
 
-def find_lists(text: str) -> list[IndexList]:
+@lru_cache(maxsize=256)
+def find_lists(text: str) -> tuple[IndexList, ...]:
     """Returns the runs of whole numbers of a text."""
-    return [
-        IndexList(tuple(int(n) for n in re.findall(r"\d+", match[0])), match.start(), match.end())
+    return tuple(
+        IndexList(tuple(int(n) for n in _DIGITS.findall(match[0])), match.start(), match.end())
         for match in _LIST.finditer(text)
-    ]
+    )
 
 
-def find_numerals(text: str) -> list[Numeral]:
+@lru_cache(maxsize=256)
+def find_numerals(text: str) -> tuple[Numeral, ...]:
     """Returns the numbers of a text outside lists, units carried over ranges and `±`.
 
     Args:
@@ -114,7 +119,7 @@ def find_numerals(text: str) -> list[Numeral]:
     for match in _NUMBER.finditer(blanked):
         if not _SKIP.match(blanked, match.end()):
             found.append(_numeral(match, blanked))
-    return _carry_units(found, blanked)
+    return tuple(_carry_units(found, blanked))
 
 
 def _numeral(match: re.Match[str], text: str) -> Numeral:
@@ -123,7 +128,7 @@ def _numeral(match: re.Match[str], text: str) -> Numeral:
         (name for n, (name, _) in enumerate(_KNOWN_UNITS) if match[f"u{n}"] is not None), None
     )
     # Letters glued to a number are a unit that nobody measured in.
-    if unit is None and (match["foreign"] or re.match(r"[^\W\d_]", text[match.end() :])):
+    if unit is None and (match["foreign"] or _GLUED.match(text, match.end())):
         unit = FOREIGN
     return Numeral(
         value=min(float(digits), _LARGEST) * (-1 if match["sign"] == "-" else 1),

@@ -11,7 +11,9 @@ from knee.records import CheckIssue
 
 _NEXT_TO = re.compile(
     r"(?:opposite|opposing|facing|adjacent|next|against|towards?|articulat\w+|neighbou?ring|near"
-    r"|contact with|beside|excluding|outside)\s+(?:to\s+|of\s+|with\s+)?(?:the\s+)?$"
+    r"|contact with|beside|excluding|outside|covered by|above)\s+(?:to\s+|of\s+"
+    r"|with\s+)?(?:the\s+)?$"
+    r"|\bbetween\s+(?:the\s+)?(?:[^.;,]{0,40}\band\s+(?:the\s+)?)?$"
 )
 _BOTH_SIDES = re.compile(r"\bmedial and (?:the )?lateral\b|\blateral and (?:the )?medial\b")
 _MIDLINE = Compartment.MIDLINE

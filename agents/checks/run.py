@@ -5,6 +5,7 @@ from collections.abc import Callable
 from agents.checks.box import check_box
 from agents.checks.citations import check_citations
 from agents.checks.compare import agrees, compare_with_clinician
+from agents.checks.comparisons import check_comparisons
 from agents.checks.consistency import check_consistency
 from agents.checks.context import CHECK_VERSIONS, CheckContext, Material, prepare
 from agents.checks.copying import check_leak, check_prompt_copy
@@ -12,6 +13,8 @@ from agents.checks.cutoffs import check_cutoffs
 from agents.checks.feature import check_feature
 from agents.checks.fractions import check_fractions
 from agents.checks.grades import check_combinations, check_grade_follows
+from agents.checks.history import check_history
+from agents.checks.labels import check_labels
 from agents.checks.laterality import check_laterality
 from agents.checks.numbers import check_numbers
 from agents.checks.parsing import parse_answer
@@ -42,12 +45,15 @@ _CHECKS: tuple[Callable[[Material], list[CheckIssue]], ...] = (
     check_feature,
     check_numbers,
     check_fractions,
+    check_comparisons,
+    check_labels,
     check_citations,
     check_grade_follows,
     check_consistency,
     check_cutoffs,
     check_prompt_copy,
     check_leak,
+    check_history,
 )
 
 

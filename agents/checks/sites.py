@@ -25,6 +25,7 @@ PARTS = {
     "central": "central",
     "weight-bearing": "central",
     "weightbearing": "central",
+    "load-bearing": "central",
     "posterior": "posterior",
     "posteriorly": "posterior",
     "superior": "superior",
@@ -59,7 +60,15 @@ STRUCTURES = {
 }
 """Words that name a bone or the meniscus."""
 _FILLERS = frozenset({"subregion", "region", "third", "aspect", "side", "compartment", "facet"})
-_WORD = re.compile(r"weight-bearing|[^\W\d_]+")
+_ALIASES: dict[str, tuple[str, ...]] = {
+    "central": ("centre", "center", "middle", "mid"),
+    "posterior": ("back", "dorsal"),
+    "anterior": ("front", "ventral"),
+    "superior": ("upper", "base"),
+    "inferior": ("lower", "apex"),
+}
+"""Words by which `locate` may name a part, and which elsewhere name none."""
+_WORD = re.compile(r"(?:weight|load)-bearing|[^\W\d_]+")
 _JOINT = re.compile(r"-|\s*,\s*|\s+(?:(?:part\s+|portion\s+)?of\s+)?(?:the\s+)?")
 _DIRECTION = re.compile(
     r"\s+to\b(?!\s+(?:medial|lateral|anterior|posterior|central|superior|inferior))"
@@ -182,7 +191,8 @@ def _bone_site(question: Question, sides: frozenset[str]) -> Site:
     bones = frozenset(w for w, structure in STRUCTURES.items() if structure == bone)
     required = [bones, *(frozenset({side}) for side in sides)]
     if parts:
-        required.append(frozenset(w for w, part in PARTS.items() if part in allowed))
+        words = {w for w, part in PARTS.items() if part in allowed}
+        required.append(frozenset(words.union(*(_ALIASES.get(part, ()) for part in allowed))))
     return Site(
         structures=frozenset({bone}),
         also=frozenset({bone}),

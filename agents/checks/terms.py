@@ -2,6 +2,7 @@
 
 import re
 from enum import StrEnum
+from functools import lru_cache
 
 from knee.moaks import Component, Feature
 
@@ -37,7 +38,7 @@ FOREIGN_TERMS: dict[Feature, str] = {
     Feature.ROOT_TEAR: r"root tears?",
     Feature.ACL: r"\bacl\b|anterior cruciate",
     Feature.PCL: r"\bpcl\b|posterior cruciate",
-    Feature.PATELLAR_TENDON: r"patellar tendon(?:itis|opathy)",
+    Feature.PATELLAR_TENDON: r"patellar tend(?:on|in)(?:itis|osis|opathy)",
     Feature.PERIARTICULAR: r"bursitis|popliteal cyst|loose bod(?:y|ies)|ganglion",
 }
 """Words that claim the feature's finding; in a draft on another feature they are out of place."""
@@ -54,6 +55,17 @@ NAMED_BESIDE: dict[Feature, frozenset[Feature]] = {
     Feature.PERIARTICULAR: frozenset({Feature.EFFUSION_SYNOVITIS}),
 }
 """Features whose words a draft on the key may use."""
+
+OWN_MATTER: dict[Feature, frozenset[Feature]] = {
+    Feature.MORPHOLOGY: frozenset({Feature.ROOT_TEAR}),
+    Feature.MENISCAL_CYST: frozenset({Feature.MORPHOLOGY}),
+    Feature.ROOT_TEAR: frozenset({Feature.MORPHOLOGY}),
+    Feature.ACL: frozenset({Feature.BML, Feature.MORPHOLOGY}),
+    Feature.PCL: frozenset({Feature.BML, Feature.MORPHOLOGY}),
+    Feature.PATELLAR_TENDON: frozenset({Feature.MORPHOLOGY}),
+    Feature.PERIARTICULAR: frozenset({Feature.EFFUSION_SYNOVITIS}),
+}
+"""Of `NAMED_BESIDE` those whose words are also the key's own: a tear of a ligament or a root."""
 
 _BML = r"(?:bone[- ])?marrow lesions?|bmls?|lesions?|marrow o?edema"
 _CARTILAGE = r"cartilage loss|cartilage (?:lesions?|defects?|thinning)|loss of cartilage"
@@ -121,26 +133,41 @@ _NOT_THE_FIRST = re.compile(
 )
 _DENIED_AFTER = re.compile(
     r"\s+(?:is|are|was|were|can|could|has|have)?\s*"
-    r"(?:not|never|n't|cannot|absent|excluded|ruled out|no longer|zero)\b"
+    r"(?:not(?!\s+(?:large|small|big|wide|extensive|severe|marked|very|yet|quite|fully|only|purely|full"
+    r"|complete\w*|confined|limited))|never|n't|cannot|absent|excluded|ruled out|no longer|zero)\b"
 )
 _QUANTIFIED = re.compile(
     r"\b(?:an?|one|two|three|four|five|several|multiple|some|small|large|medium|moderate|mild|severe"
     r"|marked|definite|clear|visible|focal|extensive|obvious|substantial|widespread|the present)"
     r"\s+(?:[\w\-]+\s+){0,2}$"
 )
+_AS = re.compile(
+    r"(?:labell?ed as|read as|seen as|consistent with|in keeping with|compatible with"
+    r"|indicating|which is"
+    r"|representing|amounts to|diagnostic of)\s+(?:an?\s+)?(?:\w+\s+)?$"
+)
 _PRESENT = re.compile(
     r"\s+(?:\w+\s+)?(?:(?:is|are|was|were)\s+(?:\w+ly\s+)?(?:seen|present|visible|found|there"
-    r"|identified|evident|noted|detected|observed|shown)"
+    r"|identified|evident|noted|detected|observed|shown|labell?ed)"
     r"|occup\w+|covers?|takes? up|protrudes?|extends?|measures?|reaches)\b"
 )
 
 
+_NONE_COUNTED = re.compile(r"(?<![\d.])0\s+(?:[\w-]+\s+){0,2}$")
+_COMPOUND = re.compile(
+    r"[\s-]+(?:share|part|portion|fraction|volume|count|number|grade|score|size|percentage|protrusion|depth"
+    r"|free|map|label)\b"
+)
+_AROUND = re.compile(
+    r"\s+(?:around|surrounding|next to|beside|elsewhere|besides|apart from|other than)\b"
+)
 _ZERO = re.compile(r"\s+(?:at\s+|of\s+)?0(?:\.0+)?(?![.\d])")
 
 
-def clauses(prose: str) -> list[str]:
+@lru_cache(maxsize=1024)
+def clauses(prose: str) -> tuple[str, ...]:
     """Returns the clauses of a folded text, split at stops and at words of contrast."""
-    return [part for part in _CLAUSES.split(prose) if part.strip()]
+    return tuple(part for part in _CLAUSES.split(prose) if part.strip())
 
 
 def polarity(clause: str, match: re.Match[str]) -> Polarity:
@@ -150,12 +177,15 @@ def polarity(clause: str, match: re.Match[str]) -> Polarity:
         return Polarity.NEUTRAL
     near = " ".join(before.split()[-6:])
     if _NEGATION.search(near):
-        return Polarity.NEUTRAL if _NOT_THE_FIRST.search(near) else Polarity.DENIED
-    if _DENIED_AFTER.match(after):
+        is_other = _NOT_THE_FIRST.search(near) or _AROUND.match(after)
+        return Polarity.NEUTRAL if is_other else Polarity.DENIED
+    if _DENIED_AFTER.match(after) or _NONE_COUNTED.search(before):
         return Polarity.DENIED
+    if _COMPOUND.match(after):
+        return Polarity.NEUTRAL
     present = _PRESENT.match(after)
     if present is not None and _ZERO.match(after, present.end()):
         return Polarity.NEUTRAL
-    if present is not None or _QUANTIFIED.search(before):
+    if present is not None or _QUANTIFIED.search(before) or _AS.search(before):
         return Polarity.AFFIRMED
     return Polarity.NEUTRAL
