@@ -1,32 +1,213 @@
-"""`export`: accepted quintuples as files to train on."""
+"""`export`: accepted quintuples as a folder to train on, with its card and checksums."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 
+from knee.errors import InputError
+from knee.keys import JsonValue
+from knee.moaks import Component
+from knee.records import Wording
+from prompts.question_text import question_text
 from stages.console import emit_json, say
-from store.export import ExportRequest, export_parquet
+from stages.export_card import card
+from stages.export_chat import chat, dataset_info
+from stages.export_folder import export_folder, write_json
+from stages.export_release import check_fits, write_questions, write_split
+from stages.export_writers import SHARD_ROWS, Row, Shard, write_json_lines, write_parquet
+from stages.pseudonyms import Pseudonyms, read_key
+from store.connection import open_store
+from store.export import GROUP_ROWS, ExportRequest, ExportRows, Table, open_export
+from store.export_facts import ExportFacts, known_ids, load_facts
+from store.migrations import APPLICATION, SCHEMA_VERSION
+
+FORMATS: Final = ("parquet", "jsonl", "sft-chat", "release")
+"""What `--format` may name."""
+MANIFEST: Final = "manifest.json"
+"""What was exported, for programs."""
+CARD: Final = "README.md"
+"""The data card."""
+_WITH_ANSWERS = ("sft-chat", "release")
 
 
-def export(
-    store: Path,
-    out: Path,
-    *,
-    runs: Sequence[str] | None,
-    where: str | None,
-    synthetic: bool,
-    as_json: bool,
-) -> int:
-    """Writes Parquet shards and a manifest into a new folder.
+@dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """What the command line says."""
+
+    store: Path
+    """The DuckDB file."""
+    out: Path
+    """Folder to make."""
+    request: ExportRequest
+    """Which rows."""
+    output_format: str = "parquet"
+    """One of `FORMATS`."""
+    key_file: Path | None = None
+    """Pseudonymises with this key."""
+    as_json: bool = False
+    """Print counts on stdout."""
+
+
+def export(options: ExportOptions) -> int:
+    """Writes an export and returns 0.
 
     Raises:
-        InputError: the folder holds something, nothing matches, or phantoms are not named.
-        StoreError: the store cannot be read, or the disk is full.
+        InputError: the folder holds something, nothing matches, a mixture is not named, or the
+            format cannot say what is selected.
+        StoreError: the store cannot be read, or the disk is full (exit code 3).
     """
-    request = ExportRequest(
-        run_ids=None if runs is None else tuple(runs), where=where, synthetic=synthetic
-    )
-    done = export_parquet(store, out, request)
-    if as_json:
-        emit_json({"folder": str(out), "rows": done.rows, "files": len(done.shards)})
-    say(f"{done.rows} quintuple(s) in {out}")
+    if not options.request.reference_grades and options.output_format in _WITH_ANSWERS:
+        raise InputError(
+            f"format {options.output_format!r} is made of answers, which hold the grades",
+            "without reference grades take parquet or jsonl; `attach-grades` completes them",
+        )
+    names = None if options.key_file is None else _pseudonyms(options.store, options.key_file)
+    # The folder comes first: what is wrong with it is told before the store is searched.
+    with (
+        export_folder(options.out) as folder,
+        open_export(
+            options.store,
+            options.request,
+            _question_text,
+            name_volume=str if names is None else names.volume,
+        ) as rows,
+    ):
+        facts = load_facts(rows)
+        shards = _write(folder, rows, options.output_format, names)
+        manifest = _manifest(rows, facts, options, shards, names)
+        write_json(folder / MANIFEST, manifest)
+        text = card(rows, facts, manifest, names)
+        (folder / CARD).write_text(text, encoding="utf-8")
+    _tell(rows, facts, shards, options)
     return 0
+
+
+def _pseudonyms(store: Path, key_file: Path) -> Pseudonyms:
+    key = read_key(key_file)
+    with open_store(store, read_only=True) as con:
+        patients, paths = known_ids(con)
+    return Pseudonyms(key, patients, paths)
+
+
+def _question_text(question_id: int, wording: str, components: tuple[str, ...]) -> str:
+    chosen = tuple(Component(component) for component in components)
+    return question_text(question_id, Wording(wording), chosen)
+
+
+def _write(
+    folder: Path, rows: ExportRows, output_format: str, names: Pseudonyms | None
+) -> dict[str, list[Shard]]:
+    """Writes all splits; returns the files of each."""
+    if output_format == "release":
+        return _write_release(folder, rows, names)
+    shards: dict[str, list[Shard]] = {}
+    for split, n_rows in rows.splits.items():
+        tables = _tables(rows, split, names)
+        if output_format == "parquet":
+            schema = rows.schema if names is None else names.schema(rows.schema)
+            shards[split] = write_parquet(folder, split, n_rows, tables, schema)
+        else:
+            record: Callable[[Row], Row] = chat if output_format == "sft-chat" else _plain
+            shards[split] = write_json_lines(folder, split, n_rows, tables, record)
+    if output_format == "sft-chat":
+        files = {split: [shard.name for shard in parts] for split, parts in shards.items()}
+        write_json(folder / "dataset_info.json", dataset_info(files))
+    return shards
+
+
+def _write_release(
+    folder: Path, rows: ExportRows, names: Pseudonyms | None
+) -> dict[str, list[Shard]]:
+    check_fits(rows)
+    wordings = rows.fetch("SELECT DISTINCT wording FROM chosen ORDER BY 1")
+    write_questions(folder, Wording(wordings[0][0]))
+    columns = ("volume_id", "patient", "visit", "side", "image", "label_map")
+    shards: dict[str, list[Shard]] = {}
+    # All three files, also of splits that are empty: readers expect them.
+    for split in ("train", "val", "test"):
+        found = rows.fetch(
+            f"SELECT {', '.join(columns)} FROM volume_order JOIN volumes USING (volume_id) "
+            f"WHERE split = '{split}' ORDER BY position"
+        )
+        volumes = [dict(zip(columns, values, strict=True)) for values in found]
+        if names is not None:
+            volumes = [names.row(volume) for volume in volumes]
+        tables = _tables(rows, split, names) if split in rows.splits else iter(())
+        shards[split] = write_split(folder, split, tables, volumes)
+    return shards
+
+
+def _tables(rows: ExportRows, split: str, names: Pseudonyms | None) -> Iterator[Table]:
+    tables = rows.tables(split)
+    return tables if names is None else (names.table(table) for table in tables)
+
+
+def _plain(row: Row) -> Row:
+    return row
+
+
+def _manifest(
+    rows: ExportRows,
+    facts: ExportFacts,
+    options: ExportOptions,
+    shards: dict[str, list[Shard]],
+    names: Pseudonyms | None,
+) -> dict[str, JsonValue]:
+    request = options.request
+    run_ids = list(rows.run_ids if names is None else map(names.run, rows.run_ids))
+    columns = [name for name in rows.columns if names is None or names.keeps(name)]
+    document: dict[str, Any] = {
+        "application": APPLICATION,
+        "schema_version": SCHEMA_VERSION,
+        "format": options.output_format,
+        "rows": rows.total,
+        "rows_per_shard": SHARD_ROWS if options.output_format != "release" else None,
+        "rows_per_group": GROUP_ROWS if options.output_format == "parquet" else None,
+        "run_ids": sorted(run_ids),
+        "where": request.where,
+        "label_given": request.label_given,
+        "synthetic": request.synthetic,
+        "reference_grades": request.reference_grades,
+        "pseudonym_key": None if names is None else names.key_name,
+        **facts.as_json(),
+        "columns": columns,
+        "splits": {
+            split: {"rows": sum(part.rows for part in parts), "files": [p.name for p in parts]}
+            for split, parts in shards.items()
+        },
+        "files": [
+            {"name": part.name, "rows": part.rows} for parts in shards.values() for part in parts
+        ],
+    }
+    if names is not None:
+        kept = {key: document[key] for key in ("run_ids", "columns", "files", "splits")}
+        document = {**document, "where": _hidden(request.where)}
+        document = {**{k: names.value(v) for k, v in document.items()}, **kept}
+    return document
+
+
+def _hidden(where: str | None) -> str | None:
+    """A condition may name patients; that there was one is told."""
+    return None if where is None else "(not shown: pseudonymised)"
+
+
+def _tell(
+    rows: ExportRows, facts: ExportFacts, shards: dict[str, list[Shard]], options: ExportOptions
+) -> None:
+    if options.as_json:
+        emit_json(
+            {
+                "folder": str(options.out),
+                "rows": rows.total,
+                "files": sum(len(parts) for parts in shards.values()),
+                "splits": dict(rows.splits),
+            }
+        )
+    if facts.n_restricted and options.request.reference_grades:
+        say(
+            f"{facts.n_restricted} row(s) are of restricted volumes: texts and grades fall under "
+            "their terms; --no-reference-grades leaves out what follows from a clinician's grade"
+        )
+    by_split = ", ".join(f"{split} {n}" for split, n in rows.splits.items())
+    say(f"{rows.total} quintuple(s) in {options.out}: {by_split}")

@@ -114,8 +114,7 @@ def translate(error: duckdb.Error | OSError, path: Path) -> StoreError:
     """Returns the StoreError for what DuckDB or the system said about the store at `path`."""
     text = str(error)
     name = repr(str(path))
-    system = error.errno if isinstance(error, OSError) else None
-    if system in _FULL_ERRNOS or any(mark in text for mark in _FULL):
+    if is_full_disk(error):
         return StoreError(
             f"no space to write the store {name}: {_first_line(text)}",
             "free some space and run the same command again; nothing is half-written",
@@ -137,6 +136,12 @@ def translate(error: duckdb.Error | OSError, path: Path) -> StoreError:
             f"store {name} is corrupt: {_first_line(text)}", "restore it from a backup"
         )
     return StoreError(f"store {name}: {text}")
+
+
+def is_full_disk(error: duckdb.Error | OSError) -> bool:
+    """Returns whether an error says that there is no space left."""
+    system = error.errno if isinstance(error, OSError) else None
+    return system in _FULL_ERRNOS or any(mark in str(error) for mark in _FULL)
 
 
 def is_damage(error: duckdb.Error) -> bool:

@@ -1,0 +1,179 @@
+"""What there is to say of an export beside its rows: versions, prompts, models, licences, controls.
+
+Every list is sorted, so that the same selection says the same.
+"""
+
+from typing import Any, NamedTuple
+
+import duckdb
+
+from knee.keys import JsonValue
+from store.export import ExportRows
+from store.export_checks import LICENCE_COLUMNS, NOT_KNOWN
+
+_VALUES = "SELECT DISTINCT {} AS value FROM {} WHERE value IS NOT NULL ORDER BY value"
+_RUNS = "(SELECT r.* FROM runs r SEMI JOIN chosen USING (run_id))"
+
+
+class ControlRun(NamedTuple):
+    """A negative control beside the export."""
+
+    control: str
+    """Which one."""
+    model: str
+    """The drafting model as served."""
+    accepted: int
+    """Items accepted."""
+    drafted: int
+    """Items drafted."""
+
+
+class ExportFacts(NamedTuple):
+    """What the card and the manifest say."""
+
+    tools_versions: tuple[str, ...]
+    """Versions of the measuring code."""
+    definitions: tuple[str, ...]
+    """Definitions of regions, `<name>@<version>`."""
+    prompts: tuple[str, ...]
+    """`<id> v<version> <sha256>` of the prompts that drafted."""
+    models: tuple[str, ...]
+    """Drafting models as served."""
+    judges: tuple[str, ...]
+    """Judge models; `none` where there was none."""
+    checks: tuple[str, ...]
+    """Checks of the runs, `<name>@<version>`."""
+    gates: tuple[str, ...]
+    """Gates that the rows passed."""
+    licences: tuple[tuple[str, str, str, int], ...]
+    """Licence of masks, of images, of the model, and rows."""
+    mask_sources: tuple[tuple[str, str, int], ...]
+    """Where masks come from, what drew them, and rows."""
+    segmenter_trained_on: tuple[tuple[str, int], ...]
+    """Whether the segmenter was trained on the row's patient, and rows."""
+    n_patients: int
+    """Patients of the rows."""
+    n_volumes: int
+    """Volumes of the rows."""
+    n_restricted: int
+    """Rows whose volume may not leave the machine; not known counts as such."""
+    n_label_given: int
+    """Rows whose drafter saw the grade."""
+    n_stale: int
+    """Stale quintuples of the same runs, which are left out."""
+    controls: tuple[ControlRun, ...]
+    """Negative controls in the store, of the same kind of volumes."""
+
+    def as_json(self) -> dict[str, JsonValue]:
+        """Returns what a program may want."""
+        return {
+            "patients": self.n_patients,
+            "volumes": self.n_volumes,
+            "tools_versions": list(self.tools_versions),
+            "definitions": list(self.definitions),
+            "prompts": list(self.prompts),
+            "models": list(self.models),
+            "judges": list(self.judges),
+            "checks": list(self.checks),
+            "gates": list(self.gates),
+            "licences": [
+                dict(zip((*LICENCE_COLUMNS, "rows"), row, strict=True)) for row in self.licences
+            ],
+        }
+
+
+def load_facts(rows: ExportRows) -> ExportFacts:
+    """Returns what there is to say of an open selection."""
+    chosen = (
+        "(SELECT q.* FROM v_quintuples q SEMI JOIN chosen USING (run_id, volume_id, question_id))"
+    )
+    licences = ", ".join(f"coalesce({name}, '{NOT_KNOWN}') AS {name}" for name in LICENCE_COLUMNS)
+    counts = rows.fetch(
+        "SELECT count(DISTINCT patient), count(DISTINCT volume_id), "
+        "count(*) FILTER (restricted IS NOT FALSE AND NOT synthetic), "
+        "count(*) FILTER (grounding = 'label_given'), (SELECT count(*) FROM v_quintuples "
+        "WHERE status = 'stale' AND run_id IN (SELECT run_id FROM chosen)) FROM chosen"
+    )[0]
+    return ExportFacts(
+        tools_versions=_values(
+            rows,
+            "f.tools_version",
+            "findings_sets f SEMI JOIN chosen USING (volume_id, findings_id)",
+        ),
+        definitions=_values(
+            rows,
+            "g.definition_id",
+            "regions g SEMI JOIN chosen USING (volume_id, findings_id, question_id)",
+        ),
+        prompts=_values(
+            rows,
+            "a.prompt_id || ' v' || a.prompt_version || ' ' || a.prompt_sha256",
+            "attempts a JOIN quintuples z USING (run_id, volume_id, question_id, attempt_no) "
+            "SEMI JOIN chosen USING (run_id, volume_id, question_id)",
+        ),
+        models=_values(rows, "drafter_model", _RUNS),
+        judges=_values(rows, "coalesce(judge_model, 'none')", _RUNS),
+        checks=_values(
+            rows,
+            "c",
+            f"(SELECT unnest(list_transform(map_entries(checks), "
+            f"lambda e: e.key || '@' || e.value)) AS c FROM {_RUNS})",
+        ),
+        gates=_values(
+            rows,
+            "g",
+            "(SELECT unnest(gates) AS g FROM v_outcomes "
+            "SEMI JOIN chosen USING (run_id, volume_id, question_id))",
+        ),
+        licences=_rows(
+            rows, f"SELECT {licences}, count(*) FROM {chosen} GROUP BY ALL ORDER BY ALL"
+        ),
+        mask_sources=_rows(
+            rows,
+            f"SELECT coalesce(mask_source, '{NOT_KNOWN}'), coalesce(segmenter, '{NOT_KNOWN}'), "
+            "count(*) FROM chosen c JOIN volumes v USING (volume_id) GROUP BY ALL ORDER BY ALL",
+        ),
+        segmenter_trained_on=_rows(
+            rows,
+            f"SELECT coalesce(segmenter_trained_on::VARCHAR, '{NOT_KNOWN}'), count(*) "
+            "FROM chosen c JOIN volumes v USING (volume_id) GROUP BY ALL ORDER BY ALL",
+        ),
+        n_patients=int(counts[0]),
+        n_volumes=int(counts[1]),
+        n_restricted=int(counts[2]),
+        n_label_given=int(counts[3]),
+        n_stale=int(counts[4]),
+        controls=tuple(
+            ControlRun(str(control), str(model), int(accepted), int(drafted))
+            for control, model, accepted, drafted in rows.fetch(
+                "SELECT r.control, r.drafter_model, count(*) FILTER (o.state = 'accepted'), "
+                "count(*) FROM v_outcomes o JOIN runs r USING (run_id) JOIN volumes v "
+                "USING (volume_id) WHERE r.kind = 'control' "
+                "AND v.synthetic = (SELECT any_value(synthetic) FROM chosen) "
+                "GROUP BY r.run_id, r.control, r.drafter_model ORDER BY r.control, r.run_id"
+            )
+        ),
+    )
+
+
+def known_ids(con: duckdb.DuckDBPyConnection) -> tuple[list[str], list[str]]:
+    """Returns all patients of a store, and all paths and file names that may tell of them."""
+    patients = con.execute(
+        "SELECT patient FROM volumes UNION SELECT patient FROM clinician_grades "
+        "UNION SELECT patient FROM released_volumes ORDER BY 1"
+    ).fetchall()
+    paths = con.execute(
+        "SELECT * FROM (SELECT unnest([image, label_map, cohort_root]) AS path FROM volumes "
+        "UNION SELECT unnest(list_append(read_files, file)) FROM clinician_grades "
+        "UNION SELECT unnest([image, label_map]) FROM released_volumes) "
+        "WHERE path IS NOT NULL ORDER BY path"
+    ).fetchall()
+    return [str(row[0]) for row in patients], [str(row[0]) for row in paths]
+
+
+def _values(rows: ExportRows, value: str, source: str) -> tuple[str, ...]:
+    return tuple(str(row[0]) for row in rows.fetch(_VALUES.format(value, source)))
+
+
+def _rows(rows: ExportRows, query: str) -> tuple[Any, ...]:
+    return tuple(tuple(row) for row in rows.fetch(query))
