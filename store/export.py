@@ -40,10 +40,12 @@ _NEWEST = (
     "row_number() OVER (PARTITION BY volume_id, question_id "
     "ORDER BY grounding = 'blind' DESC, started_at DESC, run_id DESC) = 1"
 )
+STEPS_SHA256: Final = "'sha256:' || sha256(to_json(q.steps)::VARCHAR)"
+"""Hash of the steps of a row `q`, by which a text is known again."""
 _EXTRA: Final = {
     "question": "x.question",
     "slice_axis": "f.slice_axis",
-    "steps_sha256": "'sha256:' || sha256(to_json(q.steps)::VARCHAR)",
+    "steps_sha256": STEPS_SHA256,
     "readprj": "p.readprj",
     "selection_weight": "w.selection_weight",
 }
