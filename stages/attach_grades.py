@@ -19,12 +19,11 @@ from knee.grades import ClinicianGrade, GradeStatus
 from knee.keys import parse_volume_id
 from stages.console import emit_json, say
 from stages.export_folder import CHECKSUMS, export_folder, write_json
-from stages.export_writers import Row
+from stages.export_writers import GROUP_ROWS, Row
 from stages.pseudonyms import Pseudonyms, read_key
 from store.arrow_rows import BOX, GRADES, TEXT
 from store.attaching import StoreGrades
 from store.connection import open_store
-from store.export import GROUP_ROWS
 from store.export_facts import known_ids
 from tools.moaks_table import MoaksTable, read_moaks_tables
 
@@ -124,7 +123,7 @@ def attach_grades(
     return 0
 
 
-def _added(with_steps: bool) -> dict[str, Any]:  # noqa: FBT001 - one of two sources
+def _added(with_steps: bool) -> dict[str, Any]:
     return {**({"steps": _STEPS} if with_steps else {}), **_ADDED}
 
 

@@ -1,6 +1,6 @@
 """`export`: accepted quintuples as a folder to train on, with its card and checksums."""
 
-from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -9,16 +9,26 @@ from knee.errors import InputError
 from knee.keys import JsonValue
 from knee.moaks import Component
 from knee.records import Wording
+from knee.splits import Split
 from prompts.question_text import question_text
 from stages.console import emit_json, say
 from stages.export_card import card
 from stages.export_chat import chat, dataset_info
 from stages.export_folder import export_folder, write_json
-from stages.export_release import check_fits, write_questions, write_split
-from stages.export_writers import SHARD_ROWS, Row, Shard, write_json_lines, write_parquet
+from stages.export_release import ReleaseItems, check_fits, write_questions, write_volumes
+from stages.export_renamed import renamed
+from stages.export_writers import (
+    GROUP_ROWS,
+    SHARD_ROWS,
+    Files,
+    JsonLines,
+    ParquetFiles,
+    Shard,
+    regroup,
+)
 from stages.pseudonyms import Pseudonyms, read_key
 from store.connection import open_store
-from store.export import GROUP_ROWS, ExportRequest, ExportRows, Table, open_export
+from store.export import ExportRequest, ExportRows, Schema, open_export
 from store.export_facts import ExportFacts, known_ids, load_facts
 from store.migrations import APPLICATION, SCHEMA_VERSION
 
@@ -70,7 +80,6 @@ def export(options: ExportOptions) -> int:
             options.store,
             options.request,
             _question_text,
-            name_volume=str if names is None else names.volume,
         ) as rows,
     ):
         facts = load_facts(rows)
@@ -98,53 +107,59 @@ def _question_text(question_id: int, wording: str, components: tuple[str, ...]) 
 def _write(
     folder: Path, rows: ExportRows, output_format: str, names: Pseudonyms | None
 ) -> dict[str, list[Shard]]:
-    """Writes all splits; returns the files of each."""
+    """Writes all splits in one pass; returns the files of each."""
+    splits = dict(rows.splits)
     if output_format == "release":
-        return _write_release(folder, rows, names)
-    shards: dict[str, list[Shard]] = {}
-    for split, n_rows in rows.splits.items():
-        tables = _tables(rows, split, names)
-        if output_format == "parquet":
-            schema = rows.schema if names is None else names.schema(rows.schema)
-            shards[split] = write_parquet(folder, split, n_rows, tables, schema)
-        else:
-            record: Callable[[Row], Row] = chat if output_format == "sft-chat" else _plain
-            shards[split] = write_json_lines(folder, split, n_rows, tables, record)
+        _write_release(folder, rows, names)
+        splits = {split.value: splits.get(split.value, 0) for split in Split}
+    schema = rows.schema if names is None else names.schema(rows.schema)
+    with ExitStack() as stack:
+        files = {
+            split: _files(folder, split, n_rows, output_format, schema)
+            for split, n_rows in splits.items()
+        }
+        for one in files.values():
+            stack.callback(one.close)
+        if output_format == "release":
+            # All three files, also of splits that are empty: readers expect them.
+            for one in files.values():
+                one.add(schema.empty_table())
+        tables = rows.tables()
+        if names is not None:
+            tables = stack.enter_context(renamed(tables, names, folder))
+        for split, table in regroup(tables):
+            files[split].add(table)
+    shards = {split: one.shards for split, one in files.items()}
     if output_format == "sft-chat":
-        files = {split: [shard.name for shard in parts] for split, parts in shards.items()}
-        write_json(folder / "dataset_info.json", dataset_info(files))
+        listed = {split: [shard.name for shard in parts] for split, parts in shards.items()}
+        write_json(folder / "dataset_info.json", dataset_info(listed))
     return shards
 
 
-def _write_release(
-    folder: Path, rows: ExportRows, names: Pseudonyms | None
-) -> dict[str, list[Shard]]:
+def _files(folder: Path, split: str, n_rows: int, output_format: str, schema: Schema) -> Files:
+    if output_format == "parquet":
+        return ParquetFiles(folder, split, n_rows, schema)
+    if output_format == "release":
+        return ReleaseItems(folder, split, n_rows)
+    return JsonLines(folder, split, n_rows, chat if output_format == "sft-chat" else None)
+
+
+def _write_release(folder: Path, rows: ExportRows, names: Pseudonyms | None) -> None:
+    """Writes question and split files."""
     check_fits(rows)
     wordings = rows.fetch("SELECT DISTINCT wording FROM chosen ORDER BY 1")
     write_questions(folder, Wording(wordings[0][0]))
-    columns = ("volume_id", "patient", "visit", "side", "image", "label_map")
-    shards: dict[str, list[Shard]] = {}
-    # All three files, also of splits that are empty: readers expect them.
-    for split in ("train", "val", "test"):
-        found = rows.fetch(
-            f"SELECT {', '.join(columns)} FROM volume_order JOIN volumes USING (volume_id) "
-            f"WHERE split = '{split}' ORDER BY position"
-        )
-        volumes = [dict(zip(columns, values, strict=True)) for values in found]
-        if names is not None:
-            volumes = [names.row(volume) for volume in volumes]
-        tables = _tables(rows, split, names) if split in rows.splits else iter(())
-        shards[split] = write_split(folder, split, tables, volumes)
-    return shards
-
-
-def _tables(rows: ExportRows, split: str, names: Pseudonyms | None) -> Iterator[Table]:
-    tables = rows.tables(split)
-    return tables if names is None else (names.table(table) for table in tables)
-
-
-def _plain(row: Row) -> Row:
-    return row
+    columns = ("volume_id", "patient", "visit", "side", "image", "label_map", "split")
+    found = rows.fetch(
+        f"SELECT {', '.join(columns)} FROM volumes "
+        "WHERE volume_id IN (SELECT volume_id FROM chosen)"
+    )
+    volumes = [dict(zip(columns, values, strict=True)) for values in found]
+    if names is not None:
+        volumes = [names.row(volume) for volume in volumes]
+    volumes.sort(key=lambda volume: str(volume["volume_id"]))
+    for split in Split:
+        write_volumes(folder, split.value, (v for v in volumes if v["split"] == split.value))
 
 
 def _manifest(

@@ -6,10 +6,11 @@ inferred from two question texts; the export says so, and which axes it took.
 
 import csv
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from knee.errors import InputError
 from knee.geometry import to_release_order, voxel_box
@@ -21,7 +22,7 @@ from knee.splits import Split
 from prompts.question_text import question_text
 from stages.export_chat import FINAL_MARK, scored_grades, step_texts
 from stages.export_folder import write_json
-from stages.export_writers import Row, Shard
+from stages.export_writers import Files, Row, Shard
 from store.export import ExportRows, Table
 from tools.release_layout import ReleaseLayout, load_layout
 
@@ -87,30 +88,57 @@ def write_questions(folder: Path, wording: Wording) -> None:
     write_json(folder / STAMP, stamp)
 
 
-def write_split(
-    folder: Path, split: str, tables: Iterable[Table], volumes: Iterable[Row]
-) -> list[Shard]:
-    """Writes the split file and the item file of one split.
+class ReleaseItems(Files):
+    """The item file of one split: a JSON list."""
+
+    def name_of(self, number: int) -> str:
+        """Returns the path of the split's file."""
+        layout = load_layout()
+        return f"{layout.folders.items}/{layout.files.items[Split(self.split)]}"
+
+    def add(self, table: Table) -> None:
+        """Writes a table; there are no shards."""
+        if not self.shards:
+            super().add(table.slice(0, 0))
+        self.write(table)
+        self.shards[-1] = Shard(self.shards[-1].name, self.shards[-1].rows + table.num_rows)
+
+    def open(self, path: Path, stack: ExitStack) -> None:
+        """Opens the list; the stack ends it."""
+        self._file = stack.enter_context(path.open("w", encoding="utf-8", newline="\n"))
+        self._file.write("[")
+        stack.callback(self._file.write, "\n]\n")
+
+    def write(self, table: Table) -> None:
+        """Writes an entry for each row."""
+        for row in table.to_pylist():
+            self._file.write("\n" if self._is_first else ",\n")
+            self._file.write(json.dumps(item(row), ensure_ascii=False, allow_nan=False))
+            self._is_first = False
+
+    _is_first = True
+
+
+def write_volumes(folder: Path, split: str, volumes: Iterable[Row]) -> None:
+    """Writes the split file of one split.
 
     Args:
         folder: the export.
         split: train, val or test.
-        tables: its rows in order.
         volumes: its volumes in order: patient, visit, side, image, label_map.
     """
     layout = load_layout()
-    _write_volumes(folder, split, volumes, layout)
-    name = f"{layout.folders.items}/{layout.files.items[Split(split)]}"
-    (folder / name).parent.mkdir(parents=True, exist_ok=True)
-    n_rows = 0
-    with (folder / name).open("w", encoding="utf-8", newline="\n") as file:
-        file.write("[")
-        for row in _rows(tables):
-            file.write(",\n" if n_rows else "\n")
-            file.write(json.dumps(item(row), ensure_ascii=False, allow_nan=False))
-            n_rows += 1
-        file.write("\n]\n")
-    return [Shard(name, n_rows)]
+    columns, times = layout.split_columns, _times(layout)
+    path = folder / layout.folders.splits / layout.files.splits[Split(split)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    names = (columns.patient, columns.time, columns.side, columns.image, columns.label_map)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(names)
+        for volume in volumes:
+            side, time = _SIDES[volume["side"]], times[volume["visit"]]
+            image = image_path(volume)
+            writer.writerow([volume["patient"], time, side, image, volume["label_map"]])
 
 
 def item(row: Row) -> dict[str, str]:
@@ -168,23 +196,3 @@ def _fields(question_id: int) -> dict[Component, str]:
 def _times(layout: ReleaseLayout) -> dict[str, str]:
     """Visit to the release's word for it."""
     return {visit: time for time, visit in reversed(layout.times.items())}
-
-
-def _write_volumes(folder: Path, split: str, volumes: Iterable[Row], layout: ReleaseLayout) -> None:
-    columns, times = layout.split_columns, _times(layout)
-    path = folder / layout.folders.splits / layout.files.splits[Split(split)]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    names = (columns.patient, columns.time, columns.side, columns.image, columns.label_map)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(names)
-        for volume in volumes:
-            side = _SIDES[volume["side"]]
-            image = image_path(volume)
-            times_of = times[volume["visit"]]
-            writer.writerow([volume["patient"], times_of, side, image, volume["label_map"]])
-
-
-def _rows(tables: Iterable[Table]) -> Iterator[dict[str, Any]]:
-    for table in tables:
-        yield from table.to_pylist()

@@ -25,7 +25,11 @@ MIN_KEY_BYTES: Final = 32
 """As long as the hash."""
 _MIN_DIFFERENT = 12
 _NAME_BYTES = 12
-_LETTERS = bytes.maketrans(b"0123456789abcdef", b"abcdefghijklmnop")
+FIRST_LETTERS: Final = "abcdefghijklmnop"
+"""Letters of a name: hexadecimal digits under other signs."""
+PATIENT_PREFIX: Final = "p-"
+"""How the name of a patient begins."""
+_LETTERS = bytes.maketrans(b"0123456789abcdef", FIRST_LETTERS.encode())
 _MIN_TOKEN = 4
 """Shorter ids cannot be told from other words in free text."""
 _SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd", ".dcm", ".zip", ".h5")
@@ -35,7 +39,12 @@ _REMOVED = (
     (re.compile(r"(?<![\w.])(?:~|[A-Za-z]:)?[\\/][\w.~-]+(?:[\\/][\w.~-]*)+"), "[path]"),
     (re.compile(r"\b(?:19|20)\d{2}[-./](?:0?[1-9]|1[0-2])[-./](?:[0-2]?\d|3[01])\b"), "[date]"),
     (re.compile(r"\b(?:[0-2]?\d|3[01])[-./](?:0?[1-9]|1[0-2])[-./](?:19|20)\d{2}\b"), "[date]"),
-    (re.compile(r"(?<![0-9A-Za-z.])(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:[0-2]\d|3[01])(?![0-9A-Za-z])"), "[date]"),
+    (
+        re.compile(
+            r"(?<![0-9A-Za-z.])(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:[0-2]\d|3[01])(?![0-9A-Za-z])"
+        ),
+        "[date]",
+    ),
     (re.compile(r"(?<![0-9A-Za-z.])\d{7,}(?![0-9A-Za-z])"), "[number]"),
 )
 
@@ -96,7 +105,7 @@ class Pseudonyms:
 
     def patient(self, patient: str) -> str:
         """Returns the name of a patient."""
-        return f"p-{self._name('patient', patient)}"
+        return f"{PATIENT_PREFIX}{self._name('patient', patient)}"
 
     def volume(self, volume_id: str) -> str:
         """Returns a volume id with the patient's name; visit, side and sequence tell nobody."""
@@ -118,7 +127,7 @@ class Pseudonyms:
 
     def text(self, text: str) -> str:
         """Returns a text without ids, paths, dates and long numbers."""
-        if len(text) < 200:  # noqa: PLR2004 - short texts repeat: licences, models, gates
+        if len(text) < 200:
             return self._scrubbed(text)
         return self._scrub(text)
 

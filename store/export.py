@@ -1,17 +1,17 @@
 """The rows of an export: chosen once, checked as a whole, and read in a fixed order.
 
-The same store and request give the same rows in the same order, in tables of the same length. A
-stretch of volumes is read at a time, so memory does not grow with the store. What the files look
+The same store and request give the same rows in the same order. A stretch of volumes is read at a
+time, so memory does not grow with the store. What the files look
 like is the business of the stages.
 """
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import duckdb
-import pyarrow as pa
+import pyarrow.compute as pc
 
 from knee.errors import InputError
 from knee.records import Grounding, RunKind
@@ -25,10 +25,10 @@ Table: TypeAlias = Any
 """A pyarrow.Table; pyarrow ships no types."""
 Schema: TypeAlias = Any
 """A pyarrow.Schema."""
-GROUP_ROWS: Final = 5_000
-"""Rows of a table that `tables` yields: fixed, so that bytes do not depend on how results arrive."""
 _CHUNK_ROWS: Final = 10_000
 """Rows that are read at a time, about."""
+_MEMORY: Final = "1GB"
+"""What DuckDB may keep in memory; more is put on the disk beside the store."""
 UNASSIGNED: Final = "unassigned"
 """Where phantoms without a split go; patients without one are refused."""
 _CHOICE = (
@@ -100,24 +100,24 @@ class ExportRows:
     def schema(self) -> Schema:
         """The Arrow schema of every table."""
         if self._schema is None:
-            self._schema = self._read([]).schema
+            self._schema = self._read("", "").schema
         return self._schema
 
-    def tables(self, split: str) -> Iterator[Table]:
-        """Yields a split's rows in tables of exactly `GROUP_ROWS` rows, the last one shorter."""
-        waiting: list[Table] = []
-        n_waiting = 0
-        for volume_ids in self._stretches(split):
-            table = self._read(volume_ids)
-            waiting.append(table)
-            n_waiting += table.num_rows
-            while n_waiting >= GROUP_ROWS:
-                whole = pa.concat_tables(waiting).combine_chunks()
-                yield whole.slice(0, GROUP_ROWS)
-                waiting = [whole.slice(GROUP_ROWS)]
-                n_waiting -= GROUP_ROWS
-        if n_waiting:
-            yield pa.concat_tables(waiting).combine_chunks()
+    def tables(self) -> Iterator[tuple[str, Table]]:
+        """Yields splits with some of their rows, in the order of volume, question and run.
+
+        Tables are as long as they come; `regroup` makes them even.
+        """
+        for first, last in self._stretches():
+            table = self._read(first, last)
+            if len(self.splits) == 1:
+                yield next(iter(self.splits)), table
+                continue
+            labels = table.column("split").fill_null(UNASSIGNED)
+            for split in self.splits:
+                part = table.filter(pc.equal(labels, split))
+                if part.num_rows:
+                    yield split, part
 
     def fetch(self, query: str) -> list[tuple[Any, ...]]:
         """Returns the rows of a query that may name the tables of this selection.
@@ -127,22 +127,20 @@ class ExportRows:
         """
         return self.con.execute(query).fetchall()
 
-    def _stretches(self, split: str) -> Iterator[list[str]]:
+    def _stretches(self) -> Iterator[tuple[str, str]]:
+        """Yields first and last volume of stretches of about `_CHUNK_ROWS` rows."""
         rows = self.con.execute(
-            "SELECT volume_id, count(*) FROM chosen JOIN volume_order USING (volume_id) "
-            "WHERE coalesce(split, ?) = ? GROUP BY ALL ORDER BY any_value(position)",
-            [UNASSIGNED, split],
+            "SELECT volume_id, count(*) FROM chosen GROUP BY ALL ORDER BY volume_id"
         ).fetchall()
-        stretch: list[str] = []
-        n_rows = 0
+        first, n_rows = "", 0
         for volume_id, n in rows:
-            stretch.append(str(volume_id))
+            first = first or str(volume_id)
             n_rows += int(n)
             if n_rows >= _CHUNK_ROWS:
-                yield stretch
-                stretch, n_rows = [], 0
-        if stretch:
-            yield stretch
+                yield first, str(volume_id)
+                first, n_rows = "", 0
+        if first:
+            yield first, str(rows[-1][0])
 
     def _columns(self) -> tuple[str, ...]:
         described = self.con.execute("DESCRIBE v_quintuples").fetchall()
@@ -152,19 +150,18 @@ class ExportRows:
             return tuple(name for name in names if name != "steps_sha256")
         return tuple(name for name in names if kept_without_grades(name))
 
-    def _read(self, volume_ids: Sequence[str]) -> Table:
-        """Reads the chosen rows of some volumes, in order."""
+    def _read(self, first: str, last: str) -> Table:
+        """Reads the chosen rows of a stretch of volumes, in order."""
         view = {str(row[0]) for row in self.con.execute("DESCRIBE v_quintuples").fetchall()}
         columns = ", ".join(
             f'q."{name}"' if name in view else f'{_EXTRA[name]} AS "{name}"'
             for name in self.columns
         )
-        # Literals, because DuckDB carries them down to the tables, and skips what cannot match.
-        volumes = ", ".join(_quoted(volume_id) for volume_id in volume_ids) or "NULL"
+        # A range of literals is carried down to the tables, where it skips what cannot match; a
+        # list of volumes is not, and costs six times as much.
         return self.con.sql(
             f"SELECT {columns} FROM v_quintuples q "
             "JOIN chosen c USING (run_id, volume_id, question_id) "
-            "JOIN volume_order o ON o.volume_id = q.volume_id "
             "LEFT JOIN question_texts x ON x.question_id = q.question_id "
             "AND x.wording = q.wording AND x.components = c.components_scored "
             f"LEFT JOIN {_SLICE_AXIS} f "
@@ -172,7 +169,8 @@ class ExportRows:
             "LEFT JOIN weights w ON w.run_id = q.run_id AND w.volume_id = q.volume_id "
             "AND w.question_id = q.question_id "
             "LEFT JOIN projects p ON p.volume_id = q.volume_id AND p.question_id = q.question_id "
-            f"WHERE q.volume_id IN ({volumes}) ORDER BY o.position, q.question_id, q.run_id"
+            f"WHERE q.volume_id BETWEEN {_quoted(first)} AND {_quoted(last)} "
+            "ORDER BY q.volume_id, q.question_id, q.run_id"
         ).to_arrow_table()
 
     def _number(self, query: str) -> int:
@@ -184,8 +182,6 @@ def open_export(
     path: Path,
     request: ExportRequest,
     question_text: QuestionText,
-    *,
-    name_volume: Callable[[str], str] = str,
 ) -> Generator[ExportRows]:
     """Opens a store and chooses the rows of an export.
 
@@ -195,8 +191,6 @@ def open_export(
         path: the store.
         request: which rows.
         question_text: the text of a question, by wording and components.
-        name_volume: what a volume is called in the export; rows come in the order of these names,
-            so that a pseudonym does not tell the place of an id among the others.
 
     Raises:
         InputError: the condition is not SQL, a run is not in the store, nothing is selected, or
@@ -204,7 +198,7 @@ def open_export(
         StoreError: the store cannot be opened.
     """
     try:
-        with open_store(path, read_only=True, closed=True) as con:
+        with open_store(path, read_only=True, closed=True, memory=_MEMORY) as con:
             check_runs(con, request.run_ids or ())
             if request.where is not None:
                 check_condition(con, request.where, subqueries=request.reference_grades)
@@ -214,7 +208,7 @@ def open_export(
             check_splits(con)
             make_flow(con)
             make_weights(con)
-            _make_names(con, question_text, name_volume)
+            _make_names(con, question_text)
             yield ExportRows(con, request)
     except duckdb.Error as error:
         if is_damage(error):
@@ -269,19 +263,8 @@ def _visible(con: duckdb.DuckDBPyConnection, request: ExportRequest) -> str:
     return ", ".join(f'q."{name}"' for name in names if kept_without_grades(name))
 
 
-def _make_names(
-    con: duckdb.DuckDBPyConnection, question_text: QuestionText, name_volume: Callable[[str], str]
-) -> None:
-    """Makes `volume_order`, `question_texts` and `projects`."""
-    volumes = [
-        str(row[0]) for row in con.execute("SELECT DISTINCT volume_id FROM chosen").fetchall()
-    ]
-    ordered = sorted(volumes, key=lambda volume_id: (name_volume(volume_id), volume_id))
-    con.execute("CREATE TEMP TABLE volume_order (volume_id VARCHAR, position INTEGER)")
-    con.execute(
-        "INSERT INTO volume_order SELECT unnest($volumes), unnest(range(len($volumes)))",
-        {"volumes": ordered},
-    )
+def _make_names(con: duckdb.DuckDBPyConnection, question_text: QuestionText) -> None:
+    """Makes `question_texts` and `projects`."""
     con.execute(
         "CREATE TEMP TABLE question_texts "
         "(question_id SMALLINT, wording VARCHAR, components VARCHAR[], question VARCHAR)"
