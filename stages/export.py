@@ -23,6 +23,7 @@ from stages.export_writers import (
     Files,
     JsonLines,
     ParquetFiles,
+    Row,
     Shard,
     regroup,
 )
@@ -79,7 +80,7 @@ def export(options: ExportOptions) -> int:
         open_export(
             options.store,
             options.request,
-            _question_text,
+            question_words,
         ) as rows,
     ):
         facts = load_facts(rows)
@@ -99,7 +100,8 @@ def _pseudonyms(store: Path, key_file: Path) -> Pseudonyms:
     return Pseudonyms(key, patients, paths)
 
 
-def _question_text(question_id: int, wording: str, components: tuple[str, ...]) -> str:
+def question_words(question_id: int, wording: str, components: tuple[str, ...]) -> str:
+    """Returns the text of a question as its rows have it."""
     chosen = tuple(Component(component) for component in components)
     return question_text(question_id, Wording(wording), chosen)
 
@@ -149,12 +151,13 @@ def _write_release(folder: Path, rows: ExportRows, names: Pseudonyms | None) -> 
     check_fits(rows)
     wordings = rows.fetch("SELECT DISTINCT wording FROM chosen ORDER BY 1")
     write_questions(folder, Wording(wordings[0][0]))
-    columns = ("volume_id", "patient", "visit", "side", "image", "label_map", "split")
+    columns: tuple[str, ...] = ("volume_id", "patient", "visit", "side", "image", "label_map")
+    columns = (*columns, "split")
     found = rows.fetch(
         f"SELECT {', '.join(columns)} FROM volumes "
         "WHERE volume_id IN (SELECT volume_id FROM chosen)"
     )
-    volumes = [dict(zip(columns, values, strict=True)) for values in found]
+    volumes: list[Row] = [dict(zip(columns, values, strict=True)) for values in found]
     if names is not None:
         volumes = [names.row(volume) for volume in volumes]
     volumes.sort(key=lambda volume: str(volume["volume_id"]))

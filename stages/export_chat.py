@@ -34,7 +34,7 @@ class SliceRef(NamedTuple):
     """`sagittal`, `coronal` or `axial`."""
     axis: int
     """Axis of the stored array on which slices of this plane are counted, 0-2."""
-    index: int
+    slice_index: int
     """Index along it."""
 
 
@@ -64,7 +64,7 @@ def slices_of(row: Row) -> tuple[SliceRef, ...]:
 def chat(row: Row) -> Row:
     """Returns a row as a chat: slices and question, then steps and grades."""
     slices = slices_of(row) if row["box"] is not None and row["slice_axis"] is not None else ()
-    shown = ", ".join(str(one.index) for one in slices)
+    shown = ", ".join(str(one.slice_index) for one in slices)
     where = f"Sagittal slices {shown} of a {row['side']} knee.\n" if slices else ""
     messages = [
         {"role": "system", "content": SYSTEM},

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 
 from stages.pseudonyms import FIRST_LETTERS, PATIENT_PREFIX, Pseudonyms
 from store.export import Table
 
+_COMPUTE: Any = pyarrow.compute  # its functions are made when it is imported
 _ORDER = [("volume_id", "ascending"), ("question_id", "ascending"), ("run_id", "ascending")]
 
 
@@ -48,11 +49,11 @@ def _deal(
     with ExitStack() as stack:
         for split, table in tables:
             new = names.table(table)
-            letters = pc.utf8_slice_codeunits(
+            letters = _COMPUTE.utf8_slice_codeunits(
                 new.column("patient"), len(PATIENT_PREFIX), len(PATIENT_PREFIX) + 1
             )
             for letter in FIRST_LETTERS:
-                part = new.filter(pc.equal(letters, letter))
+                part = new.filter(_COMPUTE.equal(letters, letter))
                 if not part.num_rows:
                     continue
                 if (split, letter) not in writers:

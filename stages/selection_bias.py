@@ -1,4 +1,4 @@
-"""How far what was accepted is from what clinicians read, with intervals over patients (RULES 16-18)."""
+"""How far what was accepted is from what was read, with intervals over patients (RULES 16-18)."""
 
 from typing import Final, NamedTuple
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import duckdb
-import pyarrow.compute as pc
+import pyarrow.compute
 
 from knee.errors import InputError
 from knee.records import Grounding, RunKind
@@ -21,6 +21,7 @@ from store.export_columns import kept_without_grades
 from store.export_flow import make_flow, make_weights
 from store.where import check_condition
 
+_COMPUTE: Any = pyarrow.compute  # its functions are made when it is imported
 Table: TypeAlias = Any
 """A pyarrow.Table; pyarrow ships no types."""
 Schema: TypeAlias = Any
@@ -115,7 +116,7 @@ class ExportRows:
                 continue
             labels = table.column("split").fill_null(UNASSIGNED)
             for split in self.splits:
-                part = table.filter(pc.equal(labels, split))
+                part = table.filter(_COMPUTE.equal(labels, split))
                 if part.num_rows:
                     yield split, part
 
@@ -240,7 +241,8 @@ def _choose(con: duckdb.DuckDBPyConnection, request: ExportRequest) -> None:
         con.execute("CREATE TEMP TABLE chosen AS SELECT * FROM eligible")
         return
     con.execute(
-        "CREATE TEMP TABLE condition_holds (run_id VARCHAR, volume_id VARCHAR, question_id SMALLINT)"
+        "CREATE TEMP TABLE condition_holds "
+        "(run_id VARCHAR, volume_id VARCHAR, question_id SMALLINT)"
     )
     con.execute(
         f"INSERT INTO condition_holds SELECT run_id, volume_id, question_id FROM "

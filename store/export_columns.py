@@ -1,4 +1,4 @@
-"""What each exported column can carry: an id, a path, free text; and whether a grade follows from it.
+"""What each exported column can carry: an id, a path, free text; and what a grade follows from.
 
 Both lists name what is known to be harmless. A column that nobody has put on them (of a later
 view) is left out where ids or grades must not go out.

@@ -68,7 +68,8 @@ LEFT JOIN chosen h ON h.run_id = f.run_id AND h.volume_id = f.volume_id
 _WEIGHTS = f"""
 CREATE TEMP TABLE weights AS
 WITH strata AS (
-    SELECT feature, component, grade, count(*) AS n_read, count(*) FILTER (is_accepted) AS n_accepted
+    SELECT feature, component, grade, count(*) AS n_read,
+        count(*) FILTER (is_accepted) AS n_accepted
     FROM flow WHERE is_read GROUP BY ALL
 ), acceptance AS (
     SELECT feature, component, grade,

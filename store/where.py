@@ -1,4 +1,4 @@
-"""A condition that a user writes (`--where`): one expression that reads, and says the same each time.
+"""A condition that a user writes (`--where`): it only reads, and says the same each time.
 
 The condition is put into a larger query, so it must not be able to close a bracket and go on; and
 what it selects is published with checksums, so it must not depend on the hour or on chance.
