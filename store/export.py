@@ -223,18 +223,18 @@ def _choose(con: duckdb.DuckDBPyConnection, request: ExportRequest) -> None:
     Stale rows, and rows that a later verdict refuses, are never among them (RULES 27).
     """
     if request.run_ids is not None:
-        runs, newest = "r.run_id IN (SELECT unnest($runs))", "true"
+        runs, newest = "r.run_id IN (SELECT unnest($runs))", ""
         values: dict[str, object] = {"runs": list(request.run_ids)}
     else:
         groundings = [Grounding.BLIND.value]
         groundings += [Grounding.LABEL_GIVEN.value] if request.label_given else []
         runs = "r.kind = $kind AND list_contains($groundings, r.grounding)"
-        newest = _NEWEST
+        newest = f"QUALIFY {_NEWEST}"
         values = {"kind": RunKind.PRODUCTION.value, "groundings": groundings}
     kind = "AND q.synthetic" if request.synthetic else ""
     con.execute(
         f"CREATE TEMP TABLE eligible AS SELECT * FROM (SELECT {_CHOICE} FROM v_quintuples q "
-        f"JOIN runs r USING (run_id) WHERE q.status = 'valid' AND {runs} {kind}) QUALIFY {newest}",
+        f"JOIN runs r USING (run_id) WHERE q.status = 'valid' AND {runs} {kind}) {newest}",
         values,
     )
     if request.where is None:
