@@ -95,9 +95,11 @@ def check_licences(con: duckdb.DuckDBPyConnection, named: Sequence[str]) -> None
     unnamed = [value for value in all_found if value not in named]
     absent = [value for value in named if value not in all_found]
     if unnamed or absent:
-        what = f"rows of licence {unnamed[0]!r} are selected, which is not named"
-        if not unnamed:
-            what = f"no selected row has the licence {absent[0]!r}"
+        what = (
+            f"rows of licence {unnamed[0]!r} are selected, which is not named"
+            if unnamed
+            else f"no selected row has the licence {absent[0]!r}"
+        )
         raise InputError(what, f"masks, images and models of the selection have {all_found!r}")
 
 

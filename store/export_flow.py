@@ -24,7 +24,8 @@ FROM run_items i
 JOIN runs r USING (run_id)
 JOIN volumes v USING (volume_id)
 LEFT JOIN eligible e USING (run_id, volume_id, question_id)
-WHERE i.run_id IN (SELECT run_id FROM chosen)
+WHERE i.run_id IN
+        (SELECT run_id FROM eligible WHERE synthetic = (SELECT any_value(synthetic) FROM chosen))
     AND v.synthetic = (SELECT any_value(synthetic) FROM chosen)
 GROUP BY ALL
 """
@@ -102,7 +103,10 @@ class Stage(NamedTuple):
 
 
 def make_flow(con: duckdb.DuckDBPyConnection) -> None:
-    """Makes `flow`: a row for each component of the knees of the chosen rows' runs."""
+    """Makes `flow`: a row for each component of the knees of the eligible rows' runs.
+
+    The condition of an export does not change it, but for what is exported.
+    """
     con.execute(_ITEMS)
     con.execute(_FLOW)
 

@@ -30,7 +30,7 @@ def bare(store: Path) -> Path:
     return out
 
 
-def attach(source: Path, out: Path, **options: Any) -> int:
+def attach(source: Path, out: Path, **options: object) -> int:
     given: dict[str, Any] = {"store": None, "moaks": None, "key_file": None, **options}
     return attach_grades(source, out, as_json=False, **given)
 

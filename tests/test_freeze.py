@@ -25,7 +25,9 @@ def put(store: Path, name: str, request: ExportRequest = PATIENTS_ONLY, out: Pat
     assert freeze(store, name, request, out, as_json=False) == 0
 
 
-def compared(store: Path | None, first: str, second: str, capsys: Any) -> dict[str, Any]:
+def compared(
+    store: Path | None, first: str, second: str, capsys: pytest.CaptureFixture[str]
+) -> dict[str, Any]:
     capsys.readouterr()
     assert diff(store, first, second, as_json=True) == 0
     return json.loads(capsys.readouterr().out)
