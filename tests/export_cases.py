@@ -19,7 +19,11 @@ PATIENTS = {"9104001": "train", "9104002": "train", "9104003": "val", "9104004":
 PHANTOM = "PH000001"
 DATE, BARCODE, STUDY = "20050825", "16610498212", "10498212"
 QUESTIONS = (1, 2, 16)
-BARE = lambda *_: "What is there?"  # noqa: E731 - a question's text that needs no prompts
+
+
+def bare_question(*_: object) -> str:
+    """A question's text that needs no prompts."""
+    return "What is there?"
 
 
 def volume_id(patient: str) -> str:

@@ -62,7 +62,7 @@ def test_nothing_from_which_a_grade_follows_goes_out(bare: Path, store: Path, tm
                 "Grade 1.",
                 "Less than 33 %",
                 "12.3 %",
-                "bright",
+                "2 spots",
                 "clinician_grades",
                 "of 2005",
             ):
@@ -127,7 +127,7 @@ def test_what_does_not_fit_is_refused_and_nothing_written(bare: Path, store: Pat
     with pytest.raises(InputError, match="the draft's grade is 1, the clinician's 3"):
         attach(bare, out, store=elsewhere)
     with StoreWriter(elsewhere) as writer, writer.transaction() as con:
-        con.execute("UPDATE attempts SET steps = [] WHERE volume_id LIKE '9104001%'")
+        con.execute("UPDATE attempts SET steps = [] WHERE volume_id LIKE '9104004%'")
     with pytest.raises(InputError, match="another text than was exported"):
         attach(bare, out, store=elsewhere)
     export(ExportOptions(store, tmp_path / "copy", WITHOUT, "jsonl"))

@@ -10,7 +10,7 @@ from knee.errors import InputError
 from store.export import ExportRequest, open_export
 from store.export_flow import SMOOTHING, stages_by
 from store.writer import StoreWriter
-from tests.export_cases import BARE, NEW, OLD, PATIENTS, ROWS, make_store, volume_id
+from tests.export_cases import NEW, OLD, PATIENTS, ROWS, bare_question, make_store, volume_id
 from tests.store_records import volume
 
 PATIENTS_ONLY = "NOT synthetic"
@@ -27,7 +27,7 @@ def request(where: str | None = PATIENTS_ONLY, **changes: object) -> ExportReque
 
 def rows_of(store: Path, wanted: ExportRequest) -> list[dict[str, Any]]:
     """The rows of all splits together; each split comes in order."""
-    with open_export(store, wanted, BARE) as rows:
+    with open_export(store, wanted, bare_question) as rows:
         found = [row for _, table in rows.tables() for row in table.to_pylist()]
     return sorted(found, key=lambda row: (row["volume_id"], row["question_id"], row["run_id"]))
 
@@ -75,7 +75,7 @@ def test_phantoms_must_be_named_and_come_alone(store: Path):
     with pytest.raises(InputError, match="1 of 7 selected rows are synthetic") as error:
         rows_of(store, request(None))
     assert "--only-synthetic" in str(error.value.hint)
-    with open_export(store, request(None, synthetic=True), BARE) as rows:
+    with open_export(store, request(None, synthetic=True), bare_question) as rows:
         assert (rows.total, rows.splits) == (1, {"unassigned": 1})
 
 
@@ -147,7 +147,7 @@ def test_without_reference_grades_nothing_is_read_or_chosen_by_them(store: Path)
 
 
 def test_the_flow_counts_everything_that_was_lost(store: Path):
-    with open_export(store, request("NOT synthetic AND question_id = 1"), BARE) as rows:
+    with open_export(store, request("NOT synthetic AND question_id = 1"), bare_question) as rows:
         (total,) = stages_by(rows.con)
         by_question = {s.group[0]: s.counts for s in stages_by(rows.con, "question_id")}
         by_project = {s.group[0]: s.counts[1] for s in stages_by(rows.con, "readprj")}

@@ -27,6 +27,7 @@ from store.verdicts import (
     state_changes,
 )
 from store.writer import StoreWriter
+from tests.export_cases import bare_question
 from tests.store_records import clinician_grades, findings, outcome, run, volume
 
 VOLUME = "9001/V00/right/dess"
@@ -208,7 +209,7 @@ def test_only_finished_items_can_have_later_verdicts(store: Path):
 def test_stale_rows_are_not_exported(store: Path):
     put(store, 1, verdict(1, 1, ItemState.REJECTED, "leak"))
     for request in (ExportRequest(synthetic=True), ExportRequest(("r1",), synthetic=True)):
-        with open_export(store, request, lambda *_: "") as rows:
+        with open_export(store, request, bare_question) as rows:
             assert rows.total == 1
 
 
