@@ -82,76 +82,82 @@ class ExportFacts(NamedTuple):
         }
 
 
+_KEY = "(run_id, volume_id, question_id)"
+_CHOSEN = f"(SELECT q.* FROM v_quintuples q SEMI JOIN chosen USING {_KEY})"
+_LISTS = {
+    "tools_versions": (
+        "f.tools_version",
+        "findings_sets f SEMI JOIN chosen USING (volume_id, findings_id)",
+    ),
+    "definitions": (
+        "g.definition_id",
+        "regions g SEMI JOIN chosen USING (volume_id, findings_id, question_id)",
+    ),
+    "prompts": (
+        "a.prompt_id || ' v' || a.prompt_version || ' ' || a.prompt_sha256",
+        "attempts a JOIN quintuples z USING (run_id, volume_id, question_id, attempt_no) "
+        f"SEMI JOIN chosen USING {_KEY}",
+    ),
+    "models": ("drafter_model", _RUNS),
+    "judges": ("coalesce(judge_model, 'none')", _RUNS),
+    "checks": (
+        "c",
+        "(SELECT unnest(list_transform(map_entries(checks), "
+        f"lambda e: e.key || '@' || e.value)) AS c FROM {_RUNS})",
+    ),
+    "gates": (
+        "g",
+        f"(SELECT unnest(gates) AS g FROM v_outcomes SEMI JOIN chosen USING {_KEY})",
+    ),
+}
+"""Lists of words: the value, and where it is found."""
+_COUNTS = """
+SELECT count(DISTINCT patient), count(DISTINCT volume_id),
+    count(*) FILTER (restricted IS NOT FALSE AND NOT synthetic),
+    count(*) FILTER (grounding = 'label_given'),
+    (SELECT count(*) FROM v_quintuples
+        WHERE status = 'stale' AND run_id IN (SELECT run_id FROM chosen))
+FROM chosen
+"""
+_CONTROLS = """
+SELECT r.control, r.drafter_model, count(*) FILTER (o.state = 'accepted'), count(*)
+FROM v_outcomes o JOIN runs r USING (run_id) JOIN volumes v USING (volume_id)
+WHERE r.kind = 'control' AND v.synthetic = (SELECT any_value(synthetic) FROM chosen)
+GROUP BY r.run_id, r.control, r.drafter_model ORDER BY r.control, r.run_id
+"""
+
+
 def load_facts(rows: ExportRows) -> ExportFacts:
     """Returns what there is to say of an open selection."""
-    chosen = (
-        "(SELECT q.* FROM v_quintuples q SEMI JOIN chosen USING (run_id, volume_id, question_id))"
-    )
+    lists = {
+        name: tuple(str(row[0]) for row in rows.fetch(_VALUES.format(value, source)))
+        for name, (value, source) in _LISTS.items()
+    }
     licences = ", ".join(f"coalesce({name}, '{NOT_KNOWN}') AS {name}" for name in LICENCE_COLUMNS)
-    counts = rows.fetch(
-        "SELECT count(DISTINCT patient), count(DISTINCT volume_id), "
-        "count(*) FILTER (restricted IS NOT FALSE AND NOT synthetic), "
-        "count(*) FILTER (grounding = 'label_given'), (SELECT count(*) FROM v_quintuples "
-        "WHERE status = 'stale' AND run_id IN (SELECT run_id FROM chosen)) FROM chosen"
-    )[0]
+    volumes = "FROM chosen c JOIN volumes v USING (volume_id) GROUP BY ALL ORDER BY ALL"
+    n_patients, n_volumes, n_restricted, n_label_given, n_stale = rows.fetch(_COUNTS)[0]
     return ExportFacts(
-        tools_versions=_values(
-            rows,
-            "f.tools_version",
-            "findings_sets f SEMI JOIN chosen USING (volume_id, findings_id)",
-        ),
-        definitions=_values(
-            rows,
-            "g.definition_id",
-            "regions g SEMI JOIN chosen USING (volume_id, findings_id, question_id)",
-        ),
-        prompts=_values(
-            rows,
-            "a.prompt_id || ' v' || a.prompt_version || ' ' || a.prompt_sha256",
-            "attempts a JOIN quintuples z USING (run_id, volume_id, question_id, attempt_no) "
-            "SEMI JOIN chosen USING (run_id, volume_id, question_id)",
-        ),
-        models=_values(rows, "drafter_model", _RUNS),
-        judges=_values(rows, "coalesce(judge_model, 'none')", _RUNS),
-        checks=_values(
-            rows,
-            "c",
-            f"(SELECT unnest(list_transform(map_entries(checks), "
-            f"lambda e: e.key || '@' || e.value)) AS c FROM {_RUNS})",
-        ),
-        gates=_values(
-            rows,
-            "g",
-            "(SELECT unnest(gates) AS g FROM v_outcomes "
-            "SEMI JOIN chosen USING (run_id, volume_id, question_id))",
-        ),
+        **lists,
         licences=_rows(
-            rows, f"SELECT {licences}, count(*) FROM {chosen} GROUP BY ALL ORDER BY ALL"
+            rows, f"SELECT {licences}, count(*) FROM {_CHOSEN} GROUP BY ALL ORDER BY ALL"
         ),
         mask_sources=_rows(
             rows,
             f"SELECT coalesce(mask_source, '{NOT_KNOWN}'), coalesce(segmenter, '{NOT_KNOWN}'), "
-            "count(*) FROM chosen c JOIN volumes v USING (volume_id) GROUP BY ALL ORDER BY ALL",
+            f"count(*) {volumes}",
         ),
         segmenter_trained_on=_rows(
             rows,
-            f"SELECT coalesce(segmenter_trained_on::VARCHAR, '{NOT_KNOWN}'), count(*) "
-            "FROM chosen c JOIN volumes v USING (volume_id) GROUP BY ALL ORDER BY ALL",
+            f"SELECT coalesce(segmenter_trained_on::VARCHAR, '{NOT_KNOWN}'), count(*) {volumes}",
         ),
-        n_patients=int(counts[0]),
-        n_volumes=int(counts[1]),
-        n_restricted=int(counts[2]),
-        n_label_given=int(counts[3]),
-        n_stale=int(counts[4]),
+        n_patients=int(n_patients),
+        n_volumes=int(n_volumes),
+        n_restricted=int(n_restricted),
+        n_label_given=int(n_label_given),
+        n_stale=int(n_stale),
         controls=tuple(
             ControlRun(str(control), str(model), int(accepted), int(drafted))
-            for control, model, accepted, drafted in rows.fetch(
-                "SELECT r.control, r.drafter_model, count(*) FILTER (o.state = 'accepted'), "
-                "count(*) FROM v_outcomes o JOIN runs r USING (run_id) JOIN volumes v "
-                "USING (volume_id) WHERE r.kind = 'control' "
-                "AND v.synthetic = (SELECT any_value(synthetic) FROM chosen) "
-                "GROUP BY r.run_id, r.control, r.drafter_model ORDER BY r.control, r.run_id"
-            )
+            for control, model, accepted, drafted in rows.fetch(_CONTROLS)
         ),
     )
 
@@ -169,10 +175,6 @@ def known_ids(con: duckdb.DuckDBPyConnection) -> tuple[list[str], list[str]]:
         "WHERE path IS NOT NULL ORDER BY path"
     ).fetchall()
     return [str(row[0]) for row in patients], [str(row[0]) for row in paths]
-
-
-def _values(rows: ExportRows, value: str, source: str) -> tuple[str, ...]:
-    return tuple(str(row[0]) for row in rows.fetch(_VALUES.format(value, source)))
 
 
 def _rows(rows: ExportRows, query: str) -> tuple[Any, ...]:
