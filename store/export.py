@@ -94,6 +94,8 @@ class ExportRows:
             str(row[0])
             for row in con.execute("SELECT DISTINCT run_id FROM chosen ORDER BY 1").fetchall()
         )
+        described = con.execute("DESCRIBE v_quintuples").fetchall()
+        self._view = tuple(str(row[0]) for row in described)
         self.columns = self._columns()
         self._schema: Schema | None = None
 
@@ -144,18 +146,15 @@ class ExportRows:
             yield first, str(rows[-1][0])
 
     def _columns(self) -> tuple[str, ...]:
-        described = self.con.execute("DESCRIBE v_quintuples").fetchall()
-        names = [str(row[0]) for row in described]
-        names += [name for name in _EXTRA if name not in names]
+        names = [*self._view, *(name for name in _EXTRA if name not in self._view)]
         if self.request.reference_grades:
             return tuple(name for name in names if name != "steps_sha256")
         return tuple(name for name in names if kept_without_grades(name))
 
     def _read(self, first: str, last: str) -> Table:
         """Reads the chosen rows of a stretch of volumes, in order."""
-        view = {str(row[0]) for row in self.con.execute("DESCRIBE v_quintuples").fetchall()}
         columns = ", ".join(
-            f'q."{name}"' if name in view else f'{_EXTRA[name]} AS "{name}"'
+            f'q."{name}"' if name in self._view else f'{_EXTRA[name]} AS "{name}"'
             for name in self.columns
         )
         # A range of literals is carried down to the tables, where it skips what cannot match; a

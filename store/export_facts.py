@@ -83,7 +83,6 @@ class ExportFacts(NamedTuple):
 
 
 _KEY = "(run_id, volume_id, question_id)"
-_CHOSEN = f"(SELECT q.* FROM v_quintuples q SEMI JOIN chosen USING {_KEY})"
 _LISTS = {
     "tools_versions": (
         "f.tools_version",
@@ -138,9 +137,7 @@ def load_facts(rows: ExportRows) -> ExportFacts:
     n_patients, n_volumes, n_restricted, n_label_given, n_stale = rows.fetch(_COUNTS)[0]
     return ExportFacts(
         **lists,
-        licences=_rows(
-            rows, f"SELECT {licences}, count(*) FROM {_CHOSEN} GROUP BY ALL ORDER BY ALL"
-        ),
+        licences=_rows(rows, f"SELECT {licences}, count(*) FROM chosen GROUP BY ALL ORDER BY ALL"),
         mask_sources=_rows(
             rows,
             f"SELECT coalesce(mask_source, '{NOT_KNOWN}'), coalesce(segmenter, '{NOT_KNOWN}'), "

