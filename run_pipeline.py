@@ -9,7 +9,7 @@ import select
 import sys
 
 from knee.errors import KneeError
-from stages.cli import cohorts, drafting, looking, making, prompting, reading, reads
+from stages.cli import cohorts, drafting, exporting, looking, making, prompting, reading, reads
 from stages.cli.options import Command
 
 STOPPED_EARLY = 3
@@ -32,7 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for family in (making, cohorts, reads, drafting, prompting, reading, looking):
+    for family in (making, cohorts, reads, drafting, prompting, reading, exporting, looking):
         family.add_commands(commands)
     return parser
 

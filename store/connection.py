@@ -78,6 +78,7 @@ def open_store(
     wait_s: float = READ_WAIT_S,
     closed: bool = False,
     known: bool = False,
+    memory: str | None = None,
 ) -> duckdb.DuckDBPyConnection:
     """Returns an open connection to an existing store; close it soon, others wait for it.
 
@@ -87,6 +88,7 @@ def open_store(
         wait_s: seconds to wait for another process that has the file open.
         closed: no file or network access from SQL, and the configuration locked.
         known: this process has checked the file and holds the writer lock since.
+        memory: what DuckDB may use, such as `1GB`; None leaves it at DuckDB's own share.
 
     Raises:
         InputError: no file at `path`.
@@ -96,7 +98,8 @@ def open_store(
         raise InputError(
             f"store not found: {str(path)!r}", "run `run_pipeline.py prepare` to make one"
         )
-    con = _connect(path, read_only, wait_s, {**_SAFE, **(_CLOSED if closed else {})})
+    limit = {} if memory is None else {"memory_limit": memory}
+    con = _connect(path, read_only, wait_s, {**_SAFE, **(_CLOSED if closed else {}), **limit})
     if known:
         return con
     try:
@@ -114,8 +117,7 @@ def translate(error: duckdb.Error | OSError, path: Path) -> StoreError:
     """Returns the StoreError for what DuckDB or the system said about the store at `path`."""
     text = str(error)
     name = repr(str(path))
-    system = error.errno if isinstance(error, OSError) else None
-    if system in _FULL_ERRNOS or any(mark in text for mark in _FULL):
+    if is_full_disk(error):
         return StoreError(
             f"no space to write the store {name}: {_first_line(text)}",
             "free some space and run the same command again; nothing is half-written",
@@ -137,6 +139,12 @@ def translate(error: duckdb.Error | OSError, path: Path) -> StoreError:
             f"store {name} is corrupt: {_first_line(text)}", "restore it from a backup"
         )
     return StoreError(f"store {name}: {text}")
+
+
+def is_full_disk(error: duckdb.Error | OSError) -> bool:
+    """Returns whether an error says that there is no space left."""
+    system = error.errno if isinstance(error, OSError) else None
+    return system in _FULL_ERRNOS or any(mark in str(error) for mark in _FULL)
 
 
 def is_damage(error: duckdb.Error) -> bool:

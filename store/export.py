@@ -1,231 +1,288 @@
-"""Accepted quintuples as sharded Parquet, with a manifest.
+"""The rows of an export: chosen once, checked as a whole, and read in a fixed order.
 
-The same store and request give the same bytes. A folder is complete or not there at all.
+The same store and request give the same rows in the same order. A stretch of volumes is read at a
+time, so memory does not grow with the store. What the files look
+like is the business of the stages.
 """
 
-import hashlib
-import json
-import os
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import duckdb
-import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute
 
 from knee.errors import InputError
-from knee.keys import HASH_PREFIX
 from knee.records import Grounding, RunKind
 from store.connection import is_damage, open_store, translate
-from store.migrations import APPLICATION, SCHEMA_VERSION
-from store.queries import require_run
-from store.sql import check_reads
+from store.export_checks import check_licences, check_runs, check_selected, check_splits
+from store.export_columns import kept_without_grades
+from store.export_flow import make_flow, make_weights
+from store.where import check_condition
 
+_COMPUTE: Any = pyarrow.compute  # its functions are made when it is imported
+Table: TypeAlias = Any
+"""A pyarrow.Table; pyarrow ships no types."""
 Schema: TypeAlias = Any
-"""A pyarrow.Schema; pyarrow ships no types."""
-SHARD_ROWS: Final = 50_000
-"""Rows of a shard."""
-_GROUP_ROWS = 5_000
-"""Rows of a row group: fixed, so that the bytes do not depend on how results arrive."""
-MANIFEST: Final = "manifest.json"
-"""What was exported, beside the folder with the rows."""
-DATA: Final = "data"
-"""Folder that holds Parquet alone, so that it can be read as one data set."""
+"""A pyarrow.Schema."""
+_CHUNK_ROWS: Final = 10_000
+"""Rows that are read at a time, about."""
+_MEMORY: Final = "1GB"
+"""What DuckDB may keep in memory; more is put on the disk beside the store."""
+UNASSIGNED: Final = "unassigned"
+"""Where phantoms without a split go; patients without one are refused."""
+_CHOICE = (
+    "q.run_id, q.volume_id, q.question_id, q.patient, q.split, q.feature, q.synthetic, "
+    "q.restricted, q.licence, q.image_licence, q.model_licence, q.grounding, q.wording, "
+    "q.components_scored, q.findings_id, r.started_at"
+)
+_NEWEST = (
+    "row_number() OVER (PARTITION BY volume_id, question_id "
+    "ORDER BY grounding = 'blind' DESC, started_at DESC, run_id DESC) = 1"
+)
+STEPS_SHA256: Final = "'sha256:' || sha256(to_json(q.steps)::VARCHAR)"
+"""Hash of the steps of a row `q`, by which a text is known again."""
+_EXTRA: Final = {
+    "question": "x.question",
+    "slice_axis": "f.slice_axis",
+    "steps_sha256": STEPS_SHA256,
+    "readprj": "p.readprj",
+    "selection_weight": "w.selection_weight",
+}
+"""Columns beside those of the view, unless the view has them."""
+_SLICE_AXIS = (
+    "(SELECT volume_id, findings_id, list_position(list_transform(string_split(orientation, ''), "
+    "lambda c: c IN ('L', 'R')), true)::SMALLINT - 1 AS slice_axis FROM findings_sets)"
+)
 
 
 class ExportRequest(NamedTuple):
     """Which quintuples, and which mixtures are wanted."""
 
     run_ids: tuple[str, ...] | None = None
-    """These runs, every accepted item of them; None takes each item's newest production run."""
+    """These runs, every valid item of them; None takes each item's newest blind production run."""
     where: str | None = None
     """SQL condition over the columns of `v_quintuples`."""
-    grounding: Grounding = Grounding.BLIND
-    """Without run ids: only runs of this grounding."""
+    label_given: bool = False
+    """Without run ids: items without a blind quintuple may come from a `label_given` run."""
     synthetic: bool = False
-    """Phantom rows are named; they are never pooled with patients (RULES 26)."""
-    mixed_licences: bool = False
-    """Rows of several licences are named."""
+    """Phantom rows, and only those: they are never pooled with patients (RULES 26)."""
+    licences: tuple[str, ...] = ()
+    """Licences that are named: a selection with several values needs them all (RULES 26)."""
+    reference_grades: bool = True
+    """Whether clinicians' grades, and what they follow from, go out (RULES 25)."""
 
 
-class Exported(NamedTuple):
-    """What was written."""
-
-    rows: int
-    """Quintuples."""
-    shards: tuple[str, ...]
-    """File names."""
-    run_ids: tuple[str, ...]
-    """Runs that the rows come from."""
+QuestionText: TypeAlias = Callable[[int, str, tuple[str, ...]], str]
+"""(question id, wording, components) to the question's text."""
 
 
-def export_parquet(path: Path, out_dir: Path, request: ExportRequest) -> Exported:
-    """Writes quintuples to `out_dir`, which must not hold anything yet.
+class ExportRows:
+    """A selection in an open store; made by `open_export`."""
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, request: ExportRequest) -> None:
+        self.con = con
+        self.request = request
+        self.total = self._number("SELECT count(*) FROM chosen")
+        rows = con.execute(
+            "SELECT coalesce(split, ?), count(*) FROM chosen GROUP BY ALL ORDER BY ALL",
+            [UNASSIGNED],
+        ).fetchall()
+        self.splits: dict[str, int] = {str(split): int(n) for split, n in rows}
+        self.run_ids = tuple(
+            str(row[0])
+            for row in con.execute("SELECT DISTINCT run_id FROM chosen ORDER BY 1").fetchall()
+        )
+        described = con.execute("DESCRIBE v_quintuples").fetchall()
+        self._view = tuple(str(row[0]) for row in described)
+        self.columns = self._columns()
+        self._schema: Schema | None = None
+
+    @property
+    def schema(self) -> Schema:
+        """The Arrow schema of every table."""
+        if self._schema is None:
+            self._schema = self._read("", "").schema
+        return self._schema
+
+    def tables(self) -> Iterator[tuple[str, Table]]:
+        """Yields splits with some of their rows, in the order of volume, question and run.
+
+        Tables are as long as they come; `regroup` makes them even.
+        """
+        for first, last in self._stretches():
+            table = self._read(first, last)
+            if len(self.splits) == 1:
+                yield next(iter(self.splits)), table
+                continue
+            labels = table.column("split").fill_null(UNASSIGNED)
+            for split in self.splits:
+                part = table.filter(_COMPUTE.equal(labels, split))
+                if part.num_rows:
+                    yield split, part
+
+    def fetch(self, query: str) -> list[tuple[Any, ...]]:
+        """Returns the rows of a query that may name the tables of this selection.
+
+        They are `chosen` and `eligible` (a row a quintuple, with and before the condition),
+        `flow` (a row a component of the runs' knees) and `weights`.
+        """
+        return self.con.execute(query).fetchall()
+
+    def _stretches(self) -> Iterator[tuple[str, str]]:
+        """Yields first and last volume of stretches of about `_CHUNK_ROWS` rows."""
+        rows = self.con.execute(
+            "SELECT volume_id, count(*) FROM chosen GROUP BY ALL ORDER BY volume_id"
+        ).fetchall()
+        first, n_rows = "", 0
+        for volume_id, n in rows:
+            first = first or str(volume_id)
+            n_rows += int(n)
+            if n_rows >= _CHUNK_ROWS:
+                yield first, str(volume_id)
+                first, n_rows = "", 0
+        if first:
+            yield first, str(rows[-1][0])
+
+    def _columns(self) -> tuple[str, ...]:
+        names = [*self._view, *(name for name in _EXTRA if name not in self._view)]
+        if self.request.reference_grades:
+            return tuple(name for name in names if name != "steps_sha256")
+        return tuple(name for name in names if kept_without_grades(name))
+
+    def _read(self, first: str, last: str) -> Table:
+        """Reads the chosen rows of a stretch of volumes, in order."""
+        columns = ", ".join(
+            f'q."{name}"' if name in self._view else f'{_EXTRA[name]} AS "{name}"'
+            for name in self.columns
+        )
+        # A range of literals is carried down to the tables, where it skips what cannot match; a
+        # list of volumes is not, and costs six times as much.
+        return self.con.sql(
+            f"SELECT {columns} FROM v_quintuples q "
+            "JOIN chosen c USING (run_id, volume_id, question_id) "
+            "LEFT JOIN question_texts x ON x.question_id = q.question_id "
+            "AND x.wording = q.wording AND x.components = c.components_scored "
+            f"LEFT JOIN {_SLICE_AXIS} f "
+            "ON f.volume_id = q.volume_id AND f.findings_id = q.findings_id "
+            "LEFT JOIN weights w ON w.run_id = q.run_id AND w.volume_id = q.volume_id "
+            "AND w.question_id = q.question_id "
+            "LEFT JOIN projects p ON p.volume_id = q.volume_id AND p.question_id = q.question_id "
+            f"WHERE q.volume_id BETWEEN {_quoted(first)} AND {_quoted(last)} "
+            "ORDER BY q.volume_id, q.question_id, q.run_id"
+        ).to_arrow_table()
+
+    def _number(self, query: str) -> int:
+        return int(self.con.execute(query).fetchall()[0][0])
+
+
+@contextmanager
+def open_export(
+    path: Path,
+    request: ExportRequest,
+    question_text: QuestionText,
+) -> Generator[ExportRows]:
+    """Opens a store and chooses the rows of an export.
+
+    A writer's commits wait while this is open; it journals meanwhile.
+
+    Args:
+        path: the store.
+        request: which rows.
+        question_text: the text of a question, by wording and components.
 
     Raises:
-        InputError: the folder is not empty, the condition is not SQL, a run is not in the store,
-            nothing is selected, or a mixture is selected that the request does not name.
-        StoreError: the store cannot be opened, or the disk is full.
+        InputError: the condition is not SQL, a run is not in the store, nothing is selected, or
+            a mixture is selected that the request does not name.
+        StoreError: the store cannot be opened.
     """
-    if out_dir.exists() and not (out_dir.is_dir() and not any(out_dir.iterdir())):
-        raise InputError(f"{str(out_dir)!r} is there and not an empty folder", "name another one")
-    if not out_dir.absolute().parent.is_dir():
-        raise InputError(f"folder not found: {str(out_dir.parent)!r}", "make the folder first")
-    draft = out_dir.absolute().with_name(f".{out_dir.name}.{os.getpid()}.partial")
     try:
-        with open_store(path, read_only=True, closed=True) as con:
-            for run_id in request.run_ids or ():
-                require_run(con, run_id)
-            check_reads(con, _query(request))
-            run_ids = _check_mixture(con, request)
-            (draft / DATA).mkdir(parents=True)
-            files, columns = _write_shards(con, request, draft / DATA)
-        rows = sum(n for _, n in files)
-        manifest = _manifest(draft, request, run_ids, files, columns)
-        (draft / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
-        # Renaming a folder onto an empty one replaces it at once.
-        draft.replace(out_dir)
+        with open_store(path, read_only=True, closed=True, memory=_MEMORY) as con:
+            check_runs(con, request.run_ids or ())
+            if request.where is not None:
+                check_condition(con, request.where, subqueries=request.reference_grades)
+            _choose(con, request)
+            check_selected(con, synthetic=request.synthetic)
+            check_licences(con, request.licences)
+            check_splits(con)
+            make_flow(con)
+            make_weights(con)
+            _make_names(con, question_text)
+            yield ExportRows(con, request)
     except duckdb.Error as error:
         if is_damage(error):
             raise translate(error, path) from error
         raise InputError(str(error), "--where is a condition on v_quintuples") from error
-    except OSError as error:
-        raise translate(error, out_dir) from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-    return Exported(rows, tuple(name for name, _ in files), run_ids)
 
 
-def _selected(request: ExportRequest) -> str:
-    """Returns the rows that the runs give, before the condition; stale ones never (RULES 27)."""
+def _choose(con: duckdb.DuckDBPyConnection, request: ExportRequest) -> None:
+    """Makes `eligible`, the valid rows of the runs, and `chosen`, those that the condition takes.
+
+    Stale rows, and rows that a later verdict refuses, are never among them (RULES 27).
+    """
     if request.run_ids is not None:
-        return (
-            "SELECT * FROM v_quintuples WHERE status = 'valid' AND run_id IN (SELECT unnest($runs))"
-        )
-    return (
-        "SELECT q.* FROM v_quintuples q JOIN ("
-        "SELECT z.volume_id, z.question_id, arg_max(z.run_id, (r.started_at, r.run_id)) AS run_id "
-        "FROM v_quintuples z JOIN runs r USING (run_id) "
-        "WHERE z.status = 'valid' AND r.kind = $kind AND r.grounding = $grounding GROUP BY ALL"
-        ") newest USING (run_id, volume_id, question_id)"
+        runs, newest = "r.run_id IN (SELECT unnest($runs))", ""
+        values: dict[str, object] = {"runs": list(request.run_ids)}
+    else:
+        groundings = [Grounding.BLIND.value]
+        groundings += [Grounding.LABEL_GIVEN.value] if request.label_given else []
+        runs = "r.kind = $kind AND list_contains($groundings, r.grounding)"
+        newest = f"QUALIFY {_NEWEST}"
+        values = {"kind": RunKind.PRODUCTION.value, "groundings": groundings}
+    kind = "AND q.synthetic" if request.synthetic else ""
+    con.execute(
+        f"CREATE TEMP TABLE eligible AS SELECT * FROM (SELECT {_CHOICE} FROM v_quintuples q "
+        f"JOIN runs r USING (run_id) WHERE q.status = 'valid' AND {runs} {kind}) {newest}",
+        values,
+    )
+    if request.where is None:
+        con.execute("CREATE TEMP TABLE chosen AS SELECT * FROM eligible")
+        return
+    con.execute(
+        "CREATE TEMP TABLE condition_holds "
+        "(run_id VARCHAR, volume_id VARCHAR, question_id SMALLINT)"
+    )
+    con.execute(
+        f"INSERT INTO condition_holds SELECT run_id, volume_id, question_id FROM "
+        f"(SELECT {_visible(con, request)} FROM v_quintuples q "
+        "SEMI JOIN eligible USING (run_id, volume_id, question_id)) v_quintuples "
+        # The line break ends a comment that the condition may close with.
+        f"WHERE (\n{request.where}\n)"
+    )
+    con.execute(
+        "CREATE TEMP TABLE chosen AS SELECT * FROM eligible "
+        "SEMI JOIN condition_holds USING (run_id, volume_id, question_id)"
     )
 
 
-def _query(request: ExportRequest) -> str:
-    condition = "true" if request.where is None else request.where
-    # The line break ends a comment that the condition may close with.
-    return (
-        f"SELECT * FROM ({_selected(request)}) v_quintuples WHERE (\n{condition}\n) "
-        "ORDER BY volume_id, question_id, run_id"
+def _visible(con: duckdb.DuckDBPyConnection, request: ExportRequest) -> str:
+    """The columns that a condition may name: what it selects by is told by what it selects."""
+    if request.reference_grades:
+        return "q.*"
+    names = [str(row[0]) for row in con.execute("DESCRIBE v_quintuples").fetchall()]
+    return ", ".join(f'q."{name}"' for name in names if kept_without_grades(name))
+
+
+def _make_names(con: duckdb.DuckDBPyConnection, question_text: QuestionText) -> None:
+    """Makes `question_texts` and `projects`."""
+    con.execute(
+        "CREATE TEMP TABLE question_texts "
+        "(question_id SMALLINT, wording VARCHAR, components VARCHAR[], question VARCHAR)"
+    )
+    asked = con.execute("SELECT DISTINCT question_id, wording, components_scored FROM chosen")
+    texts = [
+        [number, wording, components, question_text(number, wording, tuple(components))]
+        for number, wording, components in asked.fetchall()
+    ]
+    con.executemany("INSERT INTO question_texts VALUES (?, ?, ?, ?)", texts)
+    con.execute(
+        "CREATE TEMP TABLE projects AS SELECT v.volume_id, g.question_id, "
+        "list_sort(list_distinct(flatten(list(g.readprj)))) AS readprj "
+        "FROM (SELECT DISTINCT volume_id FROM chosen) c JOIN volumes v USING (volume_id) "
+        "JOIN clinician_grades g USING (patient, visit, side) WHERE g.is_current GROUP BY ALL"
     )
 
 
-def _parameters(request: ExportRequest) -> dict[str, object]:
-    if request.run_ids is not None:
-        return {"runs": list(request.run_ids)}
-    return {"kind": RunKind.PRODUCTION.value, "grounding": request.grounding.value}
-
-
-def _check_mixture(con: duckdb.DuckDBPyConnection, request: ExportRequest) -> tuple[str, ...]:
-    """Refuses what the request does not name; returns the runs of the selection."""
-    rows = con.execute(
-        "SELECT count(*), count(*) FILTER (synthetic), list_sort(list(DISTINCT run_id)), "
-        "list_sort(list(DISTINCT coalesce(licence, 'not known'))), "
-        "list_sort(list(DISTINCT coalesce(image_licence, 'not known'))), "
-        "list_sort(list(DISTINCT coalesce(model_licence, 'not known'))) "
-        f"FROM ({_query(request)})",
-        _parameters(request),
-    ).fetchall()
-    total, synthetic, runs, licences, image_licences, model_licences = rows[0]
-    if total == 0:
-        raise InputError("no accepted quintuple is selected", "`status` shows what there is")
-    if synthetic and not request.synthetic:
-        raise InputError(
-            f"{synthetic} of {total} selected rows are synthetic (phantoms or painted images)",
-            "name them with --synthetic, or leave them out with --where 'NOT synthetic'",
-        )
-    if request.synthetic and synthetic < total:
-        raise InputError(
-            f"{total - synthetic} of {total} selected rows are of patients: synthetic rows are "
-            "never pooled with them",
-            "add --where synthetic, or leave --synthetic out and add --where 'NOT synthetic'",
-        )
-    for name, found in (
-        ("licence", licences),
-        ("image_licence", image_licences),
-        ("model_licence", model_licences),
-    ):
-        if len(found) > 1 and not request.mixed_licences:
-            raise InputError(
-                f"the selected rows have {len(found)} values of {name}: {found!r}",
-                f"choose one with --where \"{name} = '{found[0]}'\"",
-            )
-    return tuple(runs)
-
-
-def _write_shards(
-    con: duckdb.DuckDBPyConnection, request: ExportRequest, folder: Path
-) -> tuple[list[tuple[str, int]], list[str]]:
-    """Writes the shards; returns their names with rows, and the columns."""
-    relation = con.sql(_query(request), params=_parameters(request))
-    reader: Any = relation.to_arrow_reader(_GROUP_ROWS)
-    schema: Schema = reader.schema
-    files: list[tuple[str, int]] = []
-    groups = _groups(reader, schema)
-    group = next(groups, None)
-    while group is not None:
-        name = f"quintuples-{len(files):05d}.parquet"
-        n_rows = 0
-        with pq.ParquetWriter(folder / name, schema, compression="zstd") as writer:
-            while group is not None and n_rows < SHARD_ROWS:
-                writer.write_table(group, row_group_size=_GROUP_ROWS)
-                n_rows += group.num_rows
-                group = next(groups, None)
-        files.append((name, n_rows))
-    return files, list(schema.names)
-
-
-def _groups(reader: Any, schema: Schema) -> Iterator[Any]:  # noqa: ANN401 - pyarrow has no types
-    """Yields tables of exactly `_GROUP_ROWS` rows, the last one shorter."""
-    waiting: list[Any] = []
-    n_waiting = 0
-    for batch in reader:
-        waiting.append(batch)
-        n_waiting += batch.num_rows
-        while n_waiting >= _GROUP_ROWS:
-            table = pa.Table.from_batches(waiting, schema).combine_chunks()
-            yield table.slice(0, _GROUP_ROWS)
-            waiting = table.slice(_GROUP_ROWS).to_batches()
-            n_waiting -= _GROUP_ROWS
-    if n_waiting:
-        yield pa.Table.from_batches(waiting, schema).combine_chunks()
-
-
-def _manifest(
-    folder: Path,
-    request: ExportRequest,
-    run_ids: Sequence[str],
-    files: Sequence[tuple[str, int]],
-    columns: Sequence[str],
-) -> dict[str, object]:
-    return {
-        "application": APPLICATION,
-        "schema_version": SCHEMA_VERSION,
-        "rows": sum(n for _, n in files),
-        "run_ids": list(run_ids),
-        "where": request.where,
-        "grounding": None if request.run_ids is not None else request.grounding.value,
-        "synthetic": request.synthetic,
-        "columns": list(columns),
-        "files": [
-            {"name": f"{DATA}/{name}", "rows": n, "sha256": _file_hash(folder / DATA / name)}
-            for name, n in files
-        ],
-    }
-
-
-def _file_hash(path: Path) -> str:
-    with path.open("rb") as data:
-        return HASH_PREFIX + hashlib.file_digest(data, "sha256").hexdigest()
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

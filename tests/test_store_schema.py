@@ -59,6 +59,23 @@ findings_sets
     affine DOUBLE[4][4] NOT NULL, orientation VARCHAR NOT NULL, image_sha256 VARCHAR NOT NULL,
     label_map_sha256 VARCHAR NOT NULL, content_sha256 VARCHAR NOT NULL, created_at TIMESTAMP NOT
     NULL
+frozen_releases
+    name VARCHAR NOT NULL, content_sha256 VARCHAR NOT NULL, n_rows BIGINT NOT NULL, condition
+    VARCHAR, named_runs VARCHAR[], label_given BOOLEAN NOT NULL, synthetic BOOLEAN NOT NULL,
+    run_ids VARCHAR[] NOT NULL, definitions VARCHAR[] NOT NULL, tools_versions VARCHAR[] NOT
+    NULL, prompts VARCHAR[] NOT NULL, models VARCHAR[] NOT NULL, judges VARCHAR[] NOT NULL,
+    checks VARCHAR[] NOT NULL, gates VARCHAR[] NOT NULL, licences VARCHAR[] NOT NULL, flow
+    STRUCT(feature VARCHAR, component VARCHAR, clinician_grade VARCHAR, n_all BIGINT, n_read
+    BIGINT, n_boxed BIGINT, n_evidence BIGINT, n_drafted BIGINT, n_accepted BIGINT, n_frozen
+    BIGINT)[] NOT NULL, frozen_at TIMESTAMP NOT NULL
+frozen_rows
+    name VARCHAR NOT NULL, run_id VARCHAR NOT NULL, volume_id VARCHAR NOT NULL, question_id
+    SMALLINT NOT NULL, split VARCHAR, grades STRUCT(size SMALLINT, number SMALLINT, percent_bml
+    SMALLINT, full_thickness SMALLINT, grade SMALLINT, morphology SMALLINT, presence SMALLINT,
+    tear_location SMALLINT, complete_tear SMALLINT, bml_cyst SMALLINT, repair SMALLINT,
+    signal_abnormality SMALLINT), box STRUCT(i0 INTEGER, i1 INTEGER, j0 INTEGER, j1 INTEGER, k0
+    INTEGER, k1 INTEGER), definition_id VARCHAR, findings_id VARCHAR NOT NULL, prompt_sha256
+    VARCHAR NOT NULL, steps_sha256 VARCHAR NOT NULL, row_sha256 VARCHAR NOT NULL
 judge_calls
     run_id VARCHAR NOT NULL, volume_id VARCHAR NOT NULL, question_id SMALLINT NOT NULL,
     verdict_no SMALLINT NOT NULL, call_no SMALLINT NOT NULL, task VARCHAR NOT NULL, prompt_id
@@ -250,6 +267,8 @@ PRIMARY_KEYS = {
     "clinician_grades": ["patient", "visit", "side", "question_id", "component", "revision"],
     "components": ["question_id", "component"],
     "findings_sets": ["volume_id", "findings_id"],
+    "frozen_releases": ["name"],
+    "frozen_rows": ["name", "run_id", "volume_id", "question_id"],
     "judge_calls": ["run_id", "volume_id", "question_id", "verdict_no", "call_no"],
     "judgements": ["run_id", "volume_id", "question_id", "verdict_no"],
     "outcomes": ["run_id", "volume_id", "question_id"],

@@ -1,4 +1,4 @@
-"""Commands that read a store: `status`, `sql`, `export`, `report`."""
+"""Commands that read a store: `status`, `sql`, `report`."""
 
 import argparse
 from pathlib import Path
@@ -18,19 +18,6 @@ def _sql(options: argparse.Namespace) -> int:
     return query(options.store, options.query, options.format, options.out, options.param)
 
 
-def _export(options: argparse.Namespace) -> int:
-    from stages.export import export
-
-    return export(
-        options.store,
-        options.out,
-        runs=options.run,
-        where=options.where,
-        synthetic=options.synthetic,
-        as_json=options.json,
-    )
-
-
 def _report(options: argparse.Namespace) -> int:
     from stages.report import report
 
@@ -38,7 +25,7 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def add_commands(commands: Commands) -> None:
-    """`status`, `sql`, `export`, `report`: what reads a store."""
+    """`status`, `sql`, `report`: what reads a store."""
     parser = commands.add_parser("status", help="runs, states and acceptance")
     store_option(parser)
     parser.add_argument("--run", default=None, help="run id (the newest)")
@@ -56,16 +43,6 @@ def add_commands(commands: Commands) -> None:
     )
     parser.add_argument("--param", action="append", default=[], help="value for a ? in the query")
     parser.set_defaults(run_command=_sql)
-
-    parser = commands.add_parser("export", help="accepted quintuples for training")
-    store_option(parser)
-    parser.add_argument("out", type=Path, help="folder to make")
-    parser.add_argument("--format", choices=("parquet",), default="parquet", help="(parquet)")
-    parser.add_argument("--run", action="append", default=None, help="run id; may be repeated")
-    parser.add_argument("--where", default=None, help="SQL condition over v_quintuples")
-    parser.add_argument("--synthetic", action="store_true", help="allow rows made from phantoms")
-    json_option(parser)
-    parser.set_defaults(run_command=_export)
 
     parser = commands.add_parser("report", help="write a run's HTML report again")
     store_option(parser)
