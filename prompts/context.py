@@ -15,6 +15,7 @@ from knee.findings import Finding, Unit
 from knee.moaks import SCALES, Component, Feature, GradeRule, Interval
 from knee.questions import Question
 from knee.records import Record, Wording
+from knee.shown_images import PlaneName, ShownImages
 from prompts.neutral import neutralise
 from prompts.question_text import question_text
 
@@ -137,6 +138,14 @@ class PromptContext(Record):
     """The asked components, in MOAKS' order."""
     protocol: Protocol
     """The reading protocol of the feature."""
+    images: ShownImages | None = None
+    """The slices that are shown behind the text; None when there are none."""
+
+
+def reading_planes(question: Question) -> tuple[PlaneName, ...]:
+    """Returns the planes in which a question is read, the most telling first."""
+    names = _feature_data()[question.feature.value]
+    return tuple(names.get("site_planes", {}).get(question.site, names["planes"]))
 
 
 def prompt_context(
@@ -150,6 +159,7 @@ def prompt_context(
     slice_axis: int,
     wording: Wording,
     calibration: Calibration | None,
+    images: ShownImages | None = None,
 ) -> PromptContext:
     """Returns what a template may show of one item.
 
@@ -163,6 +173,7 @@ def prompt_context(
         slice_axis: stored array axis (0-2) that runs left-right.
         wording: which wording of the question is shown.
         calibration: fitted cut-offs, None when the run has none.
+        images: the slices that are shown behind the text, None without any.
 
     Raises:
         InputError: the finding is another question's, has no box, or nothing is asked.
@@ -181,7 +192,6 @@ def prompt_context(
         raise InputError(f"{finding.region!r}: no component is asked", "skip the item")
     box = finding.box.indices
     names = _feature_data()[question.feature.value]
-    planes = names.get("site_planes", {}).get(question.site, names["planes"])
     return PromptContext(
         question_id=question.question_id,
         question_text=question_text(question.question_id, wording, asked),
@@ -190,7 +200,7 @@ def prompt_context(
         region_name=question.region_name,
         side=side,
         sequence=neutralise(sequence, 40),
-        planes=tuple(planes),
+        planes=reading_planes(question),
         shape=shape,
         box=box,
         box_axis="ijk"[slice_axis],
@@ -200,6 +210,7 @@ def prompt_context(
         measurements=_shown_measurements(finding),
         components=tuple(_asked(question, component, calibration) for component in asked),
         protocol=_protocol(question.feature),
+        images=images,
     )
 
 

@@ -40,9 +40,11 @@ BOX_COLOUR: Final = (255, 221, 51)
 """Of the box's outline; everything else is grey."""
 STRIP_PIXELS: Final = 18
 """Height of the strip above the picture."""
+STRIP_WIDTH: Final = 240
+"""No strip needs to be wider; a picture that is narrower gets black beside it."""
 _BOX_INDEX, _WHITE = 255, 254
 _COMPRESS_LEVEL = 4
-"""Of zlib, 0-9. Its default, 6, takes twice as long on a DESS slice for 1 to 2 % fewer bytes."""
+"""Of zlib, 0-9. Its default, 6, takes twice as long on DESS slices for 1 % fewer bytes."""
 _AXES: Final = ("i", "j", "k")
 _FONT_SIZE = 12
 _GAP = 6
@@ -79,6 +81,8 @@ class SliceImage:
     """Pixel (x, y) of that corner: y is the strip's height."""
     voxels_per_pixel: tuple[float, float]
     """Along the row axis and the column axis; both indices fall with growing pixels."""
+    canonical_index: int
+    """Index along the plane's canonical axis."""
 
     def voxel_at(self, x: float, y: float) -> tuple[int, int, int]:
         """Returns the canonical voxel under a point of the image.
@@ -93,9 +97,6 @@ class SliceImage:
         place[row_axis] = int(self.corner[0] - (y - self.origin[1]) * self.voxels_per_pixel[0])
         place[column_axis] = int(self.corner[1] - (x - self.origin[0]) * self.voxels_per_pixel[1])
         return (place[0], place[1], place[2])
-
-    canonical_index: int
-    """Index along the plane's canonical axis."""
 
 
 def choose_slices(low: int, high: int, n: int) -> tuple[int, ...]:
