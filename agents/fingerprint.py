@@ -33,6 +33,7 @@ def run_fingerprint(
     calibration: Calibration | None,
     findings_ids: Iterable[str],
     judge: Mapping[str, JsonValue] | None = None,
+    images: str | None = None,
 ) -> str:
     """Returns `sha256:` over everything that identifies a run.
 
@@ -51,13 +52,16 @@ def run_fingerprint(
         findings_ids: ids of all findings that the run is bound to, in any order.
         judge: what decides the judge's verdicts beside its model and prompts: sampling, repairs,
             versions; None without a judge.
+        images: what decides the pixels that the drafter is shown; None without images.
     """
-    # Left out without a judge: runs of the time before there was one still resume.
+    # Left out where there is none: runs of the time before there was one still resume.
     judging = {} if judge is None else {"judge": dict(judge)}
+    seeing = {} if images is None else {"images": images}
     return content_hash(
         canonical_json(
             {
                 **judging,
+                **seeing,
                 "prompts": sorted(prompt.sha256 for prompt in prompts),
                 "drafter_model": drafter_model,
                 "judge_model": judge_model,

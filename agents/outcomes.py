@@ -93,9 +93,7 @@ def boxless_outcome(run_id: str, item: Item, shown: Item) -> ItemOutcome:
     )
 
 
-def unseen_outcome(
-    run_id: str, item: Item, shown: Item, trouble: SlicesUnavailable
-) -> ItemOutcome:
+def unseen_outcome(run_id: str, item: Item, shown: Item, trouble: SlicesUnavailable) -> ItemOutcome:
     """Returns the outcome of an item whose slices cannot be had: `failed`, and nothing was sent."""
     return ItemOutcome(
         run_id=run_id,

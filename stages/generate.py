@@ -8,7 +8,8 @@ in the journal is committed by the next start.
 import asyncio
 import shlex
 import sys
-from contextlib import AbstractContextManager, AsyncExitStack, ExitStack
+from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, closing
+from itertools import islice
 
 from agents.batch import BatchResult, WorkItem, run_batch
 from agents.context import GraphContext
@@ -18,6 +19,7 @@ from agents.majority_drafter import MajorityDrafter
 from agents.preflight import preflight
 from agents.progress import BatchProgress, progress_shown
 from agents.scripted_model import ScriptedChatModel
+from agents.slice_source import SliceSource
 from agents.vllm_server import RunningServer, running_server
 from knee.answers import StepName
 from knee.keys import JsonValue
@@ -31,9 +33,11 @@ from stages.control_table import control_json, load_control_report, show_control
 from stages.controls import work_of
 from stages.keeping import OutcomeKeeper
 from stages.report import write_report
+from stages.run_images import draw_first, open_slice_source
 from stages.run_plan import GenerateOptions, RunPlan, make_plan
 from stages.serve import WaitingLine, default_log, serve_settings
 from stages.summary import load_summary, show_states, show_summary
+from store.items import Selection
 from store.journal import Journal
 from store.queries import count_left, selection_states
 from store.writer import StoreWriter
@@ -86,8 +90,15 @@ def _show_dry_run(plan: RunPlan, writer: StoreWriter, first: WorkItem | None) ->
         show_states(con, plan.selection)
     if first is not None:
         context = plan.context(ChatClient(plan.config.drafter), plan.run.run_id)
-        for message in prepare_task(first.item, context, first.shown, first.held_against).messages:
+        images = None
+        if plan.images is not None:
+            with closing(_slice_source(plan, writer)) as source:
+                images = source.draw_now(first.shown or first.item)
+        task = prepare_task(first.item, context, first.shown, first.held_against, images)
+        for message in task.messages:
             say(f"--- {message.role}\n{message.content}")
+            for image in message.images:
+                say(f"[{image.label}; PNG of {len(image.png):,} bytes, {image.sha256}]")
     say("dry run: nobody was called and nothing was written")
     return 0
 
@@ -110,8 +121,11 @@ async def _run(
         else:
             drafter = await _client(plan, plan.config.drafter, stack)
         judge = None if plan.judge is None else await _client(plan, plan.judge.endpoint, stack)
+        images = None
+        if has_work and plan.images is not None:
+            images = stack.enter_context(closing(_slice_source(plan, writer)))
         if has_work:
-            await _probe(plan, writer, drafter, judge)
+            await _probe(plan, writer, drafter, judge, images)
         with writer.transaction():
             writer.put_prompts([(p.ref, p.full_text) for p in list_prompts()])
             run_id, resumed = writer.start_or_resume_run(plan.run)
@@ -122,9 +136,15 @@ async def _run(
         if not has_work:
             writer.finish_run(run_id)
             return run_id, None
-        result = await _work_off(plan, writer, plan.context(drafter, run_id, judge), total)
+        result = await _work_off(plan, writer, plan.context(drafter, run_id, judge, images), total)
         writer.finish_run(run_id, "stopped" if result.stopped_early else "finished")
     return run_id, result
+
+
+def _slice_source(plan: RunPlan, writer: StoreWriter) -> SliceSource:
+    assert plan.images is not None, "only a run that shows slices has a source of them"
+    # All volumes of the store: a shuffled control shows knees beside the selection's.
+    return open_slice_source(plan.images, writer, Selection(), plan.options.cohort_root)
 
 
 async def _client(plan: RunPlan, endpoint: ModelEndpoint, stack: AsyncExitStack) -> ChatClient:
@@ -138,16 +158,22 @@ async def _client(plan: RunPlan, endpoint: ModelEndpoint, stack: AsyncExitStack)
 
 
 async def _probe(
-    plan: RunPlan, writer: StoreWriter, drafter: ChatModel, judge: ChatClient | None
+    plan: RunPlan,
+    writer: StoreWriter,
+    drafter: ChatModel,
+    judge: ChatClient | None,
+    images: SliceSource | None,
 ) -> None:
     """Asks every server of the run what it can do, before anything is sent or written."""
     start_one = f"start one with `run_pipeline.py serve --config {plan.options.config}`"
     if isinstance(drafter, ChatClient):
         context = plan.context(drafter, plan.run.run_id)
+        prompt = _longest_prompt(plan, writer, context, images)
         await preflight(
             drafter,
             plan.config.drafter.sampling,
-            _longest_prompt(plan, writer, context),
+            prompt,
+            n_images=sum(len(message.images) for message in prompt or ()),
             serve_hint=f"{start_one}, or add --serve",
         )
     if judge is not None:
@@ -190,19 +216,29 @@ async def _work_off(
 
 
 def _longest_prompt(
-    plan: RunPlan, writer: StoreWriter, context: GraphContext
+    plan: RunPlan, writer: StoreWriter, context: GraphContext, images: SliceSource | None
 ) -> tuple[ChatMessage, ...] | None:
-    """Returns the longest of the first prompts, to see that it fits into the context."""
-    longest: tuple[ChatMessage, ...] | None = None
-    length = -1
-    for number, work in enumerate(work_of(plan, writer, plan.resumes)):
-        if number >= _PROMPT_SAMPLE:
-            break
+    """Returns the longest of the first prompts, to see that it fits into the context.
+
+    With images it is the one with most of them, and of those the one with the longest text.
+    """
+    sample = list(islice(work_of(plan, writer, plan.resumes), _PROMPT_SAMPLE))
+    if not sample:
+        return None
+
+    def size(work: WorkItem) -> tuple[int, int]:
         messages = prepare_task(work.item, context, work.shown, work.held_against).messages
-        size = sum(len(message.content) for message in messages)
-        if size > length:
-            longest, length = messages, size
-    return longest
+        seen = work.shown or work.item
+        n_planes = len(images.planes(seen.question)) if images and seen.sees_images else 0
+        return n_planes, sum(len(message.content) for message in messages)
+
+    ordered = sorted(sample, key=size, reverse=True)
+    longest, shown = ordered[0], None
+    if images is not None and (longest.shown or longest.item).sees_images:
+        seen = {id(work.shown or work.item): work for work in ordered}
+        item, shown = draw_first(images, [work.shown or work.item for work in ordered])
+        longest = seen[id(item)]
+    return prepare_task(longest.item, context, longest.shown, longest.held_against, shown).messages
 
 
 def _finish(plan: RunPlan, run_id: str, result: BatchResult | None) -> int:

@@ -11,14 +11,16 @@ from agents.fingerprint import new_run_id, run_fingerprint
 from agents.judge import JUDGE_VERSIONS, JudgeContext
 from agents.llm_client import ChatModel
 from agents.majority_drafter import MajorityGrades, majority_model_name
+from agents.slice_source import SliceSource
 from agents.vllm_server import CHECKOUT
 from knee.calibration import Calibration, load_calibration
 from knee.errors import InputError
 from knee.keys import JsonValue
 from knee.questions import parse_question_ids
 from knee.records import Control, Grounding, PromptRef, Run, RunKind
-from knee.run_config import JudgeEndpoint, RunConfig
+from knee.run_config import ImageSettings, JudgeEndpoint, RunConfig
 from prompts.registry import PromptKind, PromptTemplate, load_prompt_for
+from stages.run_images import check_image_settings, images_identity
 from stages.split_guard import refuse_fit_on_test_store
 from stages.transfer_guard import refuse_transfer
 from store.controls import majority_grades
@@ -26,7 +28,7 @@ from store.items import Selection, select_volumes
 from store.queries import current_findings_ids, find_run
 from store.writer import StoreWriter
 
-_PACKAGES = ("langgraph", "openai", "pydantic", "duckdb", "numpy", "jinja2")
+_PACKAGES = ("langgraph", "openai", "pydantic", "duckdb", "numpy", "pillow", "jinja2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class GenerateOptions:
     dry_run: bool = False
     """Count and render, call nobody, write nothing."""
     cohort_root: Path | None = None
-    """Where the images lie now; only the report needs them."""
+    """Where the images lie now: for the report's pictures, and for slices that are shown."""
     as_json: bool = False
     """Print the summary on stdout."""
     quiet: bool = False
@@ -144,8 +146,17 @@ class RunPlan:
         """Revisions after the first draft; the majority drafter would repeat itself."""
         return 0 if self.majority is not None else self.config.batch.max_revisions
 
+    @property
+    def images(self) -> ImageSettings | None:
+        """How slices are shown; None where none are: in text runs, and where no model looks."""
+        return None if self.majority is not None else self.config.drafter.images
+
     def context(
-        self, model: ChatModel, run_id: str, judge_model: ChatModel | None = None
+        self,
+        model: ChatModel,
+        run_id: str,
+        judge_model: ChatModel | None = None,
+        images: SliceSource | None = None,
     ) -> GraphContext:
         """Returns what the graph's nodes share."""
         judge = None
@@ -161,6 +172,7 @@ class RunPlan:
             calibration=self.calibration,
             warn_only=frozenset(self.config.checks.warn_only),
             judge=judge,
+            images=images,
             tracing=self.config.tracing,
         )
 
@@ -184,7 +196,9 @@ def make_plan(options: GenerateOptions, config: RunConfig, writer: StoreWriter) 
         ),
         visit=options.visit,
         limit=options.limit,
+        sees_images=config.drafter.images is not None,
     )
+    check_image_settings(config, template, selection.question_ids or ())
     with writer.reading() as con:
         refuse_fit_on_test_store(calibration, con)
         refuse_transfer(config, [config.drafter, *([config.judge] if config.judge else [])], con)
@@ -258,6 +272,7 @@ def _new_run(parts: _Parts, control: Control, majority: MajorityGrades | None) -
     prompts = (parts.template.ref, *(judge.refs if judge else ()))
     drafter_model = drafter.model if majority is None else majority_model_name(majority)
     judge_model = judge.endpoint.model if judge else None
+    images = None if drafter.images is None else images_identity(drafter.images)
     fingerprint = run_fingerprint(
         prompts=prompts,
         drafter_model=drafter_model,
@@ -272,6 +287,7 @@ def _new_run(parts: _Parts, control: Control, majority: MajorityGrades | None) -
         calibration=parts.calibration,
         findings_ids=parts.findings_ids,
         judge=judge.identity if judge else None,
+        images=images,
     )
     return Run(
         run_id=new_run_id(),
@@ -285,6 +301,7 @@ def _new_run(parts: _Parts, control: Control, majority: MajorityGrades | None) -
         judge_model=judge_model,
         checks=CHECK_VERSIONS,
         sampling=drafter.sampling.as_sent(),
+        images=images,
         provenance={
             "settings": config.name,
             "base_url": drafter.base_url,

@@ -13,7 +13,14 @@ from knee.errors import InputError
 from knee.keys import ItemKey
 from knee.moaks import Component, Feature
 from knee.records import Control, ItemState, RunKind
-from store.items import Selection, evidence_levels, finished_keys, load_items, rows_of, select_volumes
+from store.items import (
+    Selection,
+    evidence_levels,
+    finished_keys,
+    load_items,
+    rows_of,
+    select_volumes,
+)
 from store.write_sql import STARTING_STATES
 
 __all__ = [

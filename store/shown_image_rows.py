@@ -79,10 +79,7 @@ def shown_images_of(row: Mapping[str, Any]) -> ShownImages:
         percentiles=tuple(row["percentiles"]),
         window=(row["window_low"], row["window_high"]),
         box_drawn=row["box_drawn"],
-        slices=tuple(
-            ShownSlice(**{**entry, "box_pixels": tuple(entry["box_pixels"])})
-            for entry in row["slices"]
-        ),
+        slices=tuple(ShownSlice(**entry) for entry in row["slices"]),
     )
 
 

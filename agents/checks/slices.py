@@ -23,8 +23,10 @@ def check_slices(material: Material) -> list[CheckIssue]:
     """Returns an issue when nothing seen is tied to a slice, or to one that was not shown."""
     context = material.context
     images = context.images
-    if images is None or not _rests_on_images(context):
+    if not _rests_on_images(context):
         return []
+    if images is None:  # A control that withholds them.
+        return [issue("slices", "nothing_shown", "no slice was shown, so nothing can be seen")]
     n_named = 0
     for name in _SEEN:
         step = material.step(name)
