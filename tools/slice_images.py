@@ -47,7 +47,7 @@ _COMPRESS_LEVEL = 4
 """Of zlib, 0-9. Its default, 6, takes twice as long on DESS slices for 1 % fewer bytes."""
 _AXES: Final = ("i", "j", "k")
 _FONT_SIZE = 12
-_GAP = 6
+_GAP = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +275,7 @@ def _picture(
     rectangle: tuple[int, int, int, int] | None,
     text: tuple[str, str, str] | None,
 ) -> Image.Image:
-    """Slice, outline and strip; with an outline 255 is its colour and white is 254."""
+    """Slice, outline and strip; with an outline 255 is its colour, and white becomes 254."""
     if rectangle is not None:
         grey = np.minimum(grey, np.uint8(_WHITE))
     picture = Image.fromarray(np.ascontiguousarray(grey))
@@ -326,7 +326,7 @@ def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 @lru_cache(maxsize=1)
 def _palette() -> list[int]:
-    greys = [round(level * 255 / _WHITE) for level in range(_WHITE + 1) for _ in range(3)]
+    greys = [level for level in range(_WHITE + 1) for _ in range(3)]
     return [*greys, *BOX_COLOUR]
 
 
