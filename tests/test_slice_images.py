@@ -1,6 +1,7 @@
 """Slices as a model is sent them: which ones, turned, marked, windowed, and where a pixel is."""
 
 import io
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +66,7 @@ def test_slices_lie_in_the_box_evenly_and_never_twice(low: int, extent: int, n: 
     chosen = choose_slices(low, low + extent, n)
     assert len(chosen) == min(n, extent)
     assert all(low <= index < low + extent for index in chosen)
-    steps = {b - a for a, b in zip(chosen, chosen[1:], strict=False)}
+    steps = {b - a for a, b in pairwise(chosen)}
     assert all(step >= 1 for step in steps)
     assert not steps or max(steps) - min(steps) <= 1
     assert abs((chosen[0] - low) - (low + extent - 1 - chosen[-1])) <= 1
@@ -109,7 +110,7 @@ def test_anterior_and_the_patients_right_are_on_the_left(
     lit = [image for image in draw(dess(array, codes), (plane,)) if pixels(image).max() > 100]
     assert [image.canonical_index for image in lit] == [voxel[PLANES.index(plane)]]
     rows, columns = np.nonzero(pixels(lit[0])[:, :, 0] > 100)
-    height, width = pixels(lit[0]).shape[:2]
+    width = pixels(lit[0]).shape[1]
     at = {"left": columns.max(), "right": width - 1 - columns.min(), "top": rows.max()}
     assert at[edge] <= 3
 

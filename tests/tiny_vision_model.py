@@ -21,9 +21,11 @@ TOKENS_AN_IMAGE = (IMAGE_PIXELS // PATCH_PIXELS // SCALE_FACTOR) ** 2
 """16, whatever the size of the image sent: it is brought to 112 x 112 pixels."""
 END, PAD = "<|end|>", "<|pad|>"
 IMAGE, AROUND, WHOLE = "<image>", "<fake_token_around_image>", "<global-img>"
-SPECIALS = [PAD, END, "<|system|>", "<|user|>", "<|assistant|>", "<end_of_utterance>"]
-SPECIALS += [IMAGE, AROUND, WHOLE]
-SPECIALS += [f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7)]
+SPECIALS = [
+    *(PAD, END, "<|system|>", "<|user|>", "<|assistant|>", "<end_of_utterance>"),
+    *(IMAGE, AROUND, WHOLE),
+    *(f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7)),
+]
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|{{ message['role'] }}|>"
     "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
