@@ -16,7 +16,9 @@ from knee.moaks import Component
 from knee.questions import question_by_region
 from knee.records import Item
 from knee.run_config import ImageSettings
+from store.writer import StoreWriter
 from tests.small_knee import stored_as, write_nifti
+from tests.store_records import findings, volume
 from tools.volumes import load_volume
 
 QUESTION = question_by_region("morphology:medial_meniscus_posterior")
@@ -121,3 +123,31 @@ def image_answer(changed: Mapping[str, JsonValue] | None = None, *, grade: int =
         "grades": {"morphology": grade},
     }
     return json.dumps({**answer, **(changed or {})})
+
+
+def image_store(folder: Path, n_knees: int = 2) -> Path:
+    """Writes a store of some knees with their images in `folder/cohort`; returns its path."""
+    cohort, store = folder / "cohort", folder / "knees.duckdb"
+    cohort.mkdir()
+    with StoreWriter(store, create=True) as writer:
+        writer.put_catalogue()
+        for number in range(1, n_knees + 1):
+            item = image_item(number)
+            path = write_image(cohort / f"{number}.nii.gz", seed=number)
+            patient = item.volume_id.split("/")[0]
+            record = volume(patient).model_copy(
+                update={"image": path.name, "cohort_root": str(cohort)}
+            )
+            found = findings(item.volume_id).model_copy(
+                update={
+                    "findings_id": item.findings_id,
+                    "shape": SHAPE,
+                    "orientation": "RAS",
+                    "image_sha256": load_volume(path).sha256,
+                    "findings": (item.finding,),
+                }
+            )
+            writer.put_volume(record)
+            writer.put_findings(found)
+            writer.put_clinician_grades(item.clinician)
+    return store

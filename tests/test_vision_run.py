@@ -10,9 +10,19 @@ import duckdb
 import pytest
 
 from agents import vllm_server
+from knee.errors import InputError
+from knee.records import ItemState
 from knee.run_config import load_run_config
-from tests.demo_run import CHECKOUT, free_port, run_command
-from tests.prepared_store import prepare_phantoms, stub_process
+from stages.generate import GenerateOptions, generate
+from stages.recheck import recheck
+from store.connection import open_store
+from store.items import Selection, load_items
+from store.loading import load_outcomes, load_run
+from store.queries import newest_run
+from tests.demo_run import CHECKOUT, DemoRun, free_port, run_command
+from tests.image_items import image_item, image_store
+from tests.prepared_store import stub_process
+from tools.volumes import load_volume
 
 VLLM_PYTHON = CHECKOUT / ".venv-vllm" / "bin" / "python"
 SETTINGS = """name = "vision-tiny"
@@ -53,15 +63,6 @@ for argv in json.loads(sys.argv[1]):
 """
 
 
-@pytest.fixture(scope="module")
-def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the store of two phantoms and their cohort, moved after it was prepared."""
-    folder = tmp_path_factory.mktemp("vision")
-    prepare_phantoms(folder, 2)
-    (folder / "cohort").rename(folder / "moved")
-    return folder
-
-
 def write_settings(path: Path, port: int, *, model: str = "stub", folder: str = "none") -> Path:
     path.write_text(SETTINGS.format(port=port, model=model, folder=folder), encoding="utf-8")
     return path
@@ -72,6 +73,11 @@ def changed(settings: Path, old: str, new: str) -> Path:
     assert old in text
     settings.write_text(text.replace(old, new))
     return settings
+
+
+def n_runs(store: Path) -> int:
+    with duckdb.connect(str(store), read_only=True) as con:
+        return con.execute("SELECT count(*) FROM runs").fetchall()[0][0]
 
 
 @pytest.mark.parametrize(
@@ -85,64 +91,112 @@ def changed(settings: Path, old: str, new: str) -> Path:
             "add [drafter.images]",
         ),
         ("n_slices = 2", 'planes = ["axial"]', "without a slice", "features.toml"),
-        ("n_slices = 2", "n_slices = 0\npercentiles = [9, 3]", "2 problem(s)", "hint:"),
-        ("n_slices = 2", 'planes = ["oblique"]', "drafter.images.planes.0", "hint:"),
-        ("n_slices = 2", "n_slices = 2", "none of 2 volume(s) has its image", "--cohort-root"),
+        (
+            "n_slices = 2",
+            'n_slices = 0\npercentiles = [9, 3]\nplanes = ["oblique"]',
+            "3 problem(s)",
+            "hint",
+        ),
     ],
 )
-def test_what_would_fail_every_item_is_refused_and_nothing_is_written(
-    phantoms: Path, tmp_path: Path, old: str, new: str, message: str, hint: str
+def test_settings_that_cannot_work_are_refused_and_nothing_is_written(
+    tmp_path: Path, old: str, new: str, message: str, hint: str
 ):
-    store = phantoms / "knees.duckdb"
+    store = image_store(tmp_path, 1)
     config = changed(write_settings(tmp_path / "vision.toml", 9), old, new)
-    refused = run_command("generate", "--store", str(store), "--config", str(config))
-    assert refused.code == 2
-    assert message in refused.err
-    assert hint in refused.err
-    assert "Traceback" not in refused.err
-    with duckdb.connect(str(store), read_only=True) as con:
-        assert con.execute("SELECT count(*) FROM runs").fetchone() == (0,)
+    with pytest.raises(InputError) as caught:
+        generate(GenerateOptions(store, config))
+    assert message in caught.value.message
+    assert hint in str(caught.value)
+    assert n_runs(store) == 0
 
 
-def test_a_dry_run_names_the_slices_and_one_missing_image_fails_only_its_items(
-    phantoms: Path, tmp_path: Path
-):
-    store, cohort = tmp_path / "knees.duckdb", tmp_path / "cohort"
-    shutil.copy(phantoms / "knees.duckdb", store)
-    shutil.copytree(phantoms / "moved", cohort)
+def test_images_that_are_away_or_damaged_are_told_before_the_first_call(tmp_path: Path):
+    store = image_store(tmp_path)
     config = write_settings(tmp_path / "vision.toml", 9)
-    common = ("generate", "--store", str(store), "--cohort-root", str(cohort))
-    dry = run_command(*common, "--config", str(config), "--questions", "26", "--dry-run")
-    assert dry.code == 0, dry.err
-    assert dry.err.count("; PNG of ") == 6
-    with duckdb.connect(str(store), read_only=True) as con:
-        volume, image = con.execute("SELECT volume_id, image FROM volumes ORDER BY ALL").fetchall()[
-            0
-        ]
-    (cohort / image).unlink()
+    cohort = tmp_path / "cohort"
+    cohort.rename(tmp_path / "moved")
+    with pytest.raises(InputError, match=r"none of 2 volume\(s\) has its image") as caught:
+        generate(GenerateOptions(store, config))
+    assert "--cohort-root" in (caught.value.hint or "")
+    for path in (tmp_path / "moved").iterdir():
+        path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(InputError, match=r"no slice of 2 volume\(s\) can be drawn.*NIfTI"):
+        generate(GenerateOptions(store, config, cohort_root=tmp_path / "moved"))
+    assert n_runs(store) == 0
+
+
+def test_a_dry_run_names_its_slices_and_calls_nobody(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    store = image_store(tmp_path, 1)
+    config = write_settings(tmp_path / "vision.toml", 9)
+    assert generate(GenerateOptions(store, config, dry_run=True)) == 0
+    told = capsys.readouterr().err
+    assert told.count("; PNG of ") == 4
+    assert "[sagittal slice 7 (axis i); left edge: anterior" in told
+    assert n_runs(store) == 0
+
+
+def test_one_missing_image_fails_only_its_items_and_the_rest_is_kept_with_its_slices(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    store = image_store(tmp_path)
+    (tmp_path / "cohort" / "1.nii.gz").unlink()
     answers = tmp_path / "answers.json"
     answers.write_text("{}")
     with stub_process(answers, 0.0) as port:
         config = write_settings(tmp_path / "vision.toml", port)
-        done = run_command(*common, "--config", str(config), "--questions", "48-53", "--json")
-    assert done.code == 1, done.err
-    assert f"1 of 2 volume(s) have no image at hand, their items will fail: {volume}" in done.err
-    with duckdb.connect(str(store), read_only=True) as con:
-        rows = con.execute(
-            "SELECT DISTINCT volume_id = ?, state, codes[1], n_attempts > 0 FROM outcomes", [volume]
-        ).fetchall()
+        assert generate(GenerateOptions(store, config)) == 1
+        again = generate(GenerateOptions(store, config))
+    assert again == 0, "nothing is left"
+    missing, there = image_item(1), image_item(2)
+    told = capsys.readouterr().err
+    assert (
+        f"1 of 2 volume(s) have no image at hand, their items will fail: {missing.volume_id}"
+        in told
+    )
+    with open_store(store, read_only=True) as con:
+        run_id = str(newest_run(con))
+        run = load_run(con, run_id)
+        first, second = load_outcomes(con, run_id)
+        items = list(load_items(con, Selection(pending_only=False), run_id=run_id))
         shown = con.execute(
-            "SELECT count(*), count(DISTINCT sha256) FROM v_shown_slices"
-        ).fetchone()
-    failed = [row for row in rows if row[0]]
-    assert failed == [(True, "failed", "image_missing", False)]
-    assert {row[1] for row in rows if not row[0]} == {"rejected"}
-    assert shown is not None
-    assert shown[0] > shown[1] > 8, "questions share slices, volumes do not"
+            "SELECT plane, slice_index, image, sha256 FROM v_shown_slices ORDER BY position"
+        ).fetchall()
+        evidence = con.execute("SELECT sum(n_evidence) FROM v_selection").fetchone()
+    assert n_runs(store) == 1
+    assert run.images is not None
+    assert json.loads(run.images)["max_pixels"] == 128
+    assert (first.state, first.codes, first.attempts) == (ItemState.FAILED, ("image_missing",), ())
+    assert second.state is ItemState.REJECTED
+    assert len(second.attempts) == 2
+    assert second.images is not None
+    assert second.images.image_sha256 == load_volume(tmp_path / "cohort" / "2.nii.gz").sha256
+    kept = [(s.plane, s.index, "2.nii.gz", s.sha256) for s in second.images.slices]
+    assert shown == kept
+    assert [s[:2] for s in shown] == [
+        ("sagittal", 7),
+        ("sagittal", 10),
+        ("coronal", 13),
+        ("coronal", 19),
+    ]
+    assert all(item.sees_images for item in items)
+    assert evidence == (2,)
+    assert there.volume_id == second.volume_id
+    told = run_recheck(store, run_id)
+    assert told == {"rejected": 1}
+
+
+def run_recheck(store: Path, run_id: str) -> dict[str, int]:
+    """Checks the stored attempts again, without images at hand; returns verdicts by state."""
+    assert recheck(store, run_id, None, dry_run=False, as_json=False) == 0
+    with duckdb.connect(str(store), read_only=True) as con:
+        return dict(con.execute("SELECT state, count(*) FROM verdicts GROUP BY ALL").fetchall())
 
 
 @pytest.mark.vllm
-def test_tiny_vision_model_drafts_from_slices_through_real_vllm(phantoms: Path, tmp_path: Path):
+def test_tiny_vision_model_drafts_from_slices_through_real_vllm(demo_run: DemoRun, tmp_path: Path):
     made = subprocess.run(
         [str(VLLM_PYTHON), "-m", "tests.tiny_vision_model", "--out", str(tmp_path / "model")],
         cwd=CHECKOUT,
@@ -152,13 +206,13 @@ def test_tiny_vision_model_drafts_from_slices_through_real_vllm(phantoms: Path, 
     )
     assert made.returncode == 0, made.stderr
     store = tmp_path / "knees.duckdb"
-    shutil.copy(phantoms / "knees.duckdb", store)
+    shutil.copy(demo_run.store, store)
     settings = write_settings(
         tmp_path / "vision.toml", free_port(), model="tiny-vision", folder=str(tmp_path / "model")
     )
     common = ("generate", "--store", str(store), "--config", str(settings))
-    common += ("--cohort-root", str(phantoms / "moved"), "--questions", "26,48-53", "--json")
-    done = run_command(*common, "--limit", "4", "--serve")
+    common += ("--cohort-root", str(demo_run.folder / "cohort"), "--json")
+    done = run_command(*common, "--questions", "26,48-53", "--limit", "4", "--serve")
     assert done.code == 0, done.err[-3000:]
     figures = json.loads(done.out)
     assert figures["states"]["rejected"] == 4
@@ -166,10 +220,16 @@ def test_tiny_vision_model_drafts_from_slices_through_real_vllm(phantoms: Path, 
     report = Path(figures["report"]).read_text(encoding="utf-8")
     assert "tiny-vision" in report
     with duckdb.connect(str(store), read_only=True) as con:
-        run = con.execute("SELECT images FROM runs").fetchone()
-        tokens = con.execute("SELECT min(prompt_tokens), count(*) FROM attempts").fetchone()
+        run = con.execute(
+            "SELECT images FROM runs WHERE run_id = ?", [figures["run_id"]]
+        ).fetchone()
+        tokens = con.execute(
+            "SELECT min(prompt_tokens), count(*) FROM attempts WHERE model = 'tiny-vision'"
+        ).fetchone()
         levels = con.execute(
-            "SELECT DISTINCT evidence FROM outcome_components WHERE status = 'graded'"
+            "SELECT DISTINCT evidence FROM outcome_components "
+            "WHERE status = 'graded' AND run_id = ?",
+            own,
         ).fetchall()
         slices = con.execute("SELECT count(*) FROM v_shown_slices").fetchone()
     assert run is not None
