@@ -12,7 +12,7 @@ import pytest
 from agents import vllm_server
 from knee.errors import InputError
 from knee.records import ItemState
-from knee.run_config import load_run_config
+from knee.run_config import ServeSettings, load_run_config
 from stages.generate import GenerateOptions, generate
 from stages.recheck import recheck
 from store.connection import open_store
@@ -220,11 +220,10 @@ def test_tiny_vision_model_drafts_from_slices_through_real_vllm(demo_run: DemoRu
     report = Path(figures["report"]).read_text(encoding="utf-8")
     assert "tiny-vision" in report
     with duckdb.connect(str(store), read_only=True) as con:
-        run = con.execute(
-            "SELECT images FROM runs WHERE run_id = ?", [figures["run_id"]]
-        ).fetchone()
+        own = [figures["run_id"]]
+        run = con.execute("SELECT images FROM runs WHERE run_id = ?", own).fetchone()
         tokens = con.execute(
-            "SELECT min(prompt_tokens), count(*) FROM attempts WHERE model = 'tiny-vision'"
+            "SELECT min(prompt_tokens), count(*) FROM attempts WHERE run_id = ?", own
         ).fetchone()
         levels = con.execute(
             "SELECT DISTINCT evidence FROM outcome_components "
@@ -244,7 +243,10 @@ def test_tiny_vision_model_drafts_from_slices_through_real_vllm(demo_run: DemoRu
 
 @pytest.mark.vllm
 def test_vllms_own_parser_takes_the_flags_of_the_gpu_settings(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(vllm_server, "interpreter", lambda _: Path(sys.executable))
+    def this_python(_: ServeSettings) -> Path:
+        return Path(sys.executable)
+
+    monkeypatch.setattr(vllm_server, "interpreter", this_python)
     commands: list[list[str]] = []
     for name in ("gpu", "gpu-vision"):
         config = load_run_config(CHECKOUT / "configs" / f"{name}.toml")
