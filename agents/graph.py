@@ -172,7 +172,8 @@ def prepare_task(
         calibration=context.calibration,
         prompt_text="\n".join(message.content for message in messages),
         sequence=held.sequence,
-        images=prompt.images,
+        images=None if images is None else images.shown,
+        images_withheld=item.sees_images and images is None,
     )
     return ItemTask(
         item=item,

@@ -44,7 +44,7 @@ def finished_outcome(run_id: str, task: ItemTask, state: ItemGraphState) -> Item
         components=components,
         gates=passed_gates(attempts[-1], verdict, judgement),
         judgement=judgement,
-        images=task.prompt.images,
+        images=None if task.images is None else task.images.shown,
     )
 
 
@@ -75,7 +75,7 @@ def interrupted_outcome(run_id: str, task: ItemTask, interruption: ItemInterrupt
         attempts=attempts,
         components=uncompared_components(task.item, attempts[-1].draft if attempts else None),
         error=str(cause),
-        images=task.prompt.images,
+        images=None if task.images is None else task.images.shown,
     )
 
 

@@ -101,6 +101,36 @@ class Protocol(Record):
     """What the sequence does not show."""
 
 
+class PlaneSlices(Record):
+    """The slices of one plane that are shown behind the text."""
+
+    plane: str
+    """`sagittal`, `coronal` or `axial`."""
+    axis: str
+    """`i`, `j` or `k`: the stored array axis on which they are counted."""
+    indices: tuple[int, ...]
+    """Stored indices, in the order shown."""
+    mm_per_pixel: str
+    """Edge of a pixel in mm."""
+
+
+class PromptImages(Record):
+    """What a template may say of the slices that are shown behind the text."""
+
+    planes: tuple[PlaneSlices, ...]
+    """In the order shown."""
+    black: str
+    """Intensity shown as black."""
+    white: str
+    """Intensity shown as white."""
+    black_percentile: str
+    """Percentile of the whole volume that it is."""
+    white_percentile: str
+    """Percentile of the whole volume that it is."""
+    box_drawn: bool
+    """Whether the box is outlined."""
+
+
 class PromptContext(Record):
     """Everything that a template may show; its fields are the declared variables."""
 
@@ -138,7 +168,7 @@ class PromptContext(Record):
     """The asked components, in MOAKS' order."""
     protocol: Protocol
     """The reading protocol of the feature."""
-    images: ShownImages | None = None
+    images: PromptImages | None = None
     """The slices that are shown behind the text; None when there are none."""
 
 
@@ -210,7 +240,28 @@ def prompt_context(
         measurements=_shown_measurements(finding),
         components=tuple(_asked(question, component, calibration) for component in asked),
         protocol=_protocol(question.feature),
-        images=images,
+        images=None if images is None else _prompt_images(images),
+    )
+
+
+def _prompt_images(images: ShownImages) -> PromptImages:
+    planes = dict.fromkeys(entry.plane for entry in images.slices)
+    of_plane = {p: [entry for entry in images.slices if entry.plane == p] for p in planes}
+    return PromptImages(
+        planes=tuple(
+            PlaneSlices(
+                plane=plane,
+                axis=slices[0].axis,
+                indices=tuple(entry.index for entry in slices),
+                mm_per_pixel=f"{slices[0].mm_per_pixel:.2f}",
+            )
+            for plane, slices in of_plane.items()
+        ),
+        black=f"{images.window[0]:.4g}",
+        white=f"{images.window[1]:.4g}",
+        black_percentile=f"{images.percentiles[0]:g}",
+        white_percentile=f"{images.percentiles[1]:g}",
+        box_drawn=images.box_drawn,
     )
 
 

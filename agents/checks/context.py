@@ -66,6 +66,8 @@ class CheckContext:
     """MRI sequence; a text may name it."""
     images: ShownImages | None = None
     """The slices that the drafter saw; None when it saw none."""
+    images_withheld: bool = False
+    """True in a control of a run with images that shows none."""
 
     @cached_property
     def rules(self) -> dict[Component, GradeRule]:

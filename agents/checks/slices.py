@@ -23,9 +23,11 @@ def check_slices(material: Material) -> list[CheckIssue]:
     """Returns an issue when nothing seen is tied to a slice, or to one that was not shown."""
     context = material.context
     images = context.images
+    if images is None and not context.images_withheld:
+        return []
     if not _rests_on_images(context):
         return []
-    if images is None:  # A control that withholds them.
+    if images is None:
         return [issue("slices", "nothing_shown", "no slice was shown, so nothing can be seen")]
     n_named = 0
     for name in _SEEN:
