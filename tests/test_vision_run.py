@@ -47,7 +47,7 @@ device = "cpu"
 port = {port}
 max_model_len = 6144
 max_num_seqs = 4
-ready_timeout_s = 240
+ready_timeout_s = 600
 extra_args = ["--enforce-eager", "--limit-mm-per-prompt", '{{"image": 6}}']
 [serve.env]
 OMP_NUM_THREADS = "1"
