@@ -209,9 +209,10 @@ def _draw(
         _cut(*box[axis], n, mm, style.margin_mm)
         for axis, n, mm in zip(axes, counts, spacing, strict=True)
     )
-    whole = take_plane(canonical.array, plane, index)
-    part = whole[counts[0] - rows[1] : counts[0] - rows[0], :]
-    part = part[:, counts[1] - columns[1] : counts[1] - columns[0]]
+    part = take_plane(canonical.array, plane, index)[
+        counts[0] - rows[1] : counts[0] - rows[0],
+        counts[1] - columns[1] : counts[1] - columns[0],
+    ]
     longest = max(part.shape[0] * spacing[0], part.shape[1] * spacing[1])
     mm = max(*(min(spacing),), longest / style.max_pixels)
     grey = to_square_pixels(PlaneImage(window_slice(part, window), spacing, plane, index), mm)
@@ -219,30 +220,25 @@ def _draw(
     per_pixel = (part.shape[0] / grey.shape[0], part.shape[1] / grey.shape[1])
     strip = STRIP_PIXELS if style.marked else 0
     rectangle = _rectangle(box, axes, (rows[1], columns[1]), per_pixel)
-    stored_axis, flipped = volume.canonical_axes()[PLANES.index(plane)]
-    stored_index = volume.shape[stored_axis] - 1 - index if flipped else index
+    stored_axis, stored_index = _stored(volume, plane, index)
     text = (f"{plane} {stored_index}", *edge_marks(plane, side)) if style.marked else None
     drawn = rectangle if style.box_drawn else None
     picture = _picture(grey, drawn, text)
     left = (picture.width - grey.shape[1]) // 2
     png = _png(picture)
-    names = edge_names(plane, side)
+    edges = edge_names(plane, side)
+    x0, y0, x1, y1 = rectangle
     shown = ShownSlice(
         position=place.position,
         plane=plane,
         axis=_AXES[stored_axis],
         index=stored_index,
-        left=names[0],
-        right=names[1],
+        left=edges[0],
+        right=edges[1],
         width=picture.width,
         height=picture.height,
         mm_per_pixel=round(per_pixel[1] * spacing[1], 6),
-        box_pixels=(
-            rectangle[0] + left,
-            rectangle[1] + strip,
-            rectangle[2] + left,
-            rectangle[3] + strip,
-        ),
+        box_pixels=(x0 + left, y0 + strip, x1 + left, y1 + strip),
         sha256=content_hash(png),
     )
     return SliceImage(
@@ -253,6 +249,12 @@ def _draw(
         voxels_per_pixel=per_pixel,
         canonical_index=index,
     )
+
+
+def _stored(volume: Volume, plane: PlaneName, index: int) -> tuple[int, int]:
+    """The stored axis of a plane, and the stored index of a canonical one."""
+    axis, flipped = volume.canonical_axes()[PLANES.index(plane)]
+    return axis, volume.shape[axis] - 1 - index if flipped else index
 
 
 def _rectangle(
