@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from agents.judge import JudgeContext
 from agents.llm_client import ChatModel
+from agents.slice_source import SliceSource
 from knee.calibration import Calibration
 from knee.records import Wording
 from knee.run_config import Sampling
@@ -32,5 +33,7 @@ class GraphContext:
     """Checks that only warn."""
     judge: JudgeContext | None = None
     """Who judges what agrees with the clinician; None accepts it without a judge."""
+    images: SliceSource | None = None
+    """Where the slices come from; None drafts from text alone."""
     tracing: bool = False
     """Whether LangGraph's tracing may follow the environment."""

@@ -34,6 +34,7 @@ def run_fingerprint(
     findings_ids: Iterable[str],
     judge: Mapping[str, JsonValue] | None = None,
     sample: str | None = None,
+    images: str | None = None,
 ) -> str:
     """Returns `sha256:` over everything that identifies a run.
 
@@ -53,15 +54,18 @@ def run_fingerprint(
         judge: what decides the judge's verdicts beside its model and prompts: sampling, repairs,
             versions; None without a judge.
         sample: hash of a trial's items: another sample is another trial. None in every other run.
+        images: what decides the pixels that the drafter is shown; None without images.
     """
-    # Left out without a judge: runs of the time before there was one still resume.
+    # Left out where there is none: runs of the time before there was one still resume.
     judging = {} if judge is None else {"judge": dict(judge)}
     sampled = {} if sample is None else {"sample": sample}
+    seeing = {} if images is None else {"images": images}
     return content_hash(
         canonical_json(
             {
                 **judging,
                 **sampled,
+                **seeing,
                 "prompts": sorted(prompt.sha256 for prompt in prompts),
                 "drafter_model": drafter_model,
                 "judge_model": judge_model,

@@ -27,8 +27,14 @@ from agents.checks.run import CheckContext
 from agents.context import GraphContext
 from agents.llm_client import JsonSchema
 from agents.nodes import ItemInterrupted, check, compare, draft, judge, revise
-from agents.outcomes import boxless_outcome, finished_outcome, interrupted_outcome
-from agents.state import ItemGraphState, ItemGraphUpdate, ItemTask
+from agents.outcomes import (
+    boxless_outcome,
+    finished_outcome,
+    interrupted_outcome,
+    unseen_outcome,
+)
+from agents.slice_source import SlicesUnavailable
+from agents.state import ItemGraphState, ItemGraphUpdate, ItemImages, ItemTask
 from agents.tracing import tracing_switched
 from knee.answers import answer_schema
 from knee.moaks import Component
@@ -161,6 +167,7 @@ def prepare_task(
     context: GraphContext,
     shown: Item | None = None,
     held_against: Item | None = None,
+    images: ItemImages | None = None,
 ) -> ItemTask:
     """Returns what an item's drafts are made from: prompt, schema, and what the checks read.
 
@@ -170,6 +177,7 @@ def prepare_task(
         context: the run.
         shown: the item whose finding, side and grid the drafter sees; `item` unless given.
         held_against: the item whose finding the checks read; the shown one unless given.
+        images: the slices that the drafter sees, None without any.
 
     Raises:
         InputError: the template cannot be rendered.
@@ -187,8 +195,9 @@ def prepare_task(
         slice_axis=seen.slice_axis,
         wording=context.wording,
         calibration=context.calibration,
+        images=None if images is None else images.shown,
     )
-    messages = render_draft(context.template, prompt)
+    messages = render_draft(context.template, prompt, () if images is None else images.parts)
     checks = CheckContext(
         question=question,
         finding=held.finding,
@@ -200,6 +209,8 @@ def prepare_task(
         calibration=context.calibration,
         prompt_text="\n".join(message.content for message in messages),
         sequence=held.sequence,
+        images=None if images is None else images.shown,
+        images_withheld=item.sees_images and images is None,
     )
     return ItemTask(
         item=item,
@@ -209,6 +220,7 @@ def prepare_task(
         prompt=prompt,
         messages=messages,
         checks=checks,
+        images=images,
     )
 
 
@@ -233,7 +245,18 @@ async def run_item(
     seen = item if shown is None else shown
     if seen.finding.box is None:
         return boxless_outcome(context.run_id, item, seen)
-    task = prepare_task(item, context, shown, held_against)
+    if context.images is None or not seen.sees_images:
+        return await _run_task(prepare_task(item, context, shown, held_against), context)
+    try:
+        # The slices are held, and counted, until the item has ended.
+        async with context.images.held(seen) as images:
+            task = prepare_task(item, context, shown, held_against, images)
+            return await _run_task(task, context)
+    except SlicesUnavailable as trouble:
+        return unseen_outcome(context.run_id, item, seen, trouble)
+
+
+async def _run_task(task: ItemTask, context: GraphContext) -> ItemOutcome:
     start: ItemGraphState = {
         "task": task,
         "attempts": (),

@@ -239,7 +239,7 @@ class ChatClient:
     ) -> dict[str, object]:
         body: dict[str, object] = {
             "model": self.endpoint.model,
-            "messages": [{"role": m.role, "content": m.content} for m in messages],
+            "messages": [message.as_sent() for message in messages],
             **sampling.as_sent(),
         }
         if schema is not None:

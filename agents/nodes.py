@@ -68,7 +68,8 @@ async def revise(state: ItemGraphState, runtime: Runtime[GraphContext]) -> ItemG
     context, task, attempts = runtime.context, state["task"], state["attempts"]
     last = attempts[-1]
     issues = tuple(i for i in last.issues if i.severity is CheckSeverity.FAIL)
-    messages = render_revision(context.template, task.prompt, last.text, issues)
+    parts = () if task.images is None else task.images.parts
+    messages = render_revision(context.template, task.prompt, last.text, issues, parts)
     sampling = revision_sampling(context.sampling, len(attempts))
     attempt = await _attempt(state, context, messages, sampling)
     return {"attempts": (*attempts, attempt)}

@@ -2,6 +2,7 @@
 
 from agents.checks.run import CHECK_VERSIONS, compare_with_clinician
 from agents.nodes import ItemInterrupted
+from agents.slice_source import SlicesUnavailable
 from agents.state import ItemGraphState, ItemTask
 from knee.answers import Draft
 from knee.errors import ModelOutputError
@@ -43,6 +44,7 @@ def finished_outcome(run_id: str, task: ItemTask, state: ItemGraphState) -> Item
         components=components,
         gates=passed_gates(attempts[-1], verdict, judgement),
         judgement=judgement,
+        images=None if task.images is None else task.images.shown,
     )
 
 
@@ -73,6 +75,7 @@ def interrupted_outcome(run_id: str, task: ItemTask, interruption: ItemInterrupt
         attempts=attempts,
         components=uncompared_components(task.item, attempts[-1].draft if attempts else None),
         error=str(cause),
+        images=None if task.images is None else task.images.shown,
     )
 
 
@@ -87,6 +90,20 @@ def boxless_outcome(run_id: str, item: Item, shown: Item) -> ItemOutcome:
         codes=(NO_BOX_CODE,),
         components=uncompared_components(item),
         error=f"{shown.finding.region!r} has no box: {shown.finding.box_reason!r}",
+    )
+
+
+def unseen_outcome(run_id: str, item: Item, shown: Item, trouble: SlicesUnavailable) -> ItemOutcome:
+    """Returns the outcome of an item whose slices cannot be had: `failed`, and nothing was sent."""
+    return ItemOutcome(
+        run_id=run_id,
+        volume_id=item.volume_id,
+        question_id=item.question_id,
+        findings_id=shown.findings_id,
+        state=ItemState.FAILED,
+        codes=(trouble.code,),
+        components=uncompared_components(item),
+        error=str(trouble),
     )
 
 

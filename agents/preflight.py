@@ -4,15 +4,20 @@ Everything that would fail each item alike is found here, named, and told with a
 and nothing was spent.
 """
 
+import io
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from PIL import Image
+
 from agents.llm_client import ChatClient, Completion, JsonSchema, ServedModel
 from knee.errors import InputError, ModelOutputError, ModelUnavailable
+from knee.keys import content_hash
 from knee.run_config import Sampling
-from prompts.render import ChatMessage
+from prompts.render import ChatMessage, MessageImage
 
 _PROBE_WORD = "ready"
 _PROBE_SCHEMA: JsonSchema = {
@@ -22,6 +27,9 @@ _PROBE_SCHEMA: JsonSchema = {
     "additionalProperties": False,
 }
 _PROBE_SAMPLING = Sampling(temperature=0.0, max_tokens=64)
+_PROBE_PIXELS = 64
+_IMAGE_LIMIT = re.compile(r"At most (\d+) image", re.IGNORECASE)
+"""How vLLM refuses a prompt with more images than it was started for."""
 _PROBE_TEXT = 'Answer with this JSON object and nothing else: {"state": "ready"}'
 
 
@@ -53,6 +61,7 @@ async def preflight(
     sampling: Sampling,
     longest_prompt: Sequence[ChatMessage] | None = None,
     *,
+    n_images: int = 0,
     serve_hint: str = "start one with `run_pipeline.py serve --config …`",
 ) -> PreflightReport:
     """Returns what the server can do, after having tried it.
@@ -61,11 +70,12 @@ async def preflight(
         client: the client of the model to probe.
         sampling: the run's; its `max_tokens` must fit into the context beside the prompt.
         longest_prompt: the longest of the run's prompts, to see that it fits; None skips that.
+        n_images: most images of one prompt; 0 does not ask for any.
         serve_hint: what to do when no server is there.
 
     Raises:
-        InputError: no server, another protocol, model not served, no JSON schema, context too
-            small, key refused; before the run's first call.
+        InputError: no server, another protocol, model not served, no JSON schema, no images or
+            not so many, context too small, key refused; before the run's first call.
     """
     model = await _find_model(client, serve_hint)
     url = client.endpoint.base_url
@@ -76,6 +86,8 @@ async def preflight(
             "lower sampling.max_tokens, or serve with a larger max_model_len",
         )
     answer = await _probe_schema(client, url)
+    if n_images:
+        await _probe_images(client, model, n_images)
     tokens = None
     if longest_prompt is not None:
         tokens = await _measure_prompt(client, longest_prompt, sampling, model)
@@ -141,6 +153,36 @@ async def _probe_schema(client: ChatClient, url: str) -> Completion:
             "serve the model with structured outputs (vLLM has them by default)",
         )
     return answer
+
+
+async def _probe_images(client: ChatClient, model: ServedModel, n_images: int) -> None:
+    """Sends as many images as one prompt of the run holds, each as small as models take them."""
+    images = tuple(_grey_image(number) for number in range(1, n_images + 1))
+    message = ChatMessage(role="user", content="Look at these.", images=images)
+    one_token = _PROBE_SAMPLING.model_copy(update={"max_tokens": 1})
+    try:
+        await _ask(client, [message], None, one_token)
+    except ModelOutputError as error:
+        limit = _IMAGE_LIMIT.search(error.message)
+        if limit is not None and int(limit[1]) > 0:
+            raise InputError(
+                f"model {model.id!r} is served with {int(limit[1])!r} image(s) a prompt at most, "
+                f"and items are shown up to {n_images!r}",
+                "lower drafter.images.n_slices, or serve with --limit-mm-per-prompt "
+                f"'{{\"image\": {n_images}}}'",
+            ) from error
+        raise InputError(
+            f"model {model.id!r} takes no images: {error.message}",
+            "serve a vision-language model, or leave [drafter.images] out of the settings",
+        ) from error
+
+
+def _grey_image(number: int) -> MessageImage:
+    # Each another shade: a server that keeps images by their hash is asked for all of them.
+    buffer = io.BytesIO()
+    Image.new("L", (_PROBE_PIXELS, _PROBE_PIXELS), number % 256).save(buffer, format="PNG")
+    png = buffer.getvalue()
+    return MessageImage(label=f"image {number}", png=png, sha256=content_hash(png))
 
 
 async def _measure_prompt(

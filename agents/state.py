@@ -8,8 +8,19 @@ from agents.llm_client import JsonSchema
 from knee.judgement import Judgement
 from knee.moaks import Component
 from knee.records import Attempt, ComponentComparison, Item, ItemState
+from knee.shown_images import ShownImages
 from prompts.context import PromptContext
-from prompts.render import ChatMessage
+from prompts.render import ChatMessage, MessageImage
+
+
+@dataclass(frozen=True, slots=True)
+class ItemImages:
+    """The slices of an item, as they are sent and as they are kept."""
+
+    shown: ShownImages
+    """What goes to the prompt, to the checks and to the store."""
+    parts: tuple[MessageImage, ...]
+    """What is sent; empty where a stored draft is only checked again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +41,8 @@ class ItemTask:
     """The rendered first prompt."""
     checks: CheckContext
     """What the checks read."""
+    images: ItemImages | None = None
+    """The slices shown; None in a run without images."""
 
 
 class ItemGraphState(TypedDict):

@@ -170,6 +170,8 @@ class EvidenceLevel(StrEnum):
 
 TEXT_EVIDENCE = frozenset({EvidenceLevel.MEASURED, EvidenceLevel.WEAK})
 """Levels that a drafter who sees measurements and no image can reason from."""
+IMAGE_EVIDENCE = TEXT_EVIDENCE | {EvidenceLevel.IMAGE}
+"""Levels that a drafter who sees slices as well can reason from."""
 
 
 class ComponentEvidence(BaseModel):

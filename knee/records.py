@@ -12,11 +12,12 @@ from knee.answers import Draft
 from knee.calls import PromptRef as PromptRef
 from knee.calls import Record as Record
 from knee.calls import Usage as Usage
-from knee.findings import TEXT_EVIDENCE, EvidenceLevel, Finding
+from knee.findings import IMAGE_EVIDENCE, TEXT_EVIDENCE, EvidenceLevel, Finding
 from knee.grades import ClinicianGrade, GradeStatus
 from knee.judgement import Judgement
 from knee.moaks import Component
 from knee.questions import QUESTIONS, Question
+from knee.shown_images import ShownImages
 
 
 class ItemState(StrEnum):
@@ -231,6 +232,8 @@ class Item(Record):
     """One per component; empty when the knee-visit is in no table."""
     synthetic: bool
     """True for phantoms and painted images."""
+    sees_images: bool = False
+    """Whether the drafter is shown slices of the image; what only those show is asked then."""
 
     @property
     def question(self) -> Question:
@@ -242,13 +245,18 @@ class Item(Record):
         return next((g for g in self.clinician if g.component is component), None)
 
     def status_of(self, component: Component) -> ComponentStatus:
-        """Returns whether a component is asked: read by a clinician, and with evidence in text."""
+        """Returns whether a component is asked: read by a clinician, and with evidence shown."""
         grade = self.clinician_grade(component)
         if grade is None or grade.status is not GradeStatus.READ:
             return ComponentStatus.UNLABELLED
-        if self.finding.evidence_for(component).level not in TEXT_EVIDENCE:
+        if self.finding.evidence_for(component).level not in self.evidence_levels:
             return ComponentStatus.NO_EVIDENCE
         return ComponentStatus.GRADED
+
+    @property
+    def evidence_levels(self) -> frozenset[EvidenceLevel]:
+        """The levels of evidence that the drafter can reason from."""
+        return IMAGE_EVIDENCE if self.sees_images else TEXT_EVIDENCE
 
     @property
     def asked(self) -> tuple[Component, ...]:
@@ -305,6 +313,8 @@ class ItemOutcome(Record):
     """Message of an infrastructure failure."""
     judgement: Judgement | None = None
     """What the judge said; None without one, and for an item that did not reach it."""
+    images: ShownImages | None = None
+    """The slices that its drafter was shown; None in a run without images."""
 
     @model_validator(mode="after")
     def validate_state(self) -> Self:
@@ -354,5 +364,7 @@ class Run(Record):
     """Check to version."""
     sampling: dict[str, float | int | str]
     """As sent."""
+    images: str | None = None
+    """How slices were shown, as JSON (identity); None in a run that drafts from text alone."""
     provenance: dict[str, str] = Field(default_factory=dict)
     """Commit, dirty flag, package versions, base URL, concurrency, settings file: not identity."""

@@ -24,8 +24,10 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from knee.errors import InputError
+from knee.keys import JsonValue
 from knee.questions import parse_question_ids
 from knee.records import Grounding, Wording
+from knee.shown_images import PlaneName
 from knee.toml_lines import KeyPath, key_lines, line_of
 
 
@@ -81,6 +83,57 @@ class ModelEndpoint(_Settings):
             return ipaddress.ip_address(host).is_loopback
         except ValueError:
             return False
+
+
+class ImageSettings(_Settings):
+    """Which slices a drafter is shown, and how (docs/images.md)."""
+
+    planes: tuple[PlaneName, ...] = ("sagittal", "coronal", "axial")
+    """Planes that may be shown; an item gets those of them that its feature is read in."""
+    n_slices: int = Field(default=5, ge=1, le=64)
+    """Slices in each plane at most, evenly spaced through the box."""
+    max_pixels: int = Field(default=448, ge=64, le=2048)
+    """Longest edge of a slice in pixels; a larger one is made smaller, none is made larger."""
+    margin_mm: float | None = Field(default=None, ge=0, le=200)
+    """Slices are cut so far around the box; None shows them whole."""
+    box_drawn: bool = True
+    """Whether the region's box is outlined."""
+    percentiles: tuple[float, float] = (1.0, 99.5)
+    """Percentiles of the volume's intensities that are shown as black and as white."""
+    in_flight_mb: float = Field(default=256.0, gt=0)
+    """Megabytes of images, as they are sent, that all items in flight hold at most."""
+    open_volumes: int = Field(default=4, ge=1, le=64)
+    """Volumes that are kept open."""
+    threads: int = Field(default=2, ge=1, le=32)
+    """Threads that read volumes and draw slices."""
+
+    @field_validator("planes")
+    @classmethod
+    def validate_planes(cls, value: tuple[PlaneName, ...]) -> tuple[PlaneName, ...]:
+        """Refuses no plane, and one that is there twice."""
+        if not value or len(set(value)) != len(value):
+            raise ValueError("name each plane once, and at least one")
+        return value
+
+    @field_validator("percentiles")
+    @classmethod
+    def validate_percentiles(cls, value: tuple[float, float]) -> tuple[float, float]:
+        """Refuses what is no range of percentiles."""
+        if not 0 <= value[0] < value[1] <= 100:
+            raise ValueError("two percentiles, 0 to 100, the lower one first")
+        return value
+
+    @property
+    def identity(self) -> dict[str, JsonValue]:
+        """What decides the pixels; how many are held at once does not."""
+        return self.model_dump(mode="json", exclude={"in_flight_mb", "open_volumes", "threads"})
+
+
+class DrafterEndpoint(ModelEndpoint):
+    """The drafter; with `images` it is shown slices beside the text."""
+
+    images: ImageSettings | None = None
+    """How slices are shown; None drafts from text alone."""
 
 
 class JudgeEndpoint(ModelEndpoint):
@@ -179,7 +232,7 @@ class RunConfig(_Settings):
     """TOML file with fitted cut-offs, relative to the settings file."""
     questions: str = "1-69"
     """Ids and ranges that are drafted unless `--questions` says otherwise; not identity."""
-    drafter: ModelEndpoint
+    drafter: DrafterEndpoint
     """The model that drafts."""
     judge: JudgeEndpoint | None = None
     """Who judges what agrees with the clinician; None accepts it without a judge."""

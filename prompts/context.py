@@ -14,6 +14,7 @@ from knee.findings import Finding, Unit
 from knee.moaks import SCALES, Component, Feature, GradeRule, Interval
 from knee.questions import Question
 from knee.records import Record, Wording
+from knee.shown_images import PlaneName, ShownImages
 from prompts.examples import DATA, ShownExample, ShownMeasurement, shown_examples
 from prompts.neutral import neutralise
 from prompts.question_text import question_ask, question_look, question_text
@@ -85,6 +86,36 @@ class Protocol(Record):
     """What the sequence does not show."""
 
 
+class PlaneSlices(Record):
+    """The slices of one plane that are shown behind the text."""
+
+    plane: str
+    """`sagittal`, `coronal` or `axial`."""
+    axis: str
+    """`i`, `j` or `k`: the stored array axis on which they are counted."""
+    indices: tuple[int, ...]
+    """Stored indices, in the order shown."""
+    mm_per_pixel: str
+    """Edge of a pixel in mm."""
+
+
+class PromptImages(Record):
+    """What a template may say of the slices that are shown behind the text."""
+
+    planes: tuple[PlaneSlices, ...]
+    """In the order shown."""
+    black: str
+    """Intensity shown as black."""
+    white: str
+    """Intensity shown as white."""
+    black_percentile: str
+    """Percentile of the whole volume that it is."""
+    white_percentile: str
+    """Percentile of the whole volume that it is."""
+    box_drawn: bool
+    """Whether the box is outlined."""
+
+
 class PromptContext(Record):
     """Everything that a template may show; its fields are the declared variables."""
 
@@ -128,6 +159,14 @@ class PromptContext(Record):
     """How the feature looks; empty in the zero-shot wording."""
     examples: tuple[ShownExample, ...] = ()
     """Worked examples of the feature, on the run's own scale; empty where there is none."""
+    images: PromptImages | None = None
+    """The slices that are shown behind the text; None when there are none."""
+
+
+def reading_planes(question: Question) -> tuple[PlaneName, ...]:
+    """Returns the planes in which a question is read, the most telling first."""
+    names = _feature_data()[question.feature.value]
+    return tuple(names.get("site_planes", {}).get(question.site, names["planes"]))
 
 
 def prompt_context(
@@ -141,6 +180,7 @@ def prompt_context(
     slice_axis: int,
     wording: Wording,
     calibration: Calibration | None,
+    images: ShownImages | None = None,
 ) -> PromptContext:
     """Returns what a template may show of one item.
 
@@ -154,6 +194,7 @@ def prompt_context(
         slice_axis: stored array axis (0-2) that runs left-right.
         wording: which wording of the question is shown.
         calibration: fitted cut-offs, None when the run has none.
+        images: the slices that are shown behind the text, None without any.
 
     Raises:
         InputError: the finding is another question's, has no box, or nothing is asked.
@@ -172,7 +213,6 @@ def prompt_context(
         raise InputError(f"{finding.region!r}: no component is asked", "skip the item")
     box = finding.box.indices
     names = _feature_data()[question.feature.value]
-    planes = names.get("site_planes", {}).get(question.site, names["planes"])
     return PromptContext(
         question_id=question.question_id,
         question_text=question_text(question.question_id, wording, asked),
@@ -181,7 +221,7 @@ def prompt_context(
         region_name=question.region_name,
         side=side,
         sequence=neutralise(sequence, 40),
-        planes=tuple(planes),
+        planes=reading_planes(question),
         shape=shape,
         box=box,
         box_axis="ijk"[slice_axis],
@@ -194,6 +234,28 @@ def prompt_context(
         ask=question_ask(question.question_id),
         look=question_look(question.question_id) if wording is Wording.GUIDED else "",
         examples=shown_examples(question.feature, asked, calibration),
+        images=None if images is None else _prompt_images(images),
+    )
+
+
+def _prompt_images(images: ShownImages) -> PromptImages:
+    planes = dict.fromkeys(entry.plane for entry in images.slices)
+    of_plane = {p: [entry for entry in images.slices if entry.plane == p] for p in planes}
+    return PromptImages(
+        planes=tuple(
+            PlaneSlices(
+                plane=plane,
+                axis=slices[0].axis,
+                indices=tuple(entry.index for entry in slices),
+                mm_per_pixel=f"{slices[0].mm_per_pixel:.2f}",
+            )
+            for plane, slices in of_plane.items()
+        ),
+        black=f"{images.window[0]:.4g}",
+        white=f"{images.window[1]:.4g}",
+        black_percentile=f"{images.percentiles[0]:g}",
+        white_percentile=f"{images.percentiles[1]:g}",
+        box_drawn=images.box_drawn,
     )
 
 

@@ -125,6 +125,11 @@ class PromptTemplate:
         """What it is for."""
         return prompt_kind(self.prompt_id)
 
+    @cached_property
+    def shows_images(self) -> bool:
+        """Whether it speaks of slices that are shown behind it."""
+        return "images" in used_variables(self.source)
+
     @property
     def has_system(self) -> bool:
         """Whether a system message is sent."""

@@ -1,9 +1,12 @@
 """From a template and an item's context to the messages that are sent."""
 
+from base64 import b64encode
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from knee.keys import canonical_json, content_hash
+from pydantic import Field
+
+from knee.keys import JsonValue, canonical_json, content_hash
 from knee.records import CheckIssue, Record
 from prompts.context import PromptContext
 from prompts.environment import render_block
@@ -14,6 +17,22 @@ _MESSAGE_LIMIT = 300
 """Characters of one fed-back message; check messages are shorter unless they quote too much."""
 
 
+class MessageImage(Record):
+    """An image of a message, with the line of text that stands before it."""
+
+    label: str
+    """What it is, e.g. `sagittal slice 63`."""
+    png: bytes = Field(repr=False)
+    """The PNG."""
+    sha256: str
+    """`sha256:<hex>` of the PNG."""
+
+    @property
+    def data_url(self) -> str:
+        """The PNG as a `data:` URL."""
+        return f"data:image/png;base64,{b64encode(self.png).decode('ascii')}"
+
+
 class ChatMessage(Record):
     """One message of a chat request."""
 
@@ -21,16 +40,36 @@ class ChatMessage(Record):
     """Who speaks."""
     content: str
     """What is said."""
+    images: tuple[MessageImage, ...] = ()
+    """What is shown behind it, in this order."""
+
+    def as_sent(self) -> dict[str, object]:
+        """Returns the message in the OpenAI form: a string, with images a list of parts."""
+        if not self.images:
+            return {"role": self.role, "content": self.content}
+        parts: list[dict[str, object]] = [{"type": "text", "text": self.content}]
+        for image in self.images:
+            parts.append({"type": "text", "text": image.label})
+            parts.append({"type": "image_url", "image_url": {"url": image.data_url}})
+        return {"role": self.role, "content": parts}
 
 
-def render_draft(template: PromptTemplate, context: PromptContext) -> tuple[ChatMessage, ...]:
+def render_draft(
+    template: PromptTemplate, context: PromptContext, images: tuple[MessageImage, ...] = ()
+) -> tuple[ChatMessage, ...]:
     """Returns the messages of a first draft: `system` if the prompt has one, then `user`.
+
+    Args:
+        template: the prompt.
+        context: the item's context.
+        images: what is shown behind the user's text; the text stays the same without.
 
     Raises:
         InputError: the template shows something that the context does not hold.
     """
     values = _values(template, context)
-    user = ChatMessage(role="user", content=render_block(template.compiled, "user", values))
+    text = render_block(template.compiled, "user", values)
+    user = ChatMessage(role="user", content=text, images=images)
     if not template.has_system:
         return (user,)
     system = render_block(template.compiled, "system", values)
@@ -42,6 +81,7 @@ def render_revision(
     context: PromptContext,
     previous_text: str,
     issues: Sequence[CheckIssue],
+    images: tuple[MessageImage, ...] = (),
 ) -> tuple[ChatMessage, ...]:
     """Returns the draft's messages, the earlier answer, and the `revise` block.
 
@@ -50,6 +90,7 @@ def render_revision(
         context: the item's context, as for the draft.
         previous_text: the model's earlier answer; chat-template tokens in it are taken out.
         issues: what the checks found; only code and message are shown.
+        images: as for the draft; they are sent again, where they were.
     """
     codes = list(dict.fromkeys(issue.code for issue in issues))
     shown = [
@@ -58,15 +99,21 @@ def render_revision(
     ]
     values = _values(template, context) | {"codes": codes, "issues": shown}
     return (
-        *render_draft(template, context),
+        *render_draft(template, context, images),
         ChatMessage(role="assistant", content=without_role_tokens(previous_text)),
         ChatMessage(role="user", content=render_block(template.compiled, "revise", values)),
     )
 
 
 def hash_messages(messages: Sequence[ChatMessage]) -> str:
-    """Returns `sha256:` over role and content of rendered messages."""
-    return content_hash(canonical_json([[m.role, m.content] for m in messages]))
+    """Returns `sha256:` over role and content of rendered messages, and over their images."""
+    return content_hash(canonical_json([_hashed(message) for message in messages]))
+
+
+def _hashed(message: ChatMessage) -> list[JsonValue]:
+    plain: list[JsonValue] = [message.role, message.content]
+    # Without images as it was before there were any: stored hashes stay true.
+    return [*plain, [[i.label, i.sha256] for i in message.images]] if message.images else plain
 
 
 def _values(template: PromptTemplate, context: PromptContext) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """What a run works off: each item with its own findings, or as a negative control (RULES 7).
 
 shuffled-findings: the drafter sees another patient's knee, and the checks hold it against that one.
-no-findings: the drafter sees the question without measurements; the checks read the item's own.
+no-findings: the drafter sees the question without measurements and without slices; the checks read
+the item's own.
 always-majority: no model; the training patients' commonest grade, with the item's own findings.
 All of them are compared with the item's own grades, and judged as a real run is.
 """
@@ -16,7 +17,6 @@ from agents.graph import prepare_task
 from agents.majority_drafter import MajorityDrafter, write_majority_answer
 from agents.scripted_model import ScriptedChatModel
 from knee.errors import InputError
-from knee.findings import TEXT_EVIDENCE
 from knee.keys import content_hash, parse_volume_id
 from knee.records import Control, Item
 from stages.run_plan import RunPlan
@@ -72,7 +72,7 @@ def count_work(plan: RunPlan, store: StoreReader, run_id: str) -> tuple[int, Cou
 def without_measurements(item: Item) -> Item:
     """Returns an item as a drafter without findings sees it: question, region and box alone."""
     finding = item.finding.model_copy(update={"measurements": ()})
-    return item.model_copy(update={"finding": finding})
+    return item.model_copy(update={"finding": finding, "sees_images": False})
 
 
 def _shuffled(
@@ -92,7 +92,12 @@ def _shuffled(
     for item in items:
         other = others[item.volume_id]
         if other != shown_volume:
-            every = Selection((other,), plan.selection.question_ids, None, None, False)
+            every = Selection(
+                (other,),
+                plan.selection.question_ids,
+                pending_only=False,
+                sees_images=plan.selection.sees_images,
+            )
             shown = {entry.question_id: entry for entry in store.items(every)}
             shown_volume = other
         counterpart = shown.get(item.question_id)
@@ -118,7 +123,7 @@ def _other_patients_volume(volume_id: str, volumes: list[str]) -> str:
 def _can_stand_in(other: Item, item: Item) -> bool:
     finding = other.finding
     return finding.box is not None and all(
-        finding.evidence_for(component).level in TEXT_EVIDENCE for component in item.asked
+        finding.evidence_for(component).level in item.evidence_levels for component in item.asked
     )
 
 

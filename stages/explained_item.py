@@ -8,6 +8,8 @@ import duckdb
 from agents.context import GraphContext
 from agents.graph import prepare_task
 from agents.scripted_model import ScriptedChatModel
+from agents.slice_source import stored_slices
+from agents.state import ItemTask
 from agents.vllm_server import CHECKOUT
 from knee.calibration import Calibration, load_calibration
 from knee.errors import InputError
@@ -26,7 +28,7 @@ from knee.records import (
     VolumeRecord,
 )
 from knee.run_config import Sampling
-from prompts.context import PromptContext
+from knee.shown_images import ShownImages
 from prompts.registry import PromptKind, load_prompt, prompt_kind
 from prompts.render import ChatMessage, hash_messages, render_revision
 from stages.rechecking import shown_items
@@ -140,7 +142,7 @@ def _prompts(
         return tuple(SentPrompt((), gone) for _ in outcome.attempts)
     before: list[Attempt | None] = [None, *outcome.attempts]
     sent = [
-        _render(item, run, calibration, (attempt.prompt, attempt, earlier), shown)
+        _render(item, run, calibration, (attempt.prompt, attempt, earlier), shown, outcome.images)
         for attempt, earlier in zip(outcome.attempts, before, strict=False)
     ]
     return tuple(
@@ -155,6 +157,7 @@ def _render(
     calibration: Calibration | None,
     of: tuple[PromptRef, Attempt | None, Attempt | None],
     shown: tuple[Item, Item],
+    images: ShownImages | None = None,
 ) -> SentPrompt:
     """Renders the prompt of one attempt; `of`: its template, the attempt, and the one before."""
     ref, attempt, earlier = of
@@ -169,10 +172,11 @@ def _render(
             wording=run.wording,
             calibration=calibration,
         )
-        task = prepare_task(item, context, *shown)
+        slices = None if images is None else stored_slices(images)
+        task = prepare_task(item, context, *shown, slices)
         messages = task.messages
         if earlier is not None:
-            messages = _revision(context, task.prompt, earlier)
+            messages = _revision(context, task, earlier)
     except InputError as error:
         return SentPrompt((), f"it cannot be rendered: {error.message}")
     if attempt is None or hash_messages(messages) == attempt.prompt_text_sha256:
@@ -185,11 +189,10 @@ def _render(
     return SentPrompt(messages, f"this is not what was sent, its hash differs: {changed}")
 
 
-def _revision(
-    context: GraphContext, prompt: PromptContext, earlier: Attempt
-) -> tuple[ChatMessage, ...]:
+def _revision(context: GraphContext, task: ItemTask, earlier: Attempt) -> tuple[ChatMessage, ...]:
     failed = tuple(i for i in earlier.issues if i.severity is CheckSeverity.FAIL)
-    return render_revision(context.template, prompt, earlier.text, failed)
+    parts = () if task.images is None else task.images.parts
+    return render_revision(context.template, task.prompt, earlier.text, failed, parts)
 
 
 def _calibration(run: Run, config: Path | None) -> tuple[Calibration | None, str | None]:

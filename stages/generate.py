@@ -9,11 +9,12 @@ import asyncio
 import shlex
 import sys
 from collections import Counter
-from contextlib import AbstractContextManager, AsyncExitStack, ExitStack
+from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, closing
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from agents.batch import BatchResult, run_batch
+from agents.batch import BatchResult, WorkItem, run_batch
 from agents.context import GraphContext
 from agents.graph import prepare_task
 from agents.llm_client import ChatClient, ChatModel
@@ -21,6 +22,7 @@ from agents.majority_drafter import MajorityDrafter
 from agents.preflight import preflight
 from agents.progress import BatchProgress, progress_shown
 from agents.scripted_model import ScriptedChatModel
+from agents.slice_source import SliceSource
 from agents.vllm_server import RunningServer, running_server
 from knee.keys import JsonValue
 from knee.records import Control
@@ -37,11 +39,13 @@ from stages.prefix_cache import prefix_cache_told
 from stages.quota_plan import show_choice
 from stages.report import write_report
 from stages.retrying import load_earlier_tries
+from stages.run_images import draw_first, open_slice_source
 from stages.run_plan import GenerateOptions, RunPlan, make_plan
 from stages.serve import WaitingLine, default_log, serve_settings
 from stages.settings import load_settings
 from stages.summary import load_summary, show_states, show_summary
 from stages.token_estimate import STAND_IN_STEPS
+from store.items import Selection
 from store.journal import Journal
 from store.queries import selection_states
 from store.quota_rows import put_choice
@@ -133,8 +137,11 @@ async def _run(
         else:
             drafter = await _client(plan, plan.config.drafter, stack)
         judge = None if plan.judge is None else await _client(plan, plan.judge.endpoint, stack)
+        images = None
+        if has_work and plan.images is not None:
+            images = stack.enter_context(closing(_slice_source(plan, writer)))
         if has_work:
-            await _probe(plan, writer, drafter, judge)
+            await _probe(plan, writer, drafter, judge, images)
         with writer.transaction():
             writer.put_prompts([(p.ref, p.full_text) for p in (*list_prompts(), plan.template)])
             run_id, resumed = writer.start_or_resume_run(plan.run)
@@ -150,9 +157,17 @@ async def _run(
             writer.finish_run(run_id)
             return run_id, None
         async with prefix_cache_told(drafter):
-            result = await _work_off(plan, writer, plan.context(drafter, run_id, judge), total)
+            result = await _work_off(
+                plan, writer, plan.context(drafter, run_id, judge, images), total
+            )
         writer.finish_run(run_id, "stopped" if result.stopped_early else "finished")
     return run_id, result
+
+
+def _slice_source(plan: RunPlan, writer: StoreWriter) -> SliceSource:
+    assert plan.images is not None, "only a run that shows slices has a source of them"
+    # All volumes of the store: a shuffled control shows knees beside the selection's.
+    return open_slice_source(plan.images, writer, Selection(), plan.options.cohort_root)
 
 
 async def _client(plan: RunPlan, endpoint: ModelEndpoint, stack: AsyncExitStack) -> ChatClient:
@@ -166,16 +181,22 @@ async def _client(plan: RunPlan, endpoint: ModelEndpoint, stack: AsyncExitStack)
 
 
 async def _probe(
-    plan: RunPlan, writer: StoreWriter, drafter: ChatModel, judge: ChatClient | None
+    plan: RunPlan,
+    writer: StoreWriter,
+    drafter: ChatModel,
+    judge: ChatClient | None,
+    images: SliceSource | None,
 ) -> None:
     """Asks every server of the run what it can do, before anything is sent or written."""
     start_one = f"start one with `run_pipeline.py serve --config {plan.options.config}`"
     if isinstance(drafter, ChatClient):
         context = plan.context(drafter, plan.run.run_id)
+        prompt = _longest_prompt(plan, writer, context, images)
         report = await preflight(
             drafter,
             plan.config.drafter.sampling,
-            _longest_prompt(plan, writer, context),
+            prompt,
+            n_images=sum(len(message.images) for message in prompt or ()),
             serve_hint=f"{start_one}, or add --serve",
         )
         say(report.line())
@@ -223,19 +244,29 @@ async def _work_off(
 
 
 def _longest_prompt(
-    plan: RunPlan, writer: StoreWriter, context: GraphContext
+    plan: RunPlan, writer: StoreWriter, context: GraphContext, images: SliceSource | None
 ) -> tuple[ChatMessage, ...] | None:
-    """Returns the longest of the first prompts, to see that it fits into the context."""
-    longest: tuple[ChatMessage, ...] | None = None
-    length = -1
-    for number, work in enumerate(work_of(plan, writer, plan.resumes)):
-        if number >= _PROMPT_SAMPLE:
-            break
+    """Returns the longest of the first prompts, to see that it fits into the context.
+
+    With images it is the one with most of them, and of those the one with the longest text.
+    """
+    sample = list(islice(work_of(plan, writer, plan.resumes), _PROMPT_SAMPLE))
+    if not sample:
+        return None
+
+    def size(work: WorkItem) -> tuple[int, int]:
         messages = prepare_task(work.item, context, work.shown, work.held_against).messages
-        size = sum(len(message.content) for message in messages)
-        if size > length:
-            longest, length = messages, size
-    return longest
+        seen = work.shown or work.item
+        n_planes = len(images.planes(seen.question)) if images and seen.sees_images else 0
+        return n_planes, sum(len(message.content) for message in messages)
+
+    ordered = sorted(sample, key=size, reverse=True)
+    longest, shown = ordered[0], None
+    if images is not None and (longest.shown or longest.item).sees_images:
+        seen = {id(work.shown or work.item): work for work in ordered}
+        item, shown = draw_first(images, [work.shown or work.item for work in ordered])
+        longest = seen[id(item)]
+    return prepare_task(longest.item, context, longest.shown, longest.held_against, shown).messages
 
 
 def _finish(plan: RunPlan, run_id: str, result: BatchResult | None, left_out: Counter[str]) -> int:

@@ -12,7 +12,7 @@ from agents.graph import prepare_task
 from agents.judge import JudgeContext, judge_draft
 from agents.outcomes import DISAGREES_CODE, passed_gates
 from agents.scripted_model import ScriptedChatModel
-from agents.state import ItemTask
+from agents.state import ItemImages, ItemTask
 from knee.judgement import Judgement
 from knee.keys import ItemKey
 from knee.records import (
@@ -109,7 +109,8 @@ def _stored_of(
         if judgement is not None and judgement.attempt_no != attempt.attempt_no:
             judgement = None
         state, codes = newest[outcome.question_id]
-        task = prepare_task(item, _context(plan, attempt), *shown)
+        images = None if outcome.images is None else ItemImages(outcome.images, ())
+        task = prepare_task(item, _context(plan, attempt), *shown, images)
         yield Stored(task, attempt, state, codes, judgement)
 
 

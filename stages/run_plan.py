@@ -12,15 +12,17 @@ from agents.fingerprint import new_run_id, run_fingerprint
 from agents.judge import JUDGE_VERSIONS, JudgeContext
 from agents.llm_client import ChatModel
 from agents.majority_drafter import MajorityGrades, majority_model_name
+from agents.slice_source import SliceSource
 from agents.vllm_server import CHECKOUT
 from knee.calibration import Calibration, load_calibration
 from knee.errors import InputError
 from knee.keys import ItemKey, JsonValue
 from knee.questions import parse_question_ids
 from knee.records import Control, PromptRef, Run, RunKind
-from knee.run_config import JudgeEndpoint, RunConfig
+from knee.run_config import ImageSettings, JudgeEndpoint, RunConfig
 from prompts.registry import PromptKind, PromptTemplate, load_prompt_for
 from stages.quota_plan import plan_quota
+from stages.run_images import check_image_settings, images_identity
 from stages.split_guard import refuse_fit_on_test_store
 from stages.transfer_guard import refuse_transfer
 from store.controls import majority_grades
@@ -29,7 +31,7 @@ from store.queries import current_findings_ids, find_run
 from store.quota_rows import QuotaChoice
 from store.reader import StoreReader
 
-_PACKAGES = ("langgraph", "openai", "pydantic", "duckdb", "numpy", "jinja2")
+_PACKAGES = ("langgraph", "openai", "pydantic", "duckdb", "numpy", "pillow", "jinja2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ class GenerateOptions:
     dry_run: bool = False
     """Count and render, call nobody, write nothing."""
     cohort_root: Path | None = None
-    """Where the images lie now; only the report needs them."""
+    """Where the images lie now: for the report's pictures, and for slices that are shown."""
     as_json: bool = False
     """Print the summary on stdout."""
     quiet: bool = False
@@ -173,8 +175,17 @@ class RunPlan:
         """Revisions after the first draft; the majority drafter would repeat itself."""
         return 0 if self.majority is not None else self.config.batch.max_revisions
 
+    @property
+    def images(self) -> ImageSettings | None:
+        """How slices are shown; None where none are: in text runs, and where no model looks."""
+        return None if self.majority is not None else self.config.drafter.images
+
     def context(
-        self, model: ChatModel, run_id: str, judge_model: ChatModel | None = None
+        self,
+        model: ChatModel,
+        run_id: str,
+        judge_model: ChatModel | None = None,
+        images: SliceSource | None = None,
     ) -> GraphContext:
         """Returns what the graph's nodes share."""
         judge = None
@@ -190,6 +201,7 @@ class RunPlan:
             calibration=self.calibration,
             warn_only=frozenset(self.config.checks.warn_only),
             judge=judge,
+            images=images,
             tracing=self.config.tracing,
         )
 
@@ -210,9 +222,13 @@ def make_plan(options: GenerateOptions, config: RunConfig, store: StoreReader) -
         ),
         visit=options.visit,
         limit=options.limit,
+        sees_images=config.drafter.images is not None,
     )
     if options.trial is not None:
-        selection = Selection(chosen=options.trial.keys)
+        selection = Selection(
+            chosen=options.trial.keys, sees_images=config.drafter.images is not None
+        )
+    check_image_settings(config, template, selection.question_ids or ())
     with store.reading() as con:
         refuse_fit_on_test_store(calibration, con)
         refuse_transfer(config, [config.drafter, *([config.judge] if config.judge else [])], con)
@@ -288,6 +304,7 @@ def _new_run(
     prompts = (parts.template.ref, *(judge.refs if judge else ()))
     drafter_model = drafter.model if majority is None else majority_model_name(majority)
     judge_model = judge.endpoint.model if judge else None
+    images = None if drafter.images is None else images_identity(drafter.images)
     fingerprint = run_fingerprint(
         prompts=prompts,
         drafter_model=drafter_model,
@@ -303,6 +320,7 @@ def _new_run(
         findings_ids=parts.findings_ids,
         judge=judge.identity if judge else None,
         sample=parts.trial.sample_sha256 if parts.trial else None,
+        images=images,
     )
     real_kind = RunKind.PRODUCTION if parts.trial is None else RunKind.TRIAL
     return Run(
@@ -317,6 +335,7 @@ def _new_run(
         judge_model=judge_model,
         checks=CHECK_VERSIONS,
         sampling=drafter.sampling.as_sent(),
+        images=images,
         provenance={
             "settings": config.name,
             "base_url": drafter.base_url,

@@ -88,9 +88,16 @@ def try_prompts(
     """
     config = load_settings(options.config)
     asked = config.questions if options.questions is None else options.questions
-    request = SampleRequest(options.n, options.seed, parse_question_ids(asked), options.visit)
+    sees_images = config.drafter.images is not None
+    request = SampleRequest(
+        options.n, options.seed, parse_question_ids(asked), options.visit, sees_images
+    )
     with StoreWriter(options.store) as writer, writer.reading() as con:
-        sample = draw_sample(con, request) if keys is None else sample_of(con, keys)
+        sample = (
+            draw_sample(con, request)
+            if keys is None
+            else sample_of(con, keys, sees_images=sees_images)
+        )
     show_sample(sample)
     results: list[GenerateResult] = []
     with ExitStack() as stack:

@@ -36,6 +36,8 @@ class SampleRequest(NamedTuple):
     """Of these questions; all when None."""
     visit: str | None = None
     """Of this visit; all when None."""
+    sees_images: bool = False
+    """Whether the drafter is shown slices."""
 
 
 class TrialSample(NamedTuple):
@@ -84,6 +86,7 @@ def draw_sample(con: duckdb.DuckDBPyConnection, request: SampleRequest) -> Trial
         visit=request.visit,
         seed=request.seed,
         most=request.n,
+        sees_images=request.sees_images,
     )
     chosen = choose_stratified(candidates, request.n)
     if not chosen:
@@ -100,7 +103,9 @@ def draw_sample(con: duckdb.DuckDBPyConnection, request: SampleRequest) -> Trial
     return TrialSample(tuple(sorted(chosen)), request)
 
 
-def sample_of(con: duckdb.DuckDBPyConnection, keys: Sequence[ItemKey]) -> TrialSample:
+def sample_of(
+    con: duckdb.DuckDBPyConnection, keys: Sequence[ItemKey], *, sees_images: bool = False
+) -> TrialSample:
     """Returns given items as a sample, to try another prompt on the items of an earlier trial.
 
     Raises:
@@ -120,6 +125,7 @@ def sample_of(con: duckdb.DuckDBPyConnection, keys: Sequence[ItemKey]) -> TrialS
             visit=None,
             seed=0,
             most=2**31 - 1,
+            sees_images=sees_images,
         )
         every |= {item.key: item for item in found}
     gone = [key for key in keys if key not in every]

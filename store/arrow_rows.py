@@ -144,6 +144,7 @@ RUNS = pa.schema(
         "judge_model": TEXT,
         "checks": pa.map_(TEXT, pa.int32()),
         **SAMPLING,
+        "images": TEXT,
         "provenance": TEXT_MAP,
         "state": TEXT,
         "n_starts": pa.int32(),

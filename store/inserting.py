@@ -85,7 +85,7 @@ def _remove_failed_tries(con: duckdb.DuckDBPyConnection, later: Sequence[ItemOut
             continue
         if retried_code(outcome.n_retries) in before[0]:
             continue  # it is this outcome, from the journal
-        for table in ("outcome_components", "attempts", "outcomes"):
+        for table in ("outcome_components", "shown_images", "attempts", "outcomes"):
             con.execute(
                 f"DELETE FROM {table} WHERE run_id = ? AND volume_id = ? AND question_id = ?", key
             )

@@ -6,7 +6,13 @@ from typing import Any, Final, NamedTuple
 import duckdb
 
 from knee.errors import StoreError
-from knee.findings import ComponentEvidence, Finding, Measurement
+from knee.findings import (
+    IMAGE_EVIDENCE,
+    TEXT_EVIDENCE,
+    ComponentEvidence,
+    Finding,
+    Measurement,
+)
 from knee.geometry import Box3D, Frame
 from knee.grades import ClinicianGrade
 from knee.keys import ItemKey
@@ -28,6 +34,9 @@ class Selection(NamedTuple):
     """Only items of which something is asked; else every question that has a region."""
     chosen: frozenset[ItemKey] | None = None
     """Only these items, chosen by quota; all when None."""
+    sees_images: bool = False
+    """Whether the drafter is shown slices, which makes more items pending; for a selection of a
+    run's items it is the run that says so."""
 
     def holds(self, volume_id: str, question_id: int) -> bool:
         """Returns whether an item of a selected volume is one of the questions and choices."""
@@ -67,8 +76,9 @@ def load_items(
         run_id: takes the findings that this run is bound to; else each volume's current ones.
     """
     n_yielded = 0
+    sees_images = selection.sees_images if run_id is None else run_sees_images(con, run_id)
     for volume_id in select_volumes(con, selection):
-        for item in _items_of(con, volume_id, run_id):
+        for item in _items_of(con, volume_id, run_id, sees_images=sees_images):
             if not selection.holds(item.volume_id, item.question_id):
                 continue
             if selection.pending_only and item.starting_state is not ItemState.PENDING:
@@ -89,6 +99,18 @@ TRIED_AGAIN: Final = f"""(
     )
 )"""
 """Condition on a row `o` of `outcomes`: a start of its run tries the item again."""
+
+
+def run_sees_images(con: duckdb.DuckDBPyConnection, run_id: str) -> bool:
+    """Returns whether a run shows its drafter slices; false for one that is not there."""
+    row = con.execute("SELECT images FROM runs WHERE run_id = ?", [run_id]).fetchone()
+    return row is not None and row[0] is not None
+
+
+def evidence_levels(*, sees_images: bool) -> list[str]:
+    """Returns the levels of evidence that a drafter can reason from, for a query."""
+    levels = IMAGE_EVIDENCE if sees_images else TEXT_EVIDENCE
+    return sorted(level.value for level in levels)
 
 
 def finished_keys(
@@ -157,7 +179,9 @@ def rows_of(result: duckdb.DuckDBPyConnection) -> Iterator[dict[str, Any]]:
             yield dict(zip(names, row, strict=True))
 
 
-def _items_of(con: duckdb.DuckDBPyConnection, volume_id: str, run_id: str | None) -> Iterator[Item]:
+def _items_of(
+    con: duckdb.DuckDBPyConnection, volume_id: str, run_id: str | None, *, sees_images: bool
+) -> Iterator[Item]:
     row = con.execute(
         "SELECT v.patient, v.visit, v.side, v.sequence, v.synthetic, s.findings_id, s.shape, "
         "s.orientation FROM volumes v JOIN findings_sets s ON s.volume_id = v.volume_id "
@@ -183,6 +207,7 @@ def _items_of(con: duckdb.DuckDBPyConnection, volume_id: str, run_id: str | None
             finding=finding,
             clinician=tuple(grades.get(finding.question_id, ())),
             synthetic=synthetic,
+            sees_images=sees_images,
         )
 
 

@@ -26,6 +26,7 @@ from store.arrow_rows import sampling_of
 from store.items import box_of, load_finding_set, rows_of, sagittal_axis
 from store.judgement_rows import judgement_of
 from store.outcome_rows import attempt_of
+from store.shown_image_rows import shown_images_of
 
 _ITEM_ORDER = "ORDER BY volume_id, question_id"
 _BATCH = 500
@@ -188,6 +189,7 @@ def _load_batch(
         con, f"SELECT * FROM outcome_components {where} {_ITEM_ORDER}, position", parameters
     )
     judgements = _load_judgements(con, where, parameters)
+    images = _by_item(con, f"SELECT * FROM shown_images {where} {_ITEM_ORDER}", parameters)
     for row in rows_of(con.execute(f"SELECT * FROM outcomes {where} {_ITEM_ORDER}", parameters)):
         key = ItemKey(row["volume_id"], row["question_id"])
         yield ItemOutcome(
@@ -202,6 +204,7 @@ def _load_batch(
             gates=row["gates"],
             error=row["error"],
             judgement=judgements.get(key),
+            images=next((shown_images_of(shown) for shown in images.get(key, ())), None),
         )
 
 

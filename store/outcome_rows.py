@@ -32,6 +32,7 @@ from store.arrow_rows import (
     utc_now,
 )
 from store.judgement_rows import judgement_tables
+from store.shown_image_rows import shown_images_table
 
 _KEY: dict[str, Any] = {"run_id": TEXT, "volume_id": TEXT, "question_id": pa.int16()}
 OUTCOMES = pa.schema(
@@ -109,8 +110,8 @@ QUINTUPLES = pa.schema(
 
 def outcome_hash(outcome: ItemOutcome) -> str:
     """Returns the hash over everything in an outcome."""
-    # Without a judge as it was before there was one: a journal of then still replays.
-    left_out = {"judgement"} if outcome.judgement is None else None
+    # Without them as it was before there were any: a journal of then still replays.
+    left_out = {name for name in ("judgement", "images") if getattr(outcome, name) is None}
     return content_hash(outcome.model_dump_json(exclude=left_out))
 
 
@@ -138,7 +139,7 @@ def outcome_table(outcomes: Iterable[ItemOutcome]) -> Table:
 def outcome_child_tables(
     outcomes: Sequence[ItemOutcome], synthetic: Mapping[str, bool]
 ) -> dict[str, Table]:
-    """Returns components, attempts, quintuples and judgements of outcomes, by table name.
+    """Returns components, attempts, slices, quintuples and judgements of outcomes, by table name.
 
     Args:
         outcomes: finished items.
@@ -173,6 +174,7 @@ def outcome_child_tables(
         "outcome_components": arrow(components, OUTCOME_COMPONENTS),
         "attempts": arrow(attempts, ATTEMPTS),
         "quintuples": arrow(quintuples, QUINTUPLES),
+        "shown_images": shown_images_table((_key(o), o.images) for o in outcomes if o.images),
         **judgement_tables(judged),
     }
 

@@ -13,7 +13,15 @@ from knee.errors import InputError
 from knee.keys import ItemKey
 from knee.moaks import Component, Feature
 from knee.records import Control, ItemState, RunKind
-from store.items import TRIED_AGAIN, Selection, finished_keys, load_items, rows_of, select_volumes
+from store.items import (
+    TRIED_AGAIN,
+    Selection,
+    evidence_levels,
+    finished_keys,
+    load_items,
+    rows_of,
+    select_volumes,
+)
 from store.write_sql import STARTING_STATES
 
 __all__ = [
@@ -238,6 +246,7 @@ def selection_states(con: duckdb.DuckDBPyConnection, selection: Selection) -> di
         "WHERE $questions IS NULL OR question_id IN (SELECT unnest($questions)) GROUP BY ALL",
         {
             "run": None,
+            "levels": evidence_levels(sees_images=selection.sees_images),
             "volumes": select_volumes(con, selection),
             "questions": None if selection.question_ids is None else list(selection.question_ids),
         },

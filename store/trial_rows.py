@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import duckdb
 
-from knee.findings import TEXT_EVIDENCE
 from knee.keys import ItemKey
 from knee.moaks import Feature
 from knee.splits import Split
+from store.items import evidence_levels
 from store.patient_splits import load_patient_splits, load_released_splits
 
 _CANDIDATES = """
@@ -108,6 +108,7 @@ def trial_candidates(
     visit: str | None,
     seed: int,
     most: int,
+    sees_images: bool = False,
 ) -> list[TrialCandidate]:
     """Returns items with a box of which something is asked, in an order that the seed decides.
 
@@ -119,6 +120,7 @@ def trial_candidates(
         visit: of this visit; None for all.
         seed: of the order; the same seed and items give the same order.
         most: items of each feature and grade at most.
+        sees_images: whether the drafter is shown slices, which is evidence for more items.
     """
     rows = con.execute(
         _CANDIDATES,
@@ -129,7 +131,7 @@ def trial_candidates(
             "visit": visit,
             "seed": str(seed),
             "most": most,
-            "levels": sorted(level.value for level in TEXT_EVIDENCE),
+            "levels": evidence_levels(sees_images=sees_images),
         },
     ).fetchall()
     return [

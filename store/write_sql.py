@@ -58,7 +58,7 @@ SELECT
     v.volume_id, q.question_id, v.findings_id,
     CASE
         WHEN any_value(b.region) IS NULL THEN 'no_region'
-        WHEN bool_or(g.status = 'read' AND e.level IN ('measured', 'weak')) THEN 'pending'
+        WHEN bool_or(g.status = 'read' AND e.level IN (SELECT unnest($levels))) THEN 'pending'
         WHEN bool_or(g.status = 'read') THEN 'no_evidence'
         ELSE 'unlabelled'
     END AS starting_state
@@ -86,7 +86,10 @@ LEFT JOIN clinician_grades g
     AND g.question_id = q.question_id AND g.component = k.component AND g.is_current
 GROUP BY ALL
 """
-"""State of all 69 questions of `$volumes` before a run; the same rule as `Item.starting_state`."""
+"""State of all 69 questions of `$volumes` before a run; the same rule as `Item.starting_state`.
+
+`$levels` are the levels of evidence that the drafter can reason from (`evidence_levels`).
+"""
 
 BIND_ITEMS: Final = f"""
 INSERT INTO run_items

@@ -9,7 +9,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import duckdb
 
@@ -42,7 +42,7 @@ from store.inserting import (
     settled_split,
     unique_outcomes,
 )
-from store.items import Selection, select_volumes
+from store.items import Selection, evidence_levels, run_sees_images, select_volumes
 from store.journal import Journal, item_key, journalled_runs
 from store.outcome_rows import outcome_child_tables
 from store.queries import find_run
@@ -274,9 +274,10 @@ class StoreWriter(StoreReader):
                 volume_ids = select_volumes(con, Selection())
             if kind[0] == RunKind.TRIAL.value:
                 refuse_test_volumes(con, volume_ids)
-            parameters = {"run": run_id, "volumes": list(volume_ids)}
-            con.execute(BIND_ITEMS, parameters)
-            con.execute(REBIND_ITEMS, parameters)
+            parameters: dict[str, Any] = {"run": run_id, "volumes": list(volume_ids)}
+            levels = evidence_levels(sees_images=run_sees_images(con, run_id))
+            con.execute(BIND_ITEMS, {**parameters, "levels": levels})
+            con.execute(REBIND_ITEMS, {**parameters, "levels": levels})
             row = con.execute(
                 "SELECT count(*) FROM run_items i LEFT JOIN outcomes o "
                 "USING (run_id, volume_id, question_id) WHERE i.run_id = $run "

@@ -64,8 +64,14 @@ def minimal_answer(schema: Json) -> Any:  # noqa: ANN401 - any JSON value
 
 
 def count_tokens(messages: Sequence[Mapping[str, str]]) -> int:
-    """Returns the stub's idea of a prompt's tokens: its words."""
+    """Returns the stub's idea of a prompt's tokens: its words; a data URL is one."""
     return sum(len(str(message["content"]).split()) for message in messages)
+
+
+def count_images(messages: Sequence[Mapping[str, Any]]) -> int:
+    """Returns how many images a request holds."""
+    parts = [part for m in messages if isinstance(m["content"], list) for part in m["content"]]
+    return sum(part["type"] == "image_url" for part in parts)
 
 
 @dataclass
@@ -82,6 +88,8 @@ class StubServer:
     faults: Faults = field(default_factory=Faults)
     poisoned: frozenset[str] = frozenset()
     """Prompts (`prompt_key`) that get HTTP 500 every time."""
+    max_images: int | None = None
+    """Images of a request at most; None takes any number."""
     finish_reason: str = "stop"
     answer_field: str = "content"
     n_requests: Counter[str] = field(default_factory=Counter[str])
@@ -158,6 +166,11 @@ class StubServer:
         model, tokens = body["model"], count_tokens(body["messages"])
         if model not in self.models:
             return _error(404, f"The model `{model}` does not exist.", "NotFoundError")
+        n_images = count_images(body["messages"])
+        if self.max_images is not None and n_images > self.max_images:
+            # vLLM's own words.
+            text = f"At most {self.max_images} image(s) may be provided in one prompt."
+            return _error(400, text, "BadRequestError")
         wanted = tokens + int(body.get("max_tokens", 0))
         if self.max_model_len is not None and wanted > self.max_model_len:
             return _error(

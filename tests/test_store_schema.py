@@ -172,9 +172,17 @@ runs
     VARCHAR NOT NULL, judge_model VARCHAR, checks MAP(VARCHAR, INTEGER) NOT NULL, temperature
     DOUBLE, top_p DOUBLE, max_tokens BIGINT, seed BIGINT, sampling_other MAP(VARCHAR, VARCHAR)
     NOT NULL, provenance MAP(VARCHAR, VARCHAR) NOT NULL, state VARCHAR NOT NULL, n_starts
-    INTEGER NOT NULL, started_at TIMESTAMP NOT NULL, resumed_at TIMESTAMP, finished_at TIMESTAMP
+    INTEGER NOT NULL, started_at TIMESTAMP NOT NULL, resumed_at TIMESTAMP, finished_at
+    TIMESTAMP, images VARCHAR
 schema_migrations
     version INTEGER NOT NULL, name VARCHAR NOT NULL, applied_at TIMESTAMP NOT NULL
+shown_images
+    run_id VARCHAR NOT NULL, volume_id VARCHAR NOT NULL, question_id SMALLINT NOT NULL,
+    image_volume_id VARCHAR NOT NULL, image_sha256 VARCHAR NOT NULL, percentiles DOUBLE[2] NOT
+    NULL, window_low DOUBLE NOT NULL, window_high DOUBLE NOT NULL, box_drawn BOOLEAN NOT NULL,
+    slices STRUCT("position" SMALLINT, plane VARCHAR, axis VARCHAR, "index" INTEGER, "left"
+    VARCHAR, "right" VARCHAR, width INTEGER, height INTEGER, mm_per_pixel DOUBLE, box_pixels
+    INTEGER[4], sha256 VARCHAR)[] NOT NULL
 v_acceptance
     run_id VARCHAR, kind VARCHAR, control VARCHAR, question_id SMALLINT, feature VARCHAR,
     component VARCHAR, clinician_grade SMALLINT, synthetic BOOLEAN, accepted BIGINT, rejected
@@ -240,6 +248,12 @@ v_selection
     run_id VARCHAR, feature VARCHAR, component VARCHAR, clinician_status VARCHAR,
     clinician_grade SMALLINT, synthetic BOOLEAN, n_all BIGINT, n_read BIGINT, n_boxed BIGINT,
     n_evidence BIGINT, n_drafted BIGINT, n_accepted BIGINT
+v_shown_slices
+    run_id VARCHAR, volume_id VARCHAR, question_id SMALLINT, feature VARCHAR, image_volume_id
+    VARCHAR, image VARCHAR, image_sha256 VARCHAR, position SMALLINT, plane VARCHAR, axis
+    VARCHAR, slice_index INTEGER, window_low DOUBLE, window_high DOUBLE, width INTEGER, height
+    INTEGER, mm_per_pixel DOUBLE, box_pixels INTEGER[4], box_drawn BOOLEAN, sha256 VARCHAR,
+    synthetic BOOLEAN
 v_staleness
     run_id VARCHAR, volume_id VARCHAR, question_id SMALLINT, stale_reasons VARCHAR[]
 v_verdicts
@@ -289,6 +303,7 @@ PRIMARY_KEYS = {
     "run_quotas": ["run_id", "choice_no", "quota_no"],
     "runs": ["run_id"],
     "schema_migrations": ["version"],
+    "shown_images": ["run_id", "volume_id", "question_id"],
     "verdicts": ["run_id", "volume_id", "question_id", "verdict_no"],
     "volumes": ["volume_id"],
 }

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from knee.errors import InputError
-from knee.run_config import ModelEndpoint, RunConfig
+from knee.run_config import DrafterEndpoint, RunConfig
 from stages.transfer_guard import refuse_transfer
 from store.connection import create_store, open_store
 from store.writer import StoreWriter
@@ -13,7 +13,7 @@ from tests.store_records import volume
 
 
 def config(url: str, basis: str | None = None) -> RunConfig:
-    drafter = ModelEndpoint(
+    drafter = DrafterEndpoint(
         base_url=url, model="m", prompt_id="draft", prompt_version=1, licence="MIT"
     )
     return RunConfig(name="t", allow_remote=True, external_transfer_basis=basis, drafter=drafter)

@@ -43,17 +43,21 @@ class PlaneImage:
     index: int
 
 
-def default_window(volume: Volume) -> Window:
-    """Returns the 1st and 99.5th percentile of the voxels that are not zero.
+def default_window(volume: Volume, percentiles: tuple[float, float] = (1.0, 99.5)) -> Window:
+    """Returns two percentiles of the voxels that are not zero.
 
     Every fourth voxel along each axis is looked at. A volume without contrast gives a window of
     width 1.
+
+    Args:
+        volume: in any axes.
+        percentiles: the lower and the upper one, 0 to 100.
     """
     sample = np.asarray(volume.array[::4, ::4, ::4], dtype=np.float32)
     sample = sample[np.isfinite(sample) & (sample != 0)]
     if sample.size == 0:
         return (0.0, 1.0)
-    low, high = (float(value) for value in np.percentile(sample, (1.0, 99.5)))
+    low, high = (float(value) for value in np.percentile(sample, percentiles))
     return (low, high) if high > low else (low, low + 1.0)
 
 

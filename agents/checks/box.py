@@ -6,10 +6,11 @@ from agents.checks.context import CheckContext, Material, StepProse, issue, quot
 from knee.answers import StepName
 from knee.records import CheckIssue
 
-_SLICES = re.compile(
+SLICES = re.compile(
     r"(?:\b(?P<plane>sagittal|coronal|axial)\s+)?\bslices?\s+(?:numbers?\s+|no\.?\s*|index\s+|from\s+)?"
     r"(?P<numbers>\d+(?:\s*(?:to|-|through|until|and|,|or)\s*\d+)*)(?:\s+of\s+(?P<total>\d+))?(?!\.?\d|\s*(?:%|mm|ml))"
 )
+"""A naming of slices by number, in folded text: groups `plane`, `numbers`, `total`."""
 _RANGE = re.compile(r"(\d+)\s*(?:to|-|through|until)\s*(\d+)")
 
 
@@ -31,13 +32,13 @@ def slice_spans(text: str) -> list[tuple[int, int]]:
     """Returns where the slice numbers of a text stand, as (start, end)."""
     if "slice" not in text:
         return []
-    return [(match.start("numbers"), match.end()) for match in _SLICES.finditer(text)]
+    return [(match.start("numbers"), match.end()) for match in SLICES.finditer(text)]
 
 
 def _outside(step: StepProse, context: CheckContext) -> list[CheckIssue]:
     if "slice" not in step.text:
         return []
-    for match in _SLICES.finditer(step.text):
+    for match in SLICES.finditer(step.text):
         ranges = _ranges(context, match["plane"])
         if match["total"] is not None and int(match["total"]) not in context.shape:
             ranges = []

@@ -11,6 +11,7 @@ from knee.findings import Finding, Measurement, MeasurementName
 from knee.moaks import Component, GradeRule
 from knee.questions import Question
 from knee.records import CheckIssue, CheckSeverity
+from knee.shown_images import ShownImages
 
 CHECK_VERSIONS: dict[str, int] = {
     "schema": 1,
@@ -24,6 +25,7 @@ CHECK_VERSIONS: dict[str, int] = {
     "feature": 2,
     "numbers": 3,
     "citations": 1,
+    "slices": 1,
     "grade_follows": 2,
     "consistency": 2,
     "prompt_copy": 2,
@@ -63,6 +65,10 @@ class CheckContext:
     """The rendered prompt, for the copied-prompt check; may be empty."""
     sequence: str
     """MRI sequence; a text may name it."""
+    images: ShownImages | None = None
+    """The slices that the drafter saw; None when it saw none."""
+    images_withheld: bool = False
+    """True in a control of a run with images that shows none."""
 
     @cached_property
     def rules(self) -> dict[Component, GradeRule]:

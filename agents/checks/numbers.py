@@ -201,6 +201,8 @@ def _problem_without_unit(numeral: Numeral, step: StepName, context: CheckContex
         return None
     if not numeral.is_whole or numeral.value < 0:
         return "number_without_unit"
+    if context.images is not None:
+        return None  # A count of what is seen: with images only units tie a number to findings.
     value = int(numeral.value)
     if step is StepName.LOCATE and value in _box_numbers(context):
         return None

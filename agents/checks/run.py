@@ -19,6 +19,7 @@ from agents.checks.laterality import check_laterality
 from agents.checks.numbers import check_numbers
 from agents.checks.parsing import parse_answer
 from agents.checks.region import check_region
+from agents.checks.slices import check_slices
 from agents.checks.steps import check_length, check_steps
 from knee.answers import Draft
 from knee.records import CheckIssue, CheckSeverity, Record
@@ -48,6 +49,7 @@ _CHECKS: tuple[Callable[[Material], list[CheckIssue]], ...] = (
     check_comparisons,
     check_labels,
     check_citations,
+    check_slices,
     check_grade_follows,
     check_consistency,
     check_cutoffs,

@@ -1,4 +1,4 @@
--- Migration 8: items chosen by quota. A run may be worked off by several choices, one after another;
+-- Migration 6: items chosen by quota. A run may be worked off by several choices, one after another;
 -- what none of them chose stays `pending`.
 
 CREATE TABLE run_quotas ( -- One quota by which items of a run were chosen (`generate --quota`).

@@ -1,4 +1,4 @@
--- Migration 9: selections that were frozen under a name. Rows are written once, with their release,
+-- Migration 7: selections that were frozen under a name. Rows are written once, with their release,
 -- and never changed: who wants another selection takes another name.
 
 CREATE TABLE frozen_releases ( -- One selection under a name: what was chosen, by what, and what it rests on.

@@ -1,0 +1,127 @@
+"""What a run that shows slices settles before its first call, and where its slices come from."""
+
+from pathlib import Path
+
+from agents.slice_source import ImageFile, SliceSource, SlicesUnavailable, shown_planes
+from agents.state import ItemImages
+from knee.errors import InputError
+from knee.keys import canonical_json
+from knee.questions import QUESTIONS
+from knee.records import Item
+from knee.run_config import ImageSettings, RunConfig
+from prompts.registry import PromptTemplate
+from stages.console import say
+from store.items import Selection, select_volumes
+from store.shown_image_rows import stored_images
+from store.writer import StoreWriter
+from tools.slice_images import RENDERING_VERSION
+
+_MAX_NAMES = 5
+
+
+def check_image_settings(
+    config: RunConfig, template: PromptTemplate, question_ids: tuple[int, ...]
+) -> None:
+    """Refuses image settings without a prompt for images, the reverse, and features left out.
+
+    Raises:
+        InputError: the prompt and the settings do not belong together, or the planes allowed leave
+            a question without any.
+    """
+    images = config.drafter.images
+    name = f"{template.prompt_id} v{template.version}"
+    if images is None and template.shows_images:
+        raise InputError(
+            f"prompt {name!r} speaks of slices, and settings {config.name!r} show none",
+            "add [drafter.images] to the settings file, or choose another prompt",
+        )
+    if images is not None and not template.shows_images:
+        raise InputError(
+            f"settings {config.name!r} show slices, and prompt {name!r} says nothing of them",
+            'set prompt_id = "draft-images", or leave [drafter.images] out',
+        )
+    if images is None:
+        return
+    asked = [QUESTIONS[n] for n in question_ids if QUESTIONS[n].has_region]
+    unseen = {q.feature.value for q in asked if not shown_planes(q, images)}
+    if unseen:
+        raise InputError(
+            f"settings {config.name!r}: drafter.images.planes {list(images.planes)!r} leave "
+            f"{', '.join(sorted(unseen))} without a slice",
+            "prompts/data/features.toml says in which planes each feature is read; add one of "
+            "them, or leave these questions out",
+        )
+
+
+def images_identity(images: ImageSettings) -> str:
+    """Returns what decides the pixels that a drafter is shown, as JSON."""
+    return canonical_json({**images.identity, "rendering": RENDERING_VERSION})
+
+
+def open_slice_source(
+    images: ImageSettings, writer: StoreWriter, selection: Selection, cohort_root: Path | None
+) -> SliceSource:
+    """Returns where the slices of a selection's items come from.
+
+    Volumes whose image is away are told; their items will be `failed`, with the reason.
+
+    Args:
+        images: the settings.
+        writer: the store.
+        selection: the volumes that may be asked about.
+        cohort_root: where the cohort lies now; None takes where it was prepared.
+
+    Raises:
+        InputError: not one image is where it should be.
+    """
+    with writer.reading() as con:
+        wanted = set(select_volumes(con, selection))
+        stored = [entry for entry in stored_images(con) if entry.volume_id in wanted]
+    files = {
+        entry.volume_id: ImageFile(
+            None if entry.image is None else (cohort_root or Path(entry.cohort_root)) / entry.image,
+            entry.sha256,
+        )
+        for entry in stored
+    }
+    # A control shows another patient's knee, which the selection's own visit may leave out.
+    away = [v for v, file in files.items() if file.path is None or not file.path.exists()]
+    if files and len(away) == len(files):
+        first = files[away[0]].path
+        where = "it has none" if first is None else f"there is no {str(first)!r}"
+        raise InputError(
+            f"settings show slices, and none of {len(files)} volume(s) has its image: of "
+            f"{away[0]!r} {where}",
+            "if the cohort was moved, say where it is with --cohort-root",
+        )
+    if away:
+        more = "" if len(away) <= _MAX_NAMES else f" and {len(away) - _MAX_NAMES} more"
+        say(
+            f"{len(away)} of {len(files)} volume(s) have no image at hand, their items will fail: "
+            + ", ".join(away[:_MAX_NAMES])
+            + more
+        )
+    return SliceSource(files, images)
+
+
+def draw_first(source: SliceSource, items: list[Item]) -> tuple[Item, ItemImages]:
+    """Returns the first of some items whose slices can be drawn, with them.
+
+    Raises:
+        InputError: none can.
+    """
+    trouble: SlicesUnavailable | None = None
+    refused: set[str] = set()
+    for item in items:
+        if item.volume_id in refused:
+            continue
+        try:
+            return item, source.draw_now(item)
+        except SlicesUnavailable as error:
+            trouble = trouble or error
+            refused.add(item.volume_id)
+    raise InputError(
+        f"no slice of {len(refused)} volume(s) can be drawn"
+        + ("" if trouble is None else f": {trouble.message}"),
+        None if trouble is None else trouble.hint,
+    )
