@@ -30,6 +30,7 @@ from knee.errors import InputError
 from tools.bone_axes import Turn, needed_turn, turn_upright
 from tools.bounds import Box, label_boxes
 from tools.crop_frame import AnatomicalFrame, IntArray
+from tools.field_of_view import cut_faces
 from tools.label_scheme import UNSIDED
 from tools.segmentation import LabelMap
 from tools.side_split import knee_midline, split_sides
@@ -67,6 +68,7 @@ class Knee:
         codes: uint8, shape `frame.shape`; 0 is nothing, else the code of a structure.
         schemed: structures that the scheme has a label for.
         lesion_sequence: sequence that the lesion labels were drawn on; None when not known.
+        cut: faces of the volume that cut a bone off near the joint; nothing for a whole bone.
     """
 
     frame: AnatomicalFrame
@@ -74,6 +76,7 @@ class Knee:
     codes: NDArray[np.uint8]
     schemed: frozenset[Structure]
     lesion_sequence: str | None
+    cut: dict[Bone, tuple[str, ...]]
     _bones: dict[Bone, BoolArray] = field(default_factory=dict[Bone, BoolArray], repr=False)
     _boxes: dict[Structure, Box | None] = field(
         default_factory=dict[Structure, "Box | None"], repr=False
@@ -183,12 +186,10 @@ def anatomical_knee(label_map: LabelMap) -> Knee:
     if flipped:
         codes = codes[::-1]
     shown = str(label_map.volume.path)
+    cut = _cut_bones(label_map, codes, spacing)
     crop, low = _cropped(codes, spacing, shown)
     turn = None
-    bones = [
-        _table([_CODES[s] for s in _BONE_PARTS[bone] if label_map.n_voxels(whole)])[crop]
-        for bone, whole in ((Bone.FEMUR, Structure.FEMUR), (Bone.TIBIA, Structure.TIBIA))
-    ]
+    bones = [_bone_table(label_map, bone)[crop] for bone in (Bone.FEMUR, Bone.TIBIA)]
     cysts = crop == _CODES[Structure.SUBCHONDRAL_CYST]
     axes, lean = needed_turn(bones[0], bones[1], cysts, spacing)
     if axes is not None:
@@ -215,6 +216,7 @@ def anatomical_knee(label_map: LabelMap) -> Knee:
         codes=crop,
         schemed=frozenset(schemed),
         lesion_sequence=label_map.scheme.lesion_source_sequence,
+        cut=cut,
     )
 
 
@@ -231,6 +233,19 @@ def _structure_codes(label_map: LabelMap) -> tuple[NDArray[np.uint8], tuple[floa
     coded = Volume(table[volume.array], volume.affine, volume.path, volume.sha256)
     canonical = coded.to_canonical()
     return canonical.array, canonical.spacing
+
+
+def _bone_table(label_map: LabelMap, bone: Bone) -> BoolArray:
+    """Which codes are a bone's: none where the bone itself is not labelled."""
+    labelled = label_map.n_voxels(Structure(bone.value))
+    return _table([_CODES[s] for s in _BONE_PARTS[bone]] if labelled else [])
+
+
+def _cut_bones(
+    label_map: LabelMap, codes: NDArray[np.uint8], spacing: tuple[float, float, float]
+) -> dict[Bone, tuple[str, ...]]:
+    found = {bone: cut_faces(bone, codes, _bone_table(label_map, bone), spacing) for bone in Bone}
+    return {bone: faces for bone, faces in found.items() if faces}
 
 
 def _table(codes: list[int]) -> BoolArray:
