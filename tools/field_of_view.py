@@ -22,7 +22,11 @@ _FACES = (("lateral", "medial"), ("posterior", "anterior"), ("inferior", "superi
 
 
 def cut_faces(
-    bone: Bone, codes: NDArray[np.uint8], of_bone: NDArray[np.bool_], spacing: tuple[float, ...]
+    bone: Bone,
+    codes: NDArray[np.uint8],
+    of_bone: NDArray[np.bool_],
+    heights: tuple[int, int],
+    spacing: tuple[float, float, float],
 ) -> tuple[str, ...]:
     """Returns the faces of the volume that cut a bone off near the joint, e.g. `posterior`.
 
@@ -30,30 +34,26 @@ def cut_faces(
         bone: the bone.
         codes: structure codes of the whole volume; axes medial, anterior, superior.
         of_bone: by code, whether it is of the bone.
+        heights: first index of the bone along axis 2, and last + 1.
         spacing: mm along the axes.
     """
-    faces = [
-        (axis, end, of_bone[np.take(codes, (0, -1)[end], axis=axis)])
-        for axis in range(3)
-        for end in (0, 1)
-    ]
-    if not any(face.any() for _, _, face in faces):
-        return ()
-    near = _near_joint(bone, of_bone[codes].any(axis=(0, 1)), spacing[2])
+    near = _near_joint(bone, codes.shape[2], heights, spacing[2])
     touched: list[str] = []
-    for axis, end, face in faces:
-        on_joint = face[:, near] if axis < 2 else face * near[(0, -1)[end]]
-        area = float(np.count_nonzero(on_joint) * np.prod(spacing) / spacing[axis])
-        if area >= LEAST_CUT_MM2:
-            touched.append(_FACES[axis][end])
+    for axis, names in enumerate(_FACES):
+        for end, name in zip((0, -1), names, strict=True):
+            # A view: np.take would copy a volume that does not lie in memory in this order.
+            face = of_bone[np.moveaxis(codes, axis, 0)[end]]
+            on_joint = face[:, near] if axis < 2 else face & near[end]
+            area = float(np.count_nonzero(on_joint) * np.prod(spacing) / spacing[axis])
+            if area >= LEAST_CUT_MM2:
+                touched.append(name)
     return tuple(touched)
 
 
-def _near_joint(bone: Bone, slices: NDArray[np.bool_], step: float) -> NDArray[np.bool_]:
+def _near_joint(
+    bone: Bone, n_slices: int, heights: tuple[int, int], step: float
+) -> NDArray[np.bool_]:
     """Which axial slices count: up from the femur's lowest, down from the tibia's highest."""
-    used = np.flatnonzero(slices)
-    heights = np.arange(slices.size) * step
-    away = heights - heights[used[0]]
-    if bone is Bone.TIBIA:
-        away = heights[used[-1]] - heights
-    return np.asarray(away <= NEAR_JOINT_MM[bone], np.bool_)
+    index = np.arange(n_slices)
+    away = heights[1] - 1 - index if bone is Bone.TIBIA else index - heights[0]
+    return np.asarray(away * step <= NEAR_JOINT_MM[bone], np.bool_)
