@@ -39,6 +39,8 @@ def convert(
     spacing = " x ".join(f"{size:.4g}" for size in volume.spacing)
     side = "" if volume.named_side is None else f", {volume.named_side.value} by its Laterality"
     say(f"{out}: {shape} voxels of {spacing} mm, {volume.orientation}, {volume.array.dtype}{side}")
+    for note in volume.notes:
+        say(f"note: {note}")
     if as_json:
         emit_json(summary)
     return 0
@@ -56,6 +58,7 @@ def _summary(source: Path, out: Path, volume: Volume) -> dict[str, JsonValue]:
         "affine": [list(row) for row in volume.affine_rows],
         "type": str(volume.array.dtype),
         "named_side": None if volume.named_side is None else volume.named_side.value,
+        "notes": list(volume.notes),
         "range": [_number(volume.array.min()), _number(volume.array.max())],
     }
 

@@ -45,6 +45,7 @@ class _Task:
 def _describe(task: _Task) -> VolumeFindings:
     """Runs in a worker: reads the files of one volume and describes it."""
     from tools.describe import describe_volume
+    from tools.dicom_ends import ENDS_UNKNOWN
     from tools.segmentation import load_label_map, load_scheme, on_image_grid
     from tools.volumes import load_volume
 
@@ -52,7 +53,8 @@ def _describe(task: _Task) -> VolumeFindings:
     image = None if task.image is None else load_volume(task.image)
     if image is not None:
         label_map = on_image_grid(image, label_map, resample=task.settings.resample)
-    for note in label_map.notes:
+    doubts = () if image is None else tuple(n for n in image.notes if n != ENDS_UNKNOWN)
+    for note in (*doubts, *label_map.notes):
         say(f"  {task.volume_id}: {note}")
     return describe_volume(image, label_map, task.volume_id, calibration=task.settings.calibration)
 

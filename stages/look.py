@@ -155,7 +155,7 @@ def _words(
     found: VolumeFindings, options: LookOptions
 ) -> tuple[str, tuple[str, ...], Finding | None]:
     if options.question is None:
-        return "all of the knee", volume_lines(found), None
+        return "all of the knee", volume_lines(found, grades=options.grades), None
     finding = next(f for f in found.findings if f.question_id == options.question)
     if finding.box is None:
         say(f"no box: {finding.box_reason}; the whole knee is shown")

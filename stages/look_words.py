@@ -19,9 +19,13 @@ _MOST_SITES = 5
 """Sites of a feature that are named on the sheet of a volume, the largest values first."""
 
 
+_INITIALS = frozenset({"acl", "bml", "pcl"})
+
+
 def spoken(name: str) -> str:
-    """Returns an identifier as words."""
-    return name.replace("_", " ")
+    """Returns an identifier as words, initials in capitals: `BML volume share`."""
+    words = name.split("_")
+    return " ".join(word.upper() if word in _INITIALS else word for word in words)
 
 
 def question_title(question: Question) -> str:
@@ -61,8 +65,13 @@ def finding_lines(finding: Finding, *, grades: bool) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def volume_lines(found: VolumeFindings) -> tuple[str, ...]:
-    """Returns what stands out in a volume, feature by feature."""
+def volume_lines(found: VolumeFindings, *, grades: bool) -> tuple[str, ...]:
+    """Returns what stands out in a volume, feature by feature.
+
+    Args:
+        found: the volume's findings.
+        grades: whether the rule-based grades are named; nobody who reads blind should see them.
+    """
     lines = [
         "# Volume",
         f"scheme {found.scheme}, side {found.side_check.value}, stored {found.orientation}, "
@@ -88,7 +97,25 @@ def volume_lines(found: VolumeFindings) -> tuple[str, ...]:
         lines += ["# Ligaments and tendon", *ligaments]
     if unseen:
         lines += ["# Not measured (best evidence)", "; ".join(unseen)]
-    return tuple(lines)
+    return (*lines, *(_grade_lines(found) if grades else ()))
+
+
+def _grade_lines(found: VolumeFindings) -> list[str]:
+    """Per feature and component, the questions by rule-based grade; ? marks borderline ones."""
+    by_grade: dict[str, dict[int, list[str]]] = {}
+    for finding in found.findings:
+        feature = spoken(QUESTIONS[finding.question_id].feature.value)
+        for entry in finding.evidence:
+            if entry.rule_grade is None:
+                continue
+            name = f"{feature} {spoken(entry.component.value)} ({entry.rule_basis.value})"
+            shown = f"Q{finding.question_id}{'?' if entry.borderline else ''}"
+            by_grade.setdefault(name, {}).setdefault(entry.rule_grade, []).append(shown)
+    told = [
+        f"{name}: " + "; ".join(f"{g} at {', '.join(graded[g])}" for g in sorted(graded))
+        for name, graded in by_grade.items()
+    ]
+    return ["# Rule-based grades (? borderline)", *(told or ["none"])]
 
 
 def _measured_lines(feature: str, name: MeasurementName, findings: list[Finding]) -> list[str]:
@@ -101,7 +128,7 @@ def _measured_lines(feature: str, name: MeasurementName, findings: list[Finding]
     if not made:
         return []
     measure = spoken(name.value)
-    heading = f"# {measure.capitalize()}"
+    heading = f"# {measure[0].upper()}{measure[1:]}"
     heading += "" if feature.split()[0] in measure else f" ({feature})"
     if len(made) == 1:
         (site, measured), *_ = made

@@ -163,6 +163,15 @@ class _Prepared:
         }
 
 
+def _without_root(reason: str, root: Path) -> str:
+    """A reason with the cohort's paths relative to its root: a store names no place outside it."""
+    for shown in (str(root.resolve()), str(root)):
+        # Messages quote their paths; only those are shortened, not a word that ends like one.
+        for quote in ("'", '"'):
+            reason = reason.replace(f"{quote}{shown}/", quote)
+    return reason
+
+
 def _show(prepared: _Prepared) -> None:
     show_coverage(prepared.coverage)
     show_table(
@@ -236,7 +245,8 @@ def prepare(
                 "nothing was written; mend the files or the manifest",
             )
         for volume, error in prepared.failed:
-            writer.put_volume(volume_record(cohort, volume, prepared.training, str(error)))
+            reason = _without_root(str(error), cohort.root)
+            writer.put_volume(volume_record(cohort, volume, prepared.training, reason))
     if as_json:
         emit_json(prepared.as_json())
     else:

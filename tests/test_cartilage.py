@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 
 from knee.anatomy import Bone, Compartment, Structure, Subregion
+from knee.findings import MeasurementName
+from knee.questions import QUESTIONS
 from tests.plateau_knee import THICKNESS, Plateau, block, post
 from tools.articular_surface import make_chart
 from tools.cartilage import CartilageNumbers, make_plates, measure_cartilage
+from tools.knee_parts import measure_parts
+from tools.measurements import measure
 from tools.subregions import label_cartilage, make_partition
 
 MEDIAL = (
@@ -122,3 +126,17 @@ def test_loss_that_hardly_crosses_a_border_is_scored_on_its_own_side(reach: floa
     numbers = _measured(Plateau(erase=(block((14, 26), (border - reach, border + 5), (-1, 9)),)))
     assert numbers[Subregion.TIBIA_MEDIAL_ANTERIOR].full_thickness_share > 15
     assert (numbers[Subregion.TIBIA_MEDIAL_CENTRAL].full_thickness_share > 0) == scored
+
+
+def test_how_far_cartilage_reached_is_less_certain_the_more_of_it_is_gone():
+    gone = block((0, 50), (-40, 40), (-1, 9))
+    shares: dict[bool, tuple[float, float]] = {}
+    for plateau in (Plateau(), Plateau(erase=(gone,))):
+        found = measure(measure_parts(plateau.label_map()), QUESTIONS[25])
+        share = next(m for m in found if m.name is MeasurementName.FULL_THICKNESS_SHARE)
+        assert share.sd is not None
+        shares[bool(plateau.erase)] = share.value, share.sd
+    assert shares[True][0] == 100
+    assert shares[True][1] > 0.15 * 100
+    assert shares[False][0] == 0
+    assert shares[False][1] < 2

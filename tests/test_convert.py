@@ -44,6 +44,7 @@ def test_the_file_holds_the_same_volume(
     assert said["out_sha256"] == written.sha256
     assert said["orientation"] == "PIR"
     assert said["named_side"] is None
+    assert "how many images" in said["notes"][0]
     assert said["range"] == [0, int(voxels().max())]
     # As another program reads it.
     image = nib.Nifti1Image.from_filename(out)

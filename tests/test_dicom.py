@@ -363,6 +363,63 @@ def test_an_unreadable_transfer_syntax_is_named(tmp_path: Path):
     assert "'002'" in message
 
 
+def test_a_transfer_syntax_that_nobody_knows_is_named(tmp_path: Path):
+    folder = write_series(tmp_path / "s")
+    dataset = slice_dataset(voxels()[1], 1)
+    dataset.file_meta.TransferSyntaxUID = UID("1.2.3.4.5")
+    # Its data set is packed in a way that is not known: nothing is read, no modality either.
+    dataset.save_as(folder / "002", implicit_vr=False, little_endian=True)
+    data = (folder / "002").read_bytes()
+    (folder / "002").write_bytes(data[: data.index(b"1.2.3.4.5") + 10] + b"\x99" * 700)
+    message = refused(folder, "transfer syntax '1.2.3.4.5' is not known")
+    assert "'002'" in message
+    assert "modality" not in message
+
+
+def _numbered(n_slices: int, first: int, step: int = 1, **fields: int | None) -> dict[str, Any]:
+    changes = {k: {"InstanceNumber": first + step * k} for k in range(n_slices)}
+    return {"pixels": voxels(n_slices), "changes": changes, **fields}
+
+
+@pytest.mark.parametrize(
+    ("fields", "missing"),
+    [
+        (_numbered(6, 1, ImagesInAcquisition=8), 2),
+        (_numbered(6, 3, ImagesInAcquisition=8), 2),
+        (_numbered(6, 2, ImagesInAcquisition=8), 2),
+        (_numbered(6, 12, 8, ImagesInAcquisition=64), 2),
+    ],
+)
+def test_slices_that_are_missing_at_the_ends_are_counted(
+    tmp_path: Path, fields: dict[str, Any], missing: int
+):
+    message = refused(write_series(tmp_path / "s", **fields), "missing from the ends")
+    assert f"{missing} slice(s)" in message
+    assert f"{fields['ImagesInAcquisition']} images" in message
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        (_numbered(6, 1, ImagesInAcquisition=6), None),
+        (_numbered(6, 4, 8, ImagesInAcquisition=48), None),
+        (_numbered(6, 1001, ImagesInAcquisition=6), None),
+        # Another echo's slices may follow.
+        (_numbered(6, 1, ImagesInAcquisition=12), "12 images in the acquisition"),
+        (_numbered(6, 1001, ImagesInAcquisition=8), "8 images in the acquisition"),
+        (_numbered(6, 5), "begin at 5"),
+        (_numbered(6, 1), "do not say how many"),
+        (_numbered(6, 1, InstanceNumber=None), "do not say how many"),
+    ],
+)
+def test_what_may_be_missing_at_the_ends_is_noted(
+    tmp_path: Path, fields: dict[str, Any], words: str | None
+):
+    notes = load_volume(write_series(tmp_path / "s", **fields)).notes
+    assert len(notes) == (0 if words is None else 1)
+    assert words is None or words in notes[0]
+
+
 def test_one_slice_is_no_volume(tmp_path: Path):
     refused(write_series(tmp_path / "s", voxels(1)), "one slice only")
 
@@ -389,13 +446,13 @@ def test_damaged_slices_give_a_volume_or_an_input_error(
         data[position % len(data)] = value
     path.write_bytes(bytes(data))
     try:
-        array, affine, _, _ = read_dicom_series(folder)
+        series = read_dicom_series(folder)
     except InputError as error:
         hint = error.hint
     else:
         hint = "none needed"
-        assert array.shape[2] == 2
-        assert np.isfinite(affine).all()
+        assert series.array.shape[2] == 2
+        assert np.isfinite(series.affine).all()
     assert hint
 
 
@@ -404,6 +461,8 @@ def test_the_real_series_has_the_geometry_of_its_tags():
     folder = real_folder("mese-dicom")
     volume = load_volume(folder)
     assert volume.shape == (256, 256, 24)
+    # One of eight echoes: images 4, 12, ..., 188 of 192.
+    assert volume.notes == ()
     assert volume.array.dtype == np.int16
     assert volume.spacing == pytest.approx((0.625, 0.625, 4.0), abs=1e-4)
     files = sorted(folder.glob("*.dcm"))

@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 from functools import cache
 
@@ -80,9 +81,20 @@ def test_rules_with_moaks_numbers_give_grades_and_the_size_of_cartilage_is_calib
     size = findings[4].evidence_for(Component.SIZE)
     assert (size.level, size.rule_basis) == (EvidenceLevel.MEASURED, RuleBasis.MOAKS)
     assert size.rule_grade is not None
-    assert findings[19].evidence_for(Component.SIZE).rule_basis is RuleBasis.CALIBRATED
     assert findings[19].evidence_for(Component.FULL_THICKNESS).rule_basis is RuleBasis.MOAKS
     assert findings[44].evidence_for(Component.GRADE).rule_basis is RuleBasis.MOAKS
+
+
+def test_what_counts_as_thinned_is_weak_and_what_is_gone_is_measured():
+    for finding in _phantom().findings:
+        if QUESTIONS[finding.question_id].feature is not Feature.CARTILAGE:
+            continue
+        size = finding.evidence_for(Component.SIZE)
+        assert (size.level, size.rule_basis) == (EvidenceLevel.WEAK, RuleBasis.CALIBRATED)
+        assert size.rule_grade is not None
+        assert "thinned is fitted" in size.reason
+        gone = finding.evidence_for(Component.FULL_THICKNESS)
+        assert (gone.level, gone.rule_basis) == (EvidenceLevel.MEASURED, RuleBasis.MOAKS)
 
 
 def test_osteophytes_are_graded_by_a_calibration_only():
@@ -319,19 +331,28 @@ def test_a_cartilage_without_a_label_is_not_denuded():
             "not_in_scheme: medial_tibial_cartilage is not labelled, box where it belongs"
         )
     for question in (27, 28, 29):
-        assert found[question].evidence[0].level is EvidenceLevel.MEASURED
+        levels = [entry.level for entry in found[question].evidence]
+        assert levels == [EvidenceLevel.WEAK, EvidenceLevel.MEASURED]
 
 
 def test_without_a_label_for_cysts_nobody_knows_how_much_of_a_lesion_is_one():
     whole = phantom_map(71, Side.RIGHT, 0.6)
-    found = _described(_without_labels(whole, Structure.SUBCHONDRAL_CYST))
+    found, whole_found = (
+        _described(m) for m in (_without_labels(whole, Structure.SUBCHONDRAL_CYST), whole)
+    )
     for question in range(1, 16):
         finding = found[question]
         assert finding.measurement(MeasurementName.BML_SHARE_OF_LESION) is None
         percent = finding.evidence_for(Component.PERCENT_BML)
         assert (percent.level, percent.rule_grade) == (EvidenceLevel.NONE, None)
         assert "no label for subchondral_cyst" in percent.reason
-        assert finding.evidence_for(Component.SIZE).level is EvidenceLevel.MEASURED
+        # A lesion that is all cyst is none in such a map: what is measured is too small.
+        for component in (Component.SIZE, Component.NUMBER):
+            evidence = finding.evidence_for(component)
+            assert evidence.level is EvidenceLevel.WEAK
+            assert "all cyst is missed" in evidence.reason
+            assert evidence.rule_grade is not None
+            assert whole_found[question].evidence_for(component).level is EvidenceLevel.MEASURED
 
 
 @pytest.mark.parametrize("keeps_scheme", [True, False])
@@ -376,12 +397,42 @@ def test_what_the_volume_cuts_off_is_weak_and_carries_no_grade():
     assert finding.truncated
     for entry in finding.evidence:
         assert entry.level is EvidenceLevel.WEAK
-        assert entry.reason.startswith("outside_field_of_view in part: ")
+        assert entry.reason.startswith("outside_field_of_view in part")
         assert entry.rule_grade is None
     # Without the patella nobody sees where fluid collects: none found is not none there.
     assert found[43].evidence[0].level is EvidenceLevel.NONE
     assert "outside_field_of_view" in found[43].evidence[0].reason
-    assert found[25].evidence[0].level is EvidenceLevel.MEASURED
+    # The tibia is whole, but for the shaft, which leaves every volume.
+    assert found[10].evidence[0].level is EvidenceLevel.MEASURED
+
+
+def _cut(label_map: LabelMap, axis: int, bone: Structure, *, low: float, high: float) -> LabelMap:
+    """The map without some mm of a bone at the beginning and end of an axis; 0 cuts nothing."""
+    volume = label_map.volume
+    used = np.flatnonzero(label_map.mask(bone).any(axis=tuple({0, 1, 2} - {axis})))
+    step = volume.spacing[axis]
+    start = int(used[0]) + round(low / step) if low else 0
+    stop = int(used[-1]) + 1 - round(high / step) if high else volume.shape[axis]
+    keep = [slice(None)] * 3
+    keep[axis] = slice(start, stop)
+    kept = replace(volume, array=volume.array[tuple(keep)])
+    return label_map_from_volume(kept, label_map.scheme, label_map.side)
+
+
+def test_a_bone_that_the_volume_cuts_off_gives_no_grade_though_the_region_is_in_it():
+    whole = phantom_map(71, Side.RIGHT, 0.6)
+    cut = _described(_cut(whole, 1, Structure.FEMUR, low=11, high=0))
+    inside = [cut[question] for question in (4, 7, 8, 9, 21, 44)]
+    assert not any(finding.truncated for finding in inside)
+    for finding in inside:
+        for entry in (e for e in finding.evidence if e.measurement is not None):
+            assert entry.level is EvidenceLevel.WEAK
+            assert re.search("cuts off the (femur|tibia) at its posterior side", entry.reason)
+            assert "moves borders" in entry.reason
+            assert entry.rule_grade is None
+            assert entry.margin is None
+    patella = cut[2].evidence_for(Component.SIZE)
+    assert (patella.level, patella.rule_grade is not None) == (EvidenceLevel.MEASURED, True)
 
 
 def test_where_to_look_is_not_known_nothing_is_0():

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import pytest
 from PIL import Image
 
 from knee.anatomy import Bone, Side, Subregion
-from stages.look_words import finding_lines
+from knee.moaks import Component
+from stages.look_words import finding_lines, volume_lines
 from tests.demo_run import run_command
 from tests.phantom_maps import phantom_image, phantom_map
 from tests.real_data import PYMSKT, SPL, real_file
@@ -116,6 +118,28 @@ def test_the_rule_based_grade_is_named_only_when_asked_for():
     finding = found.findings[3]
     assert not any("grade" in line for line in finding_lines(finding, grades=False))
     assert any("rule-based grade" in line for line in finding_lines(finding, grades=True))
+
+
+def test_the_rule_based_grades_of_a_whole_knee_are_named_only_when_asked_for(
+    cohort: Path, tmp_path: Path
+):
+    found = describe_volume(None, phantom_map(71, Side.RIGHT, 0.6), "P/V00/right")
+    blind, told = (volume_lines(found, grades=grades) for grades in (False, True))
+    assert not any("grade" in line for line in blind)
+    assert told[: len(blind)] == blind
+    assert told[len(blind)].startswith("# Rule-based grades")
+    size = found.findings[3].evidence_for(Component.SIZE)
+    (line,) = (line for line in told if line.startswith("BML size (moaks): "))
+    assert re.search(rf"\b{size.rule_grade} at [^;]*\bQ4\b", line)
+    assert "# BML volume share" in told
+    assert not any("Bml" in line or "bml" in line for line in told)
+    volume = volumes_of(cohort)[0]
+    pictures: list[bytes] = []
+    for options in ((), ("--grades",)):
+        out = tmp_path / "knee.png"
+        assert run_command("look", str(cohort), volume, "--out", str(out), *options).code == 0
+        pictures.append(out.read_bytes())
+    assert pictures[0] != pictures[1]
 
 
 def _overlay(side: Side, codes: str | None = None, seed: int = 72) -> SubregionOverlay:

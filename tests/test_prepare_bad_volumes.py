@@ -224,6 +224,9 @@ def test_bad_volumes_among_good_ones_fail_and_the_rest_goes_on(tmp_path: Path):
         ).fetchall()
         findings = con.execute("SELECT DISTINCT volume_id FROM findings_sets").fetchall()
     assert_reasons(dict(failed))
+    # Paths in a store are relative to the cohort's root.
+    assert not any(str(tmp_path) in reason for _, reason in failed)
+    assert "'truncated/map.nii.gz'" in dict(failed)["truncated/V00/right/dess"]
     assert findings == [("good/V00/right/dess",)]
 
 

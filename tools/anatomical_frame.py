@@ -18,6 +18,7 @@ slices apart.
 Coordinates inside are voxel indices of that cropped array, or millimetres = index x spacing.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -30,6 +31,7 @@ from knee.errors import InputError
 from tools.bone_axes import Turn, needed_turn, turn_upright
 from tools.bounds import Box, label_boxes
 from tools.crop_frame import AnatomicalFrame, IntArray
+from tools.field_of_view import cut_faces
 from tools.label_scheme import UNSIDED
 from tools.segmentation import LabelMap
 from tools.side_split import knee_midline, split_sides
@@ -67,6 +69,7 @@ class Knee:
         codes: uint8, shape `frame.shape`; 0 is nothing, else the code of a structure.
         schemed: structures that the scheme has a label for.
         lesion_sequence: sequence that the lesion labels were drawn on; None when not known.
+        cut: faces of the volume that cut a bone off near the joint; nothing for a whole bone.
     """
 
     frame: AnatomicalFrame
@@ -74,6 +77,7 @@ class Knee:
     codes: NDArray[np.uint8]
     schemed: frozenset[Structure]
     lesion_sequence: str | None
+    cut: dict[Bone, tuple[str, ...]]
     _bones: dict[Bone, BoolArray] = field(default_factory=dict[Bone, BoolArray], repr=False)
     _boxes: dict[Structure, Box | None] = field(
         default_factory=dict[Structure, "Box | None"], repr=False
@@ -183,19 +187,18 @@ def anatomical_knee(label_map: LabelMap) -> Knee:
     if flipped:
         codes = codes[::-1]
     shown = str(label_map.volume.path)
-    crop, low = _cropped(codes, spacing, shown)
+    boxes = label_boxes(codes, len(_CODES))
+    cut = _cut_bones(label_map, codes, boxes, spacing)
+    crop, low = _cropped(codes, boxes, spacing, shown)
     turn = None
-    bones = [
-        _table([_CODES[s] for s in _BONE_PARTS[bone] if label_map.n_voxels(whole)])[crop]
-        for bone, whole in ((Bone.FEMUR, Structure.FEMUR), (Bone.TIBIA, Structure.TIBIA))
-    ]
+    bones = [_bone_table(label_map, bone)[crop] for bone in (Bone.FEMUR, Bone.TIBIA)]
     cysts = crop == _CODES[Structure.SUBCHONDRAL_CYST]
     axes, lean = needed_turn(bones[0], bones[1], cysts, spacing)
     if axes is not None:
         middle = (np.asarray(low) + (np.asarray(crop.shape) - 1) / 2) * np.asarray(spacing)
         turned, start = turn_upright(crop, spacing, axes)
         turn = Turn(axes, middle, start)
-        crop, low = _cropped(turned, spacing, shown)
+        crop, low = _cropped(turned, label_boxes(turned, len(_CODES)), spacing, shown)
     frame = AnatomicalFrame(
         canonical_shape=canonical_shape,
         spacing=spacing,
@@ -215,6 +218,7 @@ def anatomical_knee(label_map: LabelMap) -> Knee:
         codes=crop,
         schemed=frozenset(schemed),
         lesion_sequence=label_map.scheme.lesion_source_sequence,
+        cut=cut,
     )
 
 
@@ -233,6 +237,31 @@ def _structure_codes(label_map: LabelMap) -> tuple[NDArray[np.uint8], tuple[floa
     return canonical.array, canonical.spacing
 
 
+def _bone_table(label_map: LabelMap, bone: Bone) -> BoolArray:
+    """Which codes are a bone's: none where the bone itself is not labelled."""
+    labelled = label_map.n_voxels(Structure(bone.value))
+    return _table([_CODES[s] for s in _BONE_PARTS[bone]] if labelled else [])
+
+
+def _cut_bones(
+    label_map: LabelMap,
+    codes: NDArray[np.uint8],
+    boxes: Sequence[Box | None],
+    spacing: tuple[float, float, float],
+) -> dict[Bone, tuple[str, ...]]:
+    """Which faces of the volume cut a bone off near the joint; whole bones are left out."""
+    cut: dict[Bone, tuple[str, ...]] = {}
+    for bone, parts in _BONE_PARTS.items():
+        mine = [box for part in parts if (box := boxes[_CODES[part] - 1]) is not None]
+        if not label_map.n_voxels(Structure(bone.value)):
+            continue
+        heights = min(int(b[2].start) for b in mine), max(int(b[2].stop) for b in mine)
+        faces = cut_faces(bone, codes, _bone_table(label_map, bone), heights, spacing)
+        if faces:
+            cut[bone] = faces
+    return cut
+
+
 def _table(codes: list[int]) -> BoolArray:
     """What a code is looked up in: one pass over an array, where a union of masks takes several."""
     table = np.zeros(len(_CODES) + 1, np.bool_)
@@ -241,17 +270,23 @@ def _table(codes: list[int]) -> BoolArray:
 
 
 def _cropped(
-    codes: NDArray[np.uint8], spacing: tuple[float, float, float], shown: str
+    codes: NDArray[np.uint8],
+    boxes: Sequence[Box | None],
+    spacing: tuple[float, float, float],
+    shown: str,
 ) -> tuple[NDArray[np.uint8], tuple[int, int, int]]:
-    low, high = _crop_bounds(codes, spacing, shown)
+    low, high = _crop_bounds(codes.shape, boxes, spacing, shown)
     crop = codes[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
     return np.ascontiguousarray(crop), low
 
 
 def _crop_bounds(
-    codes: NDArray[np.uint8], spacing: tuple[float, float, float], shown: str
+    shape: tuple[int, ...],
+    boxes: Sequence[Box | None],
+    spacing: tuple[float, float, float],
+    shown: str,
 ) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
-    found = [box for box in label_boxes(codes, len(_CODES)) if box is not None]
+    found = [box for box in boxes if box is not None]
     if not found:
         raise InputError(
             f"label map {shown!r} holds none of the structures that the questions are about",
@@ -263,7 +298,7 @@ def _crop_bounds(
         margin = int(np.ceil(_CROP_MARGIN_MM / spacing[axis]))
         low.append(max(0, min(int(box[axis].start) for box in found) - margin))
         stop = max(int(box[axis].stop) for box in found) + margin
-        high.append(min(codes.shape[axis], stop))
+        high.append(min(shape[axis], stop))
     return (low[0], low[1], low[2]), (high[0], high[1], high[2])
 
 

@@ -6,6 +6,7 @@ their pixels become one array, index (column, row, slice), first index fastest.
 
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy.typing as npt
 from knee.anatomy import Side
 from knee.errors import InputError
 from knee.keys import content_hash
+from tools.dicom_ends import check_ends
 from tools.dicom_files import READ_ERRORS, SliceHeader, quiet_pydicom, series_headers
 from tools.dicom_geometry import ordered_slices, slices_affine
 from tools.voxel_bytes import scaled
@@ -23,12 +25,27 @@ _SIDES = {"R": Side.RIGHT, "L": Side.LEFT}
 """Codes of Laterality; `U` (unpaired) and `B` (both) tell nothing."""
 
 
-def read_dicom_series(
-    folder: Path, series_number: int | None = None
-) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64], str, Side | None]:
-    """Returns the array, its 4 x 4 voxel-to-RAS-mm affine, a hash over all slices' bytes, and side.
+@dataclass(frozen=True, slots=True, eq=False)
+class DicomSeries:
+    """One series as a volume.
 
-    The side is what Image Laterality or Laterality says, None where neither says one.
+    Attributes:
+        array: index (column, row, slice).
+        affine: 4 x 4, voxel index to RAS mm.
+        sha256: over all slices' bytes.
+        side: what Image Laterality or Laterality says, None where neither says one.
+        notes: what may be missing at its ends (`tools.dicom_ends`), for people.
+    """
+
+    array: npt.NDArray[Any]
+    affine: npt.NDArray[np.float64]
+    sha256: str
+    side: Side | None
+    notes: tuple[str, ...]
+
+
+def read_dicom_series(folder: Path, series_number: int | None = None) -> DicomSeries:
+    """Returns the one series of a folder.
 
     Integers stay integers unless Rescale Slope or Intercept are not whole; then, or when they
     differ from slice to slice, the array is float32. The hash does not depend on file names.
@@ -38,15 +55,16 @@ def read_dicom_series(
         series_number: Series Number of the wanted one; None where there is only one.
 
     Raises:
-        InputError: see `series_headers`, `ordered_slices`, `slices_affine`; or pixels that are
-            missing, cut off, cannot be decoded, or are not one number each; or tags that name
-            both sides.
+        InputError: see `series_headers`, `ordered_slices`, `slices_affine`, `check_ends`; or pixels
+            that are missing, cut off, cannot be decoded, or are not one number each; or tags that
+            name both sides.
     """
     slices = ordered_slices(series_headers(folder, series_number))
     affine = slices_affine(slices)
+    notes = check_ends(slices)
     side = _named_side(slices)
     array, hashes = _read_pixels(slices)
-    return array, affine, content_hash("\n".join(hashes)), side
+    return DicomSeries(array, affine, content_hash("\n".join(hashes)), side, notes)
 
 
 def _named_side(slices: Sequence[SliceHeader]) -> Side | None:

@@ -60,6 +60,7 @@ class SliceHeader:
         series: Series Instance UID.
         series_number: Series Number as written; empty when it is not there.
         instance: Instance Number as written; empty when it is not there.
+        n_images: Images in Acquisition as written; empty when it is not there.
         echo_time: Echo Time in ms as written; empty when it is not there.
         modality: `MR` for what is read.
         image_type: e.g. (`ORIGINAL`, `PRIMARY`, `M`).
@@ -80,6 +81,7 @@ class SliceHeader:
     series: str
     series_number: str
     instance: str
+    n_images: str
     echo_time: str
     modality: str
     image_type: tuple[str, ...]
@@ -185,12 +187,27 @@ def _read_header(path: Path) -> SliceHeader | None:
             dataset = dcmread(path, stop_before_pixels=True, force=True)
             if _text(dataset.file_meta, "MediaStorageSOPClassUID") == _DIRECTORY_CLASS:
                 return None
-            return _slice_header(path, dataset)
+            header = _slice_header(path, dataset)
     except READ_ERRORS as error:
         raise InputError(
             f"{str(path)!r} cannot be read as DICOM: {type(error).__name__}: {error}",
             "the file may be cut off or damaged; copy it again",
         ) from error
+    _check_understood(header)
+    return header
+
+
+def _check_understood(header: SliceHeader) -> None:
+    """Refuses a header that says nothing because nobody knows how it is written."""
+    from pydicom.uid import AllTransferSyntaxes
+
+    known = {str(uid) for uid in AllTransferSyntaxes}
+    if not header.modality and header.transfer_syntax not in known:
+        raise InputError(
+            f"{header.name!r} cannot be read: its transfer syntax {header.transfer_syntax!r} is "
+            "not known",
+            "write the series anew in a standard one, e.g. with `gdcmconv --raw` or `dcmconv`",
+        )
 
 
 def _slice_header(path: Path, dataset: "FileDataset") -> SliceHeader:
@@ -204,6 +221,7 @@ def _slice_header(path: Path, dataset: "FileDataset") -> SliceHeader:
         series=_text(dataset, "SeriesInstanceUID"),
         series_number=_text(dataset, "SeriesNumber"),
         instance=_text(dataset, "InstanceNumber"),
+        n_images=_text(dataset, "ImagesInAcquisition"),
         echo_time=_text(dataset, "EchoTime"),
         modality=_text(dataset, "Modality"),
         image_type=_values(dataset, "ImageType", str),

@@ -1,8 +1,10 @@
 """Evidence per component: how good it is, why, and the rule-based grade (RULES 8-11).
 
 `measured`  a measurement carries the grade.
-`weak`      one does, with a known weakness: lesions drawn on DESS, ligaments whose tears
-            segmentations bridge, the fat pad's signal on DESS.
+`weak`      one does, with a known weakness: lesions drawn on DESS or without their cysts, what
+            counts as thinned cartilage, ligaments whose tears segmentations bridge, the fat pad's
+            signal on DESS. Its rule-based grade stays, unless the volume cuts the region or its
+            bone off: then it is not known.
 `image`     nothing is measured, and the image that there is shows it: for drafters that see slices.
 `none`      neither, or the region has no box and cannot be asked about.
 
@@ -19,6 +21,7 @@ from knee.findings import ComponentEvidence, EvidenceLevel, Measurement, Measure
 from knee.moaks import Component, Feature, GradeRule, RuleBasis
 from knee.questions import Question
 from tools.articular_surface import cartilage_of
+from tools.femoral_landmarks import MENISCAL_MARGINS
 from tools.knee_parts import KneeParts
 from tools.landmarks import MENISCI
 from tools.lesions import BML_LABELS
@@ -66,6 +69,13 @@ _IN_THE_IMAGE: dict[tuple[Feature, Component], str] = {
     "in a mask",
 }
 """Components that no mask can show, and why; an image does."""
+_THINNED = (
+    "cartilage and bone labels; from where on cartilage counts as thinned is fitted on phantoms, "
+    "not held against readers, and overstates the loss on real label maps"
+)
+"""Medial trochlea of the SPL atlas 42 %, lateral patella of pymskt's knee 80 %: far beyond their
+full-thickness loss."""
+_NO_CYSTS = "a lesion that is all cyst is missed: no label for subchondral_cyst"
 _NOT_ON_DESS = "readers grade it on fluid-sensitive fat-suppressed images"
 _Judged = tuple[EvidenceLevel, str]
 """A level and its reason; `image` stands for: it would take an image."""
@@ -93,24 +103,26 @@ def component_evidence(
         calibration: fitted cut-offs for components that MOAKS gives no numbers for.
         has_box: whether the question's region has a box; without one it cannot be asked about.
         truncated: whether the volume cuts the region off. What lies outside is not known, so a
-            measurement is weak and carries no rule-based grade. The joint cavity is cut off in
-            nearly every knee volume; its fluid is measured as far as it is shown.
+            measurement is weak and carries no rule-based grade; so where the volume cuts off the
+            bone that the region is divided by, which moves its borders (`tools.field_of_view`).
+            The joint cavity is cut off in nearly every knee volume; its fluid is measured as far
+            as it is shown.
     """
     level, reason = _level(parts, tissue, question, component)
     rule = rule_for(question.feature, component, calibration)
     carrier = _carrier(question.feature, component, measurements, rule)
     if level in (EvidenceLevel.MEASURED, EvidenceLevel.WEAK) and carrier is None:
         level, reason = EvidenceLevel.IMAGE, "the measurement could not be made here"
-    cut = truncated and question.feature is not Feature.EFFUSION_SYNOVITIS
-    if cut and level in (EvidenceLevel.MEASURED, EvidenceLevel.WEAK):
-        level, reason = EvidenceLevel.WEAK, f"outside_field_of_view in part: {reason}"
+    cut = _cut_off(parts, question, truncated)
+    if cut is not None and level in (EvidenceLevel.MEASURED, EvidenceLevel.WEAK):
+        level, reason = EvidenceLevel.WEAK, f"{cut}: {reason}"
     if not has_box and level is not EvidenceLevel.NONE:
         level, reason = EvidenceLevel.NONE, f"no box, where to look is not known: {reason}"
     if level is EvidenceLevel.IMAGE:
         level, reason = _with_image(tissue, question.feature, reason)
     if level not in (EvidenceLevel.MEASURED, EvidenceLevel.WEAK) or carrier is None:
         return ComponentEvidence(component=component, level=level, reason=reason)
-    if cut or rule is None or rule.measurement != carrier.name.value:
+    if cut is not None or rule is None or rule.measurement != carrier.name.value:
         return ComponentEvidence(
             component=component, level=level, reason=reason, measurement=carrier.name
         )
@@ -125,6 +137,42 @@ def component_evidence(
         margin=margin,
         borderline=carrier.sd is not None and margin <= carrier.sd,
     )
+
+
+def _cut_off(parts: KneeParts, question: Question, truncated: bool) -> str | None:
+    """What the volume cuts off, the region or the bone that gives its borders; None for neither."""
+    if question.feature is Feature.EFFUSION_SYNOVITIS:
+        return None
+    bone = _bone_of(question)
+    faces = {} if bone is None else {b: parts.knee.cut.get(b, ()) for b in _shapes(parts, bone)}
+    cut = [
+        f"the {b.value} at its {' and '.join(found)} side" for b, found in faces.items() if found
+    ]
+    if cut:
+        what = " and ".join(cut)
+        return f"outside_field_of_view in part: the volume cuts off {what}, which moves borders"
+    return "outside_field_of_view in part" if truncated else None
+
+
+def _bone_of(question: Question) -> Bone | None:
+    """The bone whose shape gives a region's borders; None for what its own label bounds."""
+    if question.feature in (Feature.BML, Feature.CARTILAGE):
+        return Subregion(question.site).bone
+    if question.feature is Feature.OSTEOPHYTE:
+        return Bone(question.site.split("_")[0])
+    if question.feature in (Feature.EXTRUSION, Feature.MORPHOLOGY):
+        return Bone.TIBIA
+    return None
+
+
+def _shapes(parts: KneeParts, bone: Bone) -> tuple[Bone, ...]:
+    """A bone, and the one that its borders are read from as well.
+
+    The femur's are at the meniscal margins, which are told from lost horns on the tibia's plates.
+    """
+    femur = parts.partition.femur
+    by_menisci = femur is not None and MENISCAL_MARGINS in femur.definition
+    return (bone, Bone.TIBIA) if bone is Bone.FEMUR and by_menisci else (bone,)
 
 
 def _carrier(
@@ -184,7 +232,7 @@ def _level(
     if feature is Feature.BML:
         return _bml_level(parts, Subregion(question.site).bone, component)
     if feature is Feature.CARTILAGE:
-        return _cartilage_level(parts, Subregion(question.site))
+        return _cartilage_level(parts, Subregion(question.site), component)
     if feature is Feature.OSTEOPHYTE:
         bone = Bone(question.site.split("_")[0])
         return _bone_level(parts, bone, "bone beyond the osteophyte-free margin")
@@ -219,7 +267,14 @@ def _bml_level(parts: KneeParts, bone: Bone, component: Component) -> _Judged:
     cysts = Structure.SUBCHONDRAL_CYST
     if component is Component.PERCENT_BML and cysts not in parts.knee.schemed:
         return EvidenceLevel.IMAGE, f"not_in_scheme: no label for {cysts.value} to tell them by"
-    sequence = parts.knee.lesion_sequence
+    level, reason = _lesion_labels(parts.knee.lesion_sequence)
+    if cysts not in parts.knee.schemed:
+        # MOAKS grades size and number of lesions with their cysts.
+        return EvidenceLevel.WEAK, f"{reason}; {_NO_CYSTS}"
+    return level, reason
+
+
+def _lesion_labels(sequence: str | None) -> _Judged:
     if is_suitable_for_bml(sequence):
         return EvidenceLevel.MEASURED, f"lesion labels drawn on {sequence}"
     if sequence is None:
@@ -229,9 +284,11 @@ def _bml_level(parts: KneeParts, bone: Bone, component: Component) -> _Judged:
     return EvidenceLevel.WEAK, reason
 
 
-def _cartilage_level(parts: KneeParts, subregion: Subregion) -> _Judged:
+def _cartilage_level(parts: KneeParts, subregion: Subregion, component: Component) -> _Judged:
     level, reason = _bone_level(parts, subregion.bone, "cartilage and bone labels")
-    if level is not EvidenceLevel.MEASURED:
+    if level is EvidenceLevel.MEASURED and component is Component.SIZE:
+        level, reason = EvidenceLevel.WEAK, _THINNED
+    if level not in (EvidenceLevel.MEASURED, EvidenceLevel.WEAK):
         return level, reason
     structure = cartilage_of(subregion)
     if structure not in parts.knee.schemed:
@@ -244,7 +301,7 @@ def _cartilage_level(parts: KneeParts, subregion: Subregion) -> _Judged:
             "outside_field_of_view: the articular surface is not in the volume",
         )
     if not plate.chart.covered[rays].any():
-        return level, "absent: no cartilage voxel is left where cartilage belongs on the bone"
+        return level, f"absent: no cartilage voxel is left where it belongs on the bone; {reason}"
     return level, reason
 
 

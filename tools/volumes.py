@@ -75,6 +75,7 @@ class Volume:
         path: the file it was read from.
         sha256: `sha256:<hex>` of the file's bytes; stays the same through `to_canonical`.
         named_side: the knee that the file itself says it shows; only DICOM says.
+        notes: what is doubtful about it, for people: a DICOM series that may lack slices.
     """
 
     array: npt.NDArray[Any]
@@ -82,6 +83,7 @@ class Volume:
     path: Path
     sha256: str
     named_side: Side | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -248,13 +250,14 @@ def _box(bounds: list[tuple[int, int]]) -> Box3D:
 
 def _read_folder(path: Path, series_number: int | None) -> Volume:
     try:
-        array, affine, sha256, side = read_dicom_series(path, series_number)
+        series = read_dicom_series(path, series_number)
     except InputError as error:
         # What is wrong is said by file name; which folder it is about is said here, once.
         shown = str(path)
         message = error.message if shown in error.message else f"{shown!r}: {error.message}"
         raise InputError(message, error.hint) from error
-    return replace(make_volume(array, affine, path, sha256), named_side=side)
+    volume = make_volume(series.array, series.affine, path, series.sha256)
+    return replace(volume, named_side=series.side, notes=series.notes)
 
 
 def _not_a_volume(data: bytes, path: Path) -> InputError:
