@@ -155,6 +155,22 @@ released_volumes
     source VARCHAR NOT NULL, volume_id VARCHAR NOT NULL, patient VARCHAR NOT NULL, visit VARCHAR
     NOT NULL, side VARCHAR NOT NULL, split VARCHAR NOT NULL, image VARCHAR NOT NULL, label_map
     VARCHAR NOT NULL, n_items SMALLINT NOT NULL
+review_reads
+    sample VARCHAR NOT NULL, code VARCHAR NOT NULL, reader VARCHAR NOT NULL, adjudicates BOOLEAN
+    NOT NULL, verdict VARCHAR NOT NULL, reason VARCHAR, grades MAP(VARCHAR, SMALLINT) NOT NULL,
+    note VARCHAR, read_at TIMESTAMP NOT NULL
+review_sample_items
+    sample VARCHAR NOT NULL, code VARCHAR NOT NULL, run_id VARCHAR NOT NULL, volume_id VARCHAR
+    NOT NULL, question_id SMALLINT NOT NULL, attempt_no SMALLINT NOT NULL, text_sha256 VARCHAR
+    NOT NULL, state VARCHAR NOT NULL, stratum VARCHAR NOT NULL, weight DOUBLE NOT NULL
+review_samples
+    name VARCHAR NOT NULL, run_id VARCHAR NOT NULL, seed BIGINT NOT NULL, readers VARCHAR[] NOT
+    NULL, drawn_at TIMESTAMP NOT NULL
+reviews
+    review_no BIGINT NOT NULL, volume_id VARCHAR NOT NULL, question_id SMALLINT NOT NULL, run_id
+    VARCHAR NOT NULL, attempt_no SMALLINT NOT NULL, text_sha256 VARCHAR NOT NULL, reviewer
+    VARCHAR NOT NULL, verdict VARCHAR NOT NULL, reason VARCHAR, note VARCHAR, sample VARCHAR,
+    reviewed_at TIMESTAMP NOT NULL
 run_items
     run_id VARCHAR NOT NULL, volume_id VARCHAR NOT NULL, question_id SMALLINT NOT NULL,
     findings_id VARCHAR NOT NULL, starting_state VARCHAR NOT NULL
@@ -225,7 +241,8 @@ v_quintuples
     SMALLINT, grade_changed BOOLEAN, findings_id VARCHAR, image VARCHAR, label_map VARCHAR,
     scheme VARCHAR, mask_source VARCHAR, segmenter VARCHAR, licence VARCHAR, model_licence
     VARCHAR, synthetic BOOLEAN, image_source VARCHAR, image_licence VARCHAR, restricted BOOLEAN,
-    segmenter_trained_on BOOLEAN, status VARCHAR, stale_reasons VARCHAR[], verdict_no SMALLINT
+    segmenter_trained_on BOOLEAN, status VARCHAR, stale_reasons VARCHAR[], verdict_no SMALLINT,
+    checked_by VARCHAR
 v_quotas
     run_id VARCHAR, choice_no SMALLINT, quota_no SMALLINT, quota VARCHAR, questions VARCHAR,
     visit VARCHAR, wanted INTEGER, available INTEGER, chosen INTEGER, n_patients BIGINT,
@@ -236,12 +253,18 @@ v_released
     text VARCHAR, is_template BOOLEAN, box STRUCT(i0 INTEGER, i1 INTEGER, j0 INTEGER, j1
     INTEGER, k0 INTEGER, k1 INTEGER), box_reason VARCHAR, grades MAP(VARCHAR, SMALLINT), flags
     MAP(VARCHAR, VARCHAR), problems VARCHAR[], raw_answer VARCHAR
+v_review_status
+    run_id VARCHAR, volume_id VARCHAR, question_id SMALLINT, attempt_no SMALLINT, text_sha256
+    VARCHAR, verdict VARCHAR, reviewer VARCHAR, reason VARCHAR, n_reviews BIGINT
 v_selection
     run_id VARCHAR, feature VARCHAR, component VARCHAR, clinician_status VARCHAR,
     clinician_grade SMALLINT, synthetic BOOLEAN, n_all BIGINT, n_read BIGINT, n_boxed BIGINT,
     n_evidence BIGINT, n_drafted BIGINT, n_accepted BIGINT
 v_staleness
     run_id VARCHAR, volume_id VARCHAR, question_id SMALLINT, stale_reasons VARCHAR[]
+v_texts
+    run_id VARCHAR, volume_id VARCHAR, question_id SMALLINT, attempt_no SMALLINT, text_sha256
+    VARCHAR
 v_verdicts
     run_id VARCHAR, volume_id VARCHAR, question_id SMALLINT, verdict_no SMALLINT, recheck_id
     VARCHAR, attempt_no SMALLINT, state VARCHAR, codes VARCHAR[], gates VARCHAR[], judge_model
@@ -284,6 +307,10 @@ PRIMARY_KEYS = {
     "released_questions": ["source", "file", "question_id"],
     "released_texts": ["text_sha256"],
     "released_volumes": ["source", "volume_id"],
+    "review_reads": ["sample", "code", "reader"],
+    "review_sample_items": ["sample", "code"],
+    "review_samples": ["name"],
+    "reviews": ["review_no"],
     "run_items": ["run_id", "volume_id", "question_id"],
     "run_quota_items": ["run_id", "choice_no", "volume_id", "question_id"],
     "run_quotas": ["run_id", "choice_no", "quota_no"],
