@@ -94,24 +94,29 @@ def reviewed_text(con: duckdb.DuckDBPyConnection, run_id: str, key: ItemKey) -> 
     Raises:
         InputError: the item was not drafted in this run, or its draft could not be parsed.
     """
+    item = [run_id, key.volume_id, key.question_id]
     row = con.execute(
-        "SELECT coalesce(z.attempt_no, o.n_attempts), o.state, t.text_sha256 FROM v_outcomes o "
+        "SELECT coalesce(z.attempt_no, o.n_attempts), o.state FROM v_outcomes o "
         "LEFT JOIN quintuples z USING (run_id, volume_id, question_id) "
-        "LEFT JOIN v_texts t ON t.run_id = o.run_id AND t.volume_id = o.volume_id "
-        "AND t.question_id = o.question_id AND t.attempt_no = coalesce(z.attempt_no, o.n_attempts) "
         "WHERE o.run_id = ? AND o.volume_id = ? AND o.question_id = ?",
-        [run_id, key.volume_id, key.question_id],
+        item,
     ).fetchone()
     name = f"{key.volume_id}#{key.question_id}"
     if row is None:
         raise InputError(f"{name} was not drafted in run {run_id!r}", "`review list` shows items")
-    if row[2] is None:
+    # Asked for by its key, so that no other text is hashed.
+    text = con.execute(
+        "SELECT text_sha256 FROM v_texts "
+        "WHERE run_id = ? AND volume_id = ? AND question_id = ? AND attempt_no = ?",
+        [*item, row[0]],
+    ).fetchone()
+    if text is None:
         raise InputError(
             f"{name} of run {run_id!r} has no text to review: it ended as {row[1]!r} and no answer "
             "could be parsed",
             "`explain` shows what came",
         )
-    return ReviewedText(run_id, key, int(row[0]), str(row[2]), str(row[1]))
+    return ReviewedText(run_id, key, int(row[0]), str(text[0]), str(row[1]))
 
 
 def put_review(writer: StoreWriter, text: ReviewedText, opinion: Opinion) -> int:
