@@ -1,4 +1,4 @@
-"""What a blinded sample says: error rate, agreement of the readers, the judge's worth (RULES 21)."""
+"""What a blinded sample says: error rate, the readers' agreement, the judge's worth (RULES 21)."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable

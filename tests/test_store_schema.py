@@ -195,10 +195,22 @@ v_acceptance
     run_id VARCHAR, kind VARCHAR, control VARCHAR, question_id SMALLINT, feature VARCHAR,
     component VARCHAR, clinician_grade SMALLINT, synthetic BOOLEAN, accepted BIGINT, rejected
     BIGINT, disagrees BIGINT, failed BIGINT, drafted BIGINT, acceptance DOUBLE
+v_acceptance_by_prompt
+    run_id VARCHAR, kind VARCHAR, control VARCHAR, wording VARCHAR, prompt_id VARCHAR,
+    prompt_version INTEGER, prompt_sha256 VARCHAR, drafter_model VARCHAR, judge_model VARCHAR,
+    synthetic BOOLEAN, accepted BIGINT, rejected BIGINT, disagrees BIGINT, failed BIGINT,
+    drafted BIGINT, acceptance DOUBLE
+v_agreement
+    run_id VARCHAR, kind VARCHAR, control VARCHAR, grounding VARCHAR, drafter_model VARCHAR,
+    feature VARCHAR, component VARCHAR, scale_type VARCHAR, clinician_grade SMALLINT, synthetic
+    BOOLEAN, n BIGINT, n_same BIGINT, n_within_one BIGINT, mean_difference DOUBLE
 v_ambiguous
     patient VARCHAR, visit VARCHAR, side VARCHAR, question_id SMALLINT, feature VARCHAR, site
     VARCHAR, component VARCHAR, grades SMALLINT[], n_reads BIGINT, projects VARCHAR[], status
     VARCHAR, grade SMALLINT, policy VARCHAR
+v_checks
+    run_id VARCHAR, check_name VARCHAR, check_version INTEGER, code VARCHAR, severity VARCHAR,
+    items BIGINT, accepted BIGINT, rejected BIGINT
 v_clinician_reads
     patient VARCHAR, visit VARCHAR, side VARCHAR, question_id SMALLINT, feature VARCHAR, site
     VARCHAR, component VARCHAR, read_no BIGINT, status VARCHAR, grade SMALLINT, raw VARCHAR,
@@ -217,6 +229,10 @@ v_judgements
     SMALLINT, signal_abnormality SMALLINT), marks STRUCT(item VARCHAR, essential BOOLEAN, holds
     BOOLEAN, reason VARCHAR)[], codes VARCHAR[], passed BOOLEAN, is_newest BOOLEAN, calls
     BIGINT, tokens BIGINT
+v_knee_components
+    patient VARCHAR, visit VARCHAR, side VARCHAR, question_id SMALLINT, feature VARCHAR, site
+    VARCHAR, component VARCHAR, scale_type VARCHAR, status VARCHAR, grade SMALLINT, readprj
+    VARCHAR[], synthetic BOOLEAN, n_quintuples BIGINT
 v_outcomes
     run_id VARCHAR, volume_id VARCHAR, question_id SMALLINT, findings_id VARCHAR, state VARCHAR,
     codes VARCHAR[], gates VARCHAR[], complete BOOLEAN, n_attempts SMALLINT, verdict_no
@@ -256,10 +272,19 @@ v_released
 v_review_status
     run_id VARCHAR, volume_id VARCHAR, question_id SMALLINT, attempt_no SMALLINT, text_sha256
     VARCHAR, verdict VARCHAR, reviewer VARCHAR, reason VARCHAR, n_reviews BIGINT
+v_run_costs
+    run_id VARCHAR, kind VARCHAR, drafter_model VARCHAR, judge_model VARCHAR, items BIGINT,
+    accepted BIGINT, calls BIGINT, prompt_tokens BIGINT, completion_tokens BIGINT, latency_s
+    DOUBLE, judge_calls BIGINT, judge_tokens BIGINT, tokens_per_accepted DOUBLE
 v_selection
     run_id VARCHAR, feature VARCHAR, component VARCHAR, clinician_status VARCHAR,
     clinician_grade SMALLINT, synthetic BOOLEAN, n_all BIGINT, n_read BIGINT, n_boxed BIGINT,
     n_evidence BIGINT, n_drafted BIGINT, n_accepted BIGINT
+v_selection_weight
+    run_id VARCHAR, feature VARCHAR, component VARCHAR, clinician_grade SMALLINT, synthetic
+    BOOLEAN, n_read BIGINT, n_accepted BIGINT, weight DOUBLE
+v_stale_counts
+    run_id VARCHAR, status VARCHAR, stale_reasons VARCHAR[], quintuples BIGINT
 v_staleness
     run_id VARCHAR, volume_id VARCHAR, question_id SMALLINT, stale_reasons VARCHAR[]
 v_texts
@@ -421,4 +446,19 @@ def test_descriptions_become_comments():
         "COMMENT ON COLUMN v.\"two\" IS 'Second.'",
         "COMMENT ON TABLE t IS 'T.'",
         "COMMENT ON COLUMN t.\"box\" IS 'A box.'",
+    ]
+
+
+def test_quoted_names_have_descriptions_too():
+    sql = (
+        'CREATE VIEW v AS -- V.\n    SELECT\n        a."check", -- One.\n'
+        '        max(b) AS "the version" -- Two.\n    FROM a;\n'
+        'CREATE TABLE t ( -- T.\n    "of it" INTEGER NOT NULL -- Three.\n);\n'
+    )
+    assert [line.split(" IS ")[0] for line in comment_statements(sql)] == [
+        "COMMENT ON VIEW v",
+        'COMMENT ON COLUMN v."check"',
+        'COMMENT ON COLUMN v."the version"',
+        "COMMENT ON TABLE t",
+        'COMMENT ON COLUMN t."of it"',
     ]
