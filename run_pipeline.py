@@ -9,7 +9,18 @@ import select
 import sys
 
 from knee.errors import KneeError
-from stages.cli import cohorts, drafting, exporting, looking, making, prompting, reading, reads
+from stages.cli import (
+    caring,
+    cohorts,
+    drafting,
+    exporting,
+    looking,
+    making,
+    prompting,
+    reading,
+    reads,
+    reviewing,
+)
 from stages.cli.options import Command
 
 STOPPED_EARLY = 3
@@ -32,7 +43,8 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for family in (making, cohorts, reads, drafting, prompting, reading, exporting, looking):
+    families = (making, cohorts, reads, drafting, prompting, reading, reviewing, exporting)
+    for family in (*families, looking, caring):
         family.add_commands(commands)
     return parser
 

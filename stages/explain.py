@@ -51,7 +51,7 @@ def explain(options: ExplainOptions) -> int:
         InputError: no such volume, question or run, or the page cannot be written.
         StoreError: the store cannot be read.
     """
-    name, question = _parse_item(options.item)
+    name, question = parse_item(options.item)
     if options.out is not None:
         _check_out(options.out)
     with open_store(options.store, read_only=True) as con:
@@ -77,7 +77,12 @@ def explain(options: ExplainOptions) -> int:
     return 0
 
 
-def _parse_item(words: Sequence[str]) -> tuple[str, int]:
+def parse_item(words: Sequence[str]) -> tuple[str, int]:
+    """Returns the beginning of a volume id, and a question id, from what the command line names.
+
+    Raises:
+        InputError: the words name no item.
+    """
     if len(words) == 1 and "#" in words[0]:
         volume, _, question = words[0].rpartition("#")
     elif len(words) == 2:

@@ -17,6 +17,7 @@ APPLICATION = "reasonknee-pipeline"
 _FOLDER = Path(__file__).parent / "schema"
 _FILE = re.compile(r"(\d{4})_(\w+)\.sql")
 _HEAD = re.compile(r"CREATE (TABLE|VIEW) (\w+) (?:\(|AS) -- (.+)")
+_QUOTED_NAME = re.compile(r'(?:\w+\.)?"([^"]+)"')
 _COMMENTED = re.compile(r"(.+?),? -- (.+)")
 
 _BOOKKEEPING = """
@@ -158,8 +159,11 @@ def _quoted(text: str) -> str:
 
 
 def _column_name(code: str) -> str:
-    """`i.run_id` → run_id; `coalesce(…) AS state` → state; `box STRUCT(…)` → box."""
+    """`i.run_id` → run_id; `coalesce(…) AS state` → state; `box STRUCT(…)` → box; `"a b"` → a b."""
     _, found, alias = code.rpartition(" AS ")
+    quoted = _QUOTED_NAME.match(alias.strip() if found else code)
+    if quoted is not None:
+        return quoted[1]
     if found:
         return alias.strip()
     first = code.split()[0]

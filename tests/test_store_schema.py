@@ -155,6 +155,22 @@ released_volumes
     source VARCHAR NOT NULL, volume_id VARCHAR NOT NULL, patient VARCHAR NOT NULL, visit VARCHAR
     NOT NULL, side VARCHAR NOT NULL, split VARCHAR NOT NULL, image VARCHAR NOT NULL, label_map
     VARCHAR NOT NULL, n_items SMALLINT NOT NULL
+review_reads
+    sample VARCHAR NOT NULL, code VARCHAR NOT NULL, reader VARCHAR NOT NULL, adjudicates BOOLEAN
+    NOT NULL, verdict VARCHAR NOT NULL, reason VARCHAR, grades MAP(VARCHAR, SMALLINT) NOT NULL,
+    note VARCHAR, read_at TIMESTAMP NOT NULL
+review_sample_items
+    sample VARCHAR NOT NULL, code VARCHAR NOT NULL, run_id VARCHAR NOT NULL, volume_id VARCHAR
+    NOT NULL, question_id SMALLINT NOT NULL, attempt_no SMALLINT NOT NULL, text_sha256 VARCHAR
+    NOT NULL, state VARCHAR NOT NULL, stratum VARCHAR NOT NULL, weight DOUBLE NOT NULL
+review_samples
+    name VARCHAR NOT NULL, run_id VARCHAR NOT NULL, seed BIGINT NOT NULL, readers VARCHAR[] NOT
+    NULL, drawn_at TIMESTAMP NOT NULL
+reviews
+    review_no BIGINT NOT NULL, volume_id VARCHAR NOT NULL, question_id SMALLINT NOT NULL, run_id
+    VARCHAR NOT NULL, attempt_no SMALLINT NOT NULL, text_sha256 VARCHAR NOT NULL, reviewer
+    VARCHAR NOT NULL, verdict VARCHAR NOT NULL, reason VARCHAR, note VARCHAR, sample VARCHAR,
+    reviewed_at TIMESTAMP NOT NULL
 run_items
     run_id VARCHAR NOT NULL, volume_id VARCHAR NOT NULL, question_id SMALLINT NOT NULL,
     findings_id VARCHAR NOT NULL, starting_state VARCHAR NOT NULL
@@ -187,10 +203,22 @@ v_acceptance
     run_id VARCHAR, kind VARCHAR, control VARCHAR, question_id SMALLINT, feature VARCHAR,
     component VARCHAR, clinician_grade SMALLINT, synthetic BOOLEAN, accepted BIGINT, rejected
     BIGINT, disagrees BIGINT, failed BIGINT, drafted BIGINT, acceptance DOUBLE
+v_acceptance_by_prompt
+    run_id VARCHAR, kind VARCHAR, control VARCHAR, wording VARCHAR, prompt_id VARCHAR,
+    prompt_version INTEGER, prompt_sha256 VARCHAR, drafter_model VARCHAR, judge_model VARCHAR,
+    synthetic BOOLEAN, accepted BIGINT, rejected BIGINT, disagrees BIGINT, failed BIGINT,
+    drafted BIGINT, acceptance DOUBLE
+v_agreement
+    run_id VARCHAR, kind VARCHAR, control VARCHAR, grounding VARCHAR, drafter_model VARCHAR,
+    feature VARCHAR, component VARCHAR, scale_type VARCHAR, clinician_grade SMALLINT, synthetic
+    BOOLEAN, n BIGINT, n_same BIGINT, n_within_one BIGINT, mean_difference DOUBLE
 v_ambiguous
     patient VARCHAR, visit VARCHAR, side VARCHAR, question_id SMALLINT, feature VARCHAR, site
     VARCHAR, component VARCHAR, grades SMALLINT[], n_reads BIGINT, projects VARCHAR[], status
     VARCHAR, grade SMALLINT, policy VARCHAR
+v_checks
+    run_id VARCHAR, check_name VARCHAR, check_version INTEGER, code VARCHAR, severity VARCHAR,
+    items BIGINT, accepted BIGINT, rejected BIGINT
 v_clinician_reads
     patient VARCHAR, visit VARCHAR, side VARCHAR, question_id SMALLINT, feature VARCHAR, site
     VARCHAR, component VARCHAR, read_no BIGINT, status VARCHAR, grade SMALLINT, raw VARCHAR,
@@ -209,6 +237,10 @@ v_judgements
     SMALLINT, signal_abnormality SMALLINT), marks STRUCT(item VARCHAR, essential BOOLEAN, holds
     BOOLEAN, reason VARCHAR)[], codes VARCHAR[], passed BOOLEAN, is_newest BOOLEAN, calls
     BIGINT, tokens BIGINT
+v_knee_components
+    patient VARCHAR, visit VARCHAR, side VARCHAR, question_id SMALLINT, feature VARCHAR, site
+    VARCHAR, component VARCHAR, scale_type VARCHAR, status VARCHAR, grade SMALLINT, readprj
+    VARCHAR[], synthetic BOOLEAN, n_quintuples BIGINT
 v_outcomes
     run_id VARCHAR, volume_id VARCHAR, question_id SMALLINT, findings_id VARCHAR, state VARCHAR,
     codes VARCHAR[], gates VARCHAR[], complete BOOLEAN, n_attempts SMALLINT, verdict_no
@@ -233,7 +265,8 @@ v_quintuples
     SMALLINT, grade_changed BOOLEAN, findings_id VARCHAR, image VARCHAR, label_map VARCHAR,
     scheme VARCHAR, mask_source VARCHAR, segmenter VARCHAR, licence VARCHAR, model_licence
     VARCHAR, synthetic BOOLEAN, image_source VARCHAR, image_licence VARCHAR, restricted BOOLEAN,
-    segmenter_trained_on BOOLEAN, status VARCHAR, stale_reasons VARCHAR[], verdict_no SMALLINT
+    segmenter_trained_on BOOLEAN, status VARCHAR, stale_reasons VARCHAR[], verdict_no SMALLINT,
+    checked_by VARCHAR
 v_quotas
     run_id VARCHAR, choice_no SMALLINT, quota_no SMALLINT, quota VARCHAR, questions VARCHAR,
     visit VARCHAR, wanted INTEGER, available INTEGER, chosen INTEGER, n_patients BIGINT,
@@ -244,10 +277,22 @@ v_released
     text VARCHAR, is_template BOOLEAN, box STRUCT(i0 INTEGER, i1 INTEGER, j0 INTEGER, j1
     INTEGER, k0 INTEGER, k1 INTEGER), box_reason VARCHAR, grades MAP(VARCHAR, SMALLINT), flags
     MAP(VARCHAR, VARCHAR), problems VARCHAR[], raw_answer VARCHAR
+v_review_status
+    run_id VARCHAR, volume_id VARCHAR, question_id SMALLINT, attempt_no SMALLINT, text_sha256
+    VARCHAR, verdict VARCHAR, reviewer VARCHAR, reason VARCHAR, n_reviews BIGINT
+v_run_costs
+    run_id VARCHAR, kind VARCHAR, drafter_model VARCHAR, judge_model VARCHAR, items BIGINT,
+    accepted BIGINT, calls BIGINT, prompt_tokens BIGINT, completion_tokens BIGINT, latency_s
+    DOUBLE, judge_calls BIGINT, judge_tokens BIGINT, tokens_per_accepted DOUBLE
 v_selection
     run_id VARCHAR, feature VARCHAR, component VARCHAR, clinician_status VARCHAR,
     clinician_grade SMALLINT, synthetic BOOLEAN, n_all BIGINT, n_read BIGINT, n_boxed BIGINT,
     n_evidence BIGINT, n_drafted BIGINT, n_accepted BIGINT
+v_selection_weight
+    run_id VARCHAR, feature VARCHAR, component VARCHAR, clinician_grade SMALLINT, synthetic
+    BOOLEAN, n_read BIGINT, n_accepted BIGINT, weight DOUBLE
+v_stale_counts
+    run_id VARCHAR, status VARCHAR, stale_reasons VARCHAR[], quintuples BIGINT
 v_shown_slices
     run_id VARCHAR, volume_id VARCHAR, question_id SMALLINT, feature VARCHAR, image_volume_id
     VARCHAR, image VARCHAR, image_sha256 VARCHAR, position SMALLINT, plane VARCHAR, axis
@@ -256,6 +301,9 @@ v_shown_slices
     synthetic BOOLEAN
 v_staleness
     run_id VARCHAR, volume_id VARCHAR, question_id SMALLINT, stale_reasons VARCHAR[]
+v_texts
+    run_id VARCHAR, volume_id VARCHAR, question_id SMALLINT, attempt_no SMALLINT, text_sha256
+    VARCHAR
 v_verdicts
     run_id VARCHAR, volume_id VARCHAR, question_id SMALLINT, verdict_no SMALLINT, recheck_id
     VARCHAR, attempt_no SMALLINT, state VARCHAR, codes VARCHAR[], gates VARCHAR[], judge_model
@@ -298,6 +346,10 @@ PRIMARY_KEYS = {
     "released_questions": ["source", "file", "question_id"],
     "released_texts": ["text_sha256"],
     "released_volumes": ["source", "volume_id"],
+    "review_reads": ["sample", "code", "reader"],
+    "review_sample_items": ["sample", "code"],
+    "review_samples": ["name"],
+    "reviews": ["review_no"],
     "run_items": ["run_id", "volume_id", "question_id"],
     "run_quota_items": ["run_id", "choice_no", "volume_id", "question_id"],
     "run_quotas": ["run_id", "choice_no", "quota_no"],
@@ -409,4 +461,19 @@ def test_descriptions_become_comments():
         "COMMENT ON COLUMN v.\"two\" IS 'Second.'",
         "COMMENT ON TABLE t IS 'T.'",
         "COMMENT ON COLUMN t.\"box\" IS 'A box.'",
+    ]
+
+
+def test_quoted_names_have_descriptions_too():
+    sql = (
+        'CREATE VIEW v AS -- V.\n    SELECT\n        a."check", -- One.\n'
+        '        max(b) AS "the version" -- Two.\n    FROM a;\n'
+        'CREATE TABLE t ( -- T.\n    "of it" INTEGER NOT NULL -- Three.\n);\n'
+    )
+    assert [line.split(" IS ")[0] for line in comment_statements(sql)] == [
+        "COMMENT ON VIEW v",
+        'COMMENT ON COLUMN v."check"',
+        'COMMENT ON COLUMN v."the version"',
+        "COMMENT ON TABLE t",
+        'COMMENT ON COLUMN t."of it"',
     ]
