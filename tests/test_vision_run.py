@@ -169,8 +169,8 @@ def test_one_missing_image_fails_only_its_items_and_the_rest_is_kept_with_its_sl
     with stub_process(answers, 0.0) as port:
         config = write_settings(tmp_path / "vision.toml", port)
         assert generate(GenerateOptions(store, config)) == 1
-        again = generate(GenerateOptions(store, config))
-    assert again == 0, "nothing is left"
+        again = [generate(GenerateOptions(store, config)) for _ in range(3)]
+    assert again == [1, 1, 0], "what failed is tried three times in all"
     missing, there = image_item(1), image_item(2)
     told = capsys.readouterr().err
     assert (
@@ -189,7 +189,11 @@ def test_one_missing_image_fails_only_its_items_and_the_rest_is_kept_with_its_sl
     assert n_runs(store) == 1
     assert run.images is not None
     assert json.loads(run.images)["max_pixels"] == 128
-    assert (first.state, first.codes, first.attempts) == (ItemState.FAILED, ("image_missing",), ())
+    assert (first.state, first.codes, first.attempts) == (
+        ItemState.FAILED,
+        ("image_missing", "retried.2"),
+        (),
+    )
     assert second.state is ItemState.REJECTED
     assert len(second.attempts) == 2
     assert second.images is not None
@@ -205,6 +209,10 @@ def test_one_missing_image_fails_only_its_items_and_the_rest_is_kept_with_its_sl
     assert all(item.sees_images for item in items)
     assert evidence == (2,)
     assert there.volume_id == second.volume_id
+    assert main(["explain", f"{there.volume_id}#50", "--store", str(store), "--json"]) == 0
+    sent = json.loads(capsys.readouterr().out)["attempts"][0]["sent"]
+    assert sent["warning"] is None
+    assert len(sent["messages"][-1]["images"]) == 4
     told = run_recheck(store, run_id)
     assert told == {"rejected": 1}
 
