@@ -23,6 +23,7 @@ from stages.run_plan import RunPlan
 from store.items import Selection, select_volumes
 from store.queries import count_left
 from store.reader import StoreReader
+from store.trial_rows import trial_volumes
 
 NO_COUNTERPART = "no counterpart: another knee's finding cannot be shown in its place"
 """Why the shuffled control leaves an item out."""
@@ -86,6 +87,9 @@ def _shuffled(
     with store.reading() as con:
         # Not only the knees of chosen items: the same ones stand in with a quota and without.
         volumes = select_volumes(con, plan.selection._replace(chosen=None))
+        if plan.options.trial is not None:
+            # A trial shows no test patient's knee, in another's place either (RULES 19).
+            volumes = trial_volumes(con, volumes, like=plan.options.trial.volume_ids)
     others = {volume: _other_patients_volume(volume, volumes) for volume in volumes}
     shown: dict[int, Item] = {}
     shown_volume = ""

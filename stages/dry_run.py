@@ -5,6 +5,7 @@ where it lies: the next real start commits it.
 """
 
 from collections import Counter
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 
 from knee.keys import ItemKey, JsonValue
@@ -13,6 +14,7 @@ from knee.records import ItemState
 from stages.console import emit, emit_json, say, show_table
 from stages.controls import work_of
 from stages.quota_plan import choice_json, show_choice
+from stages.run_images import open_slice_source
 from stages.run_plan import GenerateOptions, RunPlan, make_plan
 from stages.settings import load_settings
 from stages.token_estimate import (
@@ -23,6 +25,7 @@ from stages.token_estimate import (
     estimate_tokens,
 )
 from stages.token_ratio import token_ratio
+from store.items import Selection
 from store.journal import journalled_states
 from store.reader import StoreReader
 from store.selection_counts import FeatureState, earlier_cost, feature_states
@@ -110,19 +113,24 @@ def _survey(plan: RunPlan, store: StoreReader) -> DryRun:
             plan.run.judge_model,
         )
     states = {state: sum(c.items for c in counts if c.state is state) for state in ItemState}
-    survey = PromptSurvey(plan, every=1 + states[ItemState.PENDING] // MAX_RENDERED)
+    every = 1 + states[ItemState.PENDING] // MAX_RENDERED
+    slices = None
+    if plan.images is not None:
+        slices = open_slice_source(plan.images, store, Selection(), plan.options.cohort_root)
+    survey = PromptSurvey(plan, every, slices)
     left_out = Counter[str]()
     n_journalled = 0
     only_journalled: Counter[Feature] = Counter()
-    for work in work_of(plan, store, run_id, left_out=left_out):
-        state = journalled.get(ItemKey(work.item.volume_id, work.item.question_id))
-        if state is None:
-            survey.add(work)
-            continue
-        n_journalled += 1
-        states[ItemState.PENDING] -= 1
-        states[state] += 1
-        only_journalled[work.item.question.feature] += 1
+    with nullcontext() if slices is None else closing(slices):
+        for work in work_of(plan, store, run_id, left_out=left_out):
+            state = journalled.get(ItemKey(work.item.volume_id, work.item.question_id))
+            if state is None:
+                survey.add(work)
+                continue
+            n_journalled += 1
+            states[ItemState.PENDING] -= 1
+            states[state] += 1
+            only_journalled[work.item.question.feature] += 1
     return DryRun(
         plan=plan,
         states=states,
@@ -181,6 +189,8 @@ def _show(found: DryRun) -> None:
         name = f"{prompt.key.volume_id}#{prompt.key.question_id}"
         for message in prompt.messages:
             emit(f"--- {name} ({prompt.feature.value}{longest}), {message.role}\n{message.content}")
+            for image in message.images:
+                emit(f"[{image.label}; PNG of {len(image.png):,} bytes, {image.sha256}]")
 
 
 def _show_estimate(found: DryRun) -> None:
@@ -209,6 +219,12 @@ def _notes(found: DryRun) -> list[str]:
     notes: list[str] = []
     if not survey.items.total():
         notes.append("nothing is left to draft")
+    if survey.slices is not None:
+        n = max((len(m.images) for p in survey.shown() for m in p.messages), default=0)
+        notes.append(
+            f"one item of each feature was drawn, with up to {n} slice(s): their tokens are the "
+            "model's own and are not in the estimate"
+        )
     if survey.every > 1:
         notes.append(f"every {survey.every}th prompt was rendered ({survey.n_rendered})")
     if survey.n_boxless:
@@ -261,7 +277,13 @@ def _as_json(found: DryRun) -> dict[str, JsonValue]:
                 "feature": prompt.feature.value,
                 "characters": prompt.n_characters,
                 "longest": prompt is survey.longest,
-                "messages": [message.model_dump() for message in prompt.messages],
+                "messages": [
+                    {
+                        **message.model_dump(exclude={"images"}),
+                        "images": [i.model_dump(exclude={"png"}) for i in message.images],
+                    }
+                    for message in prompt.messages
+                ],
             }
             for prompt in survey.shown()
         ],

@@ -246,7 +246,13 @@ def _attempt_view(attempt: Attempt, sent: SentPrompt | None) -> View:
 
 def _prompt_view(sent: SentPrompt) -> View:
     return {
-        "messages": [message.model_dump() for message in sent.messages],
+        "messages": [
+            {
+                **message.model_dump(exclude={"images"}),
+                "images": [image.model_dump(exclude={"png"}) for image in message.images],
+            }
+            for message in sent.messages
+        ],
         "warning": sent.warning,
     }
 

@@ -175,7 +175,9 @@ def _render(
         slices = None if images is None else stored_slices(images)
         task = prepare_task(item, context, *shown, slices)
         messages = task.messages
-        if earlier is not None:
+        # Behind a try that failed an attempt may be a first draft again (stages.retrying).
+        sent_anew = attempt is not None and hash_messages(messages) == attempt.prompt_text_sha256
+        if earlier is not None and not sent_anew:
             messages = _revision(context, task, earlier)
     except InputError as error:
         return SentPrompt((), f"it cannot be rendered: {error.message}")

@@ -24,6 +24,7 @@ from agents.progress import BatchProgress, progress_shown
 from agents.scripted_model import ScriptedChatModel
 from agents.slice_source import SliceSource
 from agents.vllm_server import RunningServer, running_server
+from knee.errors import InputError
 from knee.keys import JsonValue
 from knee.records import Control
 from knee.run_config import ModelEndpoint, RunConfig
@@ -264,8 +265,13 @@ def _longest_prompt(
     longest, shown = ordered[0], None
     if images is not None and (longest.shown or longest.item).sees_images:
         seen = {id(work.shown or work.item): work for work in ordered}
-        item, shown = draw_first(images, [work.shown or work.item for work in ordered])
-        longest = seen[id(item)]
+        try:
+            item, shown = draw_first(images, [work.shown or work.item for work in ordered])
+            longest = seen[id(item)]
+        except InputError:
+            if plan.resumes is None:
+                raise
+            # All that a run has left may be what failed for its images: it fails with its reason.
     return prepare_task(longest.item, context, longest.shown, longest.held_against, shown).messages
 
 

@@ -173,8 +173,8 @@ class _Pool:
                 # Infrastructure: the earlier verdict stands, and the next call asks again.
                 self._tally.n_unjudged += 1
                 continue
-            if verdict is None:
-                self._tally.skipped["needs a judge: name one with --config"] += 1
+            if isinstance(verdict, str):
+                self._tally.skipped[verdict] += 1
                 continue
             self._tally.add(stored, verdict)
             self._waiting.append(verdict)

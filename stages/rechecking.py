@@ -35,6 +35,11 @@ from store.loading import load_outcomes
 from store.verdicts import newest_judgements
 from store.writer import StoreWriter
 
+NEEDS_JUDGE = "needs a judge: name one with --config"
+"""Why an item has no new verdict: only a judge could give one, and none is asked."""
+UNREVISED = "its server failed before the draft could be revised: `generate` tries it again"
+"""Why an item has no new verdict: infrastructure is never a rejection."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stored:
@@ -158,8 +163,8 @@ def _context(plan: RecheckPlan, attempt: Attempt) -> GraphContext:
 
 async def recheck_item(
     stored: Stored, plan: RecheckPlan, judge: JudgeContext | None
-) -> Verdict | None:
-    """Returns the new verdict; None where only a judge could give one and none is asked.
+) -> Verdict | str:
+    """Returns the new verdict, or why there is none and the earlier one stands.
 
     Raises:
         ModelUnavailable: the judge does not answer.
@@ -171,6 +176,8 @@ async def recheck_item(
     )
     last = stored.attempt.model_copy(update={"draft": report.draft, "issues": report.issues})
     if report.draft is None or not report.passed:
+        if stored.state is ItemState.FAILED:
+            return UNREVISED
         failing = (i.code for i in report.issues if i.severity is CheckSeverity.FAIL)
         codes = tuple(dict.fromkeys(failing))
         return _verdict(stored, plan, last, ItemState.REJECTED, codes, ())
@@ -188,7 +195,7 @@ async def recheck_item(
             report.draft, last.attempt_no, task.prompt, task.checks, judge
         )
     elif judgement is None and plan.run.judge_model is not None:
-        return None
+        return NEEDS_JUDGE
     passed = judgement is None or judgement.passed
     state = ItemState.ACCEPTED if passed else ItemState.REJECTED
     codes = () if judgement is None else judgement.codes

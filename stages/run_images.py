@@ -12,8 +12,8 @@ from knee.run_config import ImageSettings, RunConfig
 from prompts.registry import PromptTemplate
 from stages.console import say
 from store.items import Selection, select_volumes
+from store.reader import StoreReader
 from store.shown_image_rows import stored_images
-from store.writer import StoreWriter
 from tools.slice_images import RENDERING_VERSION
 
 _MAX_NAMES = 5
@@ -59,7 +59,7 @@ def images_identity(images: ImageSettings) -> str:
 
 
 def open_slice_source(
-    images: ImageSettings, writer: StoreWriter, selection: Selection, cohort_root: Path | None
+    images: ImageSettings, store: StoreReader, selection: Selection, cohort_root: Path | None
 ) -> SliceSource:
     """Returns where the slices of a selection's items come from.
 
@@ -67,14 +67,14 @@ def open_slice_source(
 
     Args:
         images: the settings.
-        writer: the store.
+        store: the store.
         selection: the volumes that may be asked about.
         cohort_root: where the cohort lies now; None takes where it was prepared.
 
     Raises:
         InputError: not one image is where it should be.
     """
-    with writer.reading() as con:
+    with store.reading() as con:
         wanted = set(select_volumes(con, selection))
         stored = [entry for entry in stored_images(con) if entry.volume_id in wanted]
     files = {

@@ -228,7 +228,8 @@ def make_plan(options: GenerateOptions, config: RunConfig, store: StoreReader) -
         selection = Selection(
             chosen=options.trial.keys, sees_images=config.drafter.images is not None
         )
-    check_image_settings(config, template, selection.question_ids or ())
+    questions = selection.question_ids or sorted({k.question_id for k in selection.chosen or ()})
+    check_image_settings(config, template, tuple(questions))
     with store.reading() as con:
         refuse_fit_on_test_store(calibration, con)
         refuse_transfer(config, [config.drafter, *([config.judge] if config.judge else [])], con)

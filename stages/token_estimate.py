@@ -9,10 +9,12 @@ from agents.batch import WorkItem
 from agents.context import GraphContext
 from agents.graph import prepare_task
 from agents.scripted_model import ScriptedChatModel
-from agents.state import ItemTask
+from agents.slice_source import SliceSource, SlicesUnavailable
+from agents.state import ItemImages, ItemTask
 from knee.answers import StepName
 from knee.keys import ItemKey, JsonValue
 from knee.moaks import Feature
+from knee.records import Item
 from prompts.judging import QuotedStep, render_judge
 from prompts.render import ChatMessage
 from stages.run_plan import RunPlan
@@ -53,6 +55,8 @@ class PromptSurvey:
     plan: RunPlan
     every: int = 1
     """Every n-th item is rendered."""
+    slices: SliceSource | None = None
+    """Where slices come from; with it one item of each feature is drawn and rendered."""
     items: Counter[Feature] = field(default_factory=Counter[Feature])
     n_boxless: int = 0
     n_rendered: int = 0
@@ -63,6 +67,7 @@ class PromptSurvey:
     longest: ShownPrompt | None = None
     _first: dict[Feature, ShownPrompt] = field(default_factory=dict[Feature, ShownPrompt])
     _measured: Counter[Feature] = field(default_factory=Counter[Feature])
+    _undrawn: set[str] = field(default_factory=set[str])
 
     def __post_init__(self) -> None:
         self._context: GraphContext = self.plan.context(
@@ -78,7 +83,12 @@ class PromptSurvey:
             return
         if number % self.every and feature in self._first:
             return
-        task = prepare_task(work.item, self._context, work.shown, work.held_against)
+        seen, images = work.shown or work.item, None
+        if self.slices is not None and seen.sees_images:
+            images = None if feature in self._first else self._draw(self.slices, seen)
+            if images is None:
+                return
+        task = prepare_task(work.item, self._context, work.shown, work.held_against, images)
         key = ItemKey(work.item.volume_id, work.item.question_id)
         shown = ShownPrompt(key, feature, task.messages)
         self.n_rendered += 1
@@ -90,6 +100,16 @@ class PromptSurvey:
             self._measured[feature] += 1
             self.texts += [message.content for message in task.messages]
             self.judge_characters += self._judge_characters(task)
+
+    def _draw(self, slices: SliceSource, seen: Item) -> ItemImages | None:
+        """Returns an item's slices; None where they cannot be had, and of that volume any more."""
+        if seen.volume_id in self._undrawn:
+            return None
+        try:
+            return slices.draw_now(seen)
+        except SlicesUnavailable:
+            self._undrawn.add(seen.volume_id)
+            return None
 
     @property
     def n_sent(self) -> int:

@@ -6,7 +6,7 @@ import duckdb
 
 from knee.moaks import Feature
 from knee.records import ItemState, RunKind
-from store.items import Selection, select_volumes
+from store.items import Selection, evidence_levels, select_volumes
 from store.write_sql import STARTING_STATES
 
 
@@ -69,6 +69,7 @@ def feature_states(
         """,
         {
             "run": run_id,
+            "levels": evidence_levels(sees_images=selection.sees_images),
             "volumes": select_volumes(con, selection._replace(chosen=None)),
             "questions": None if selection.question_ids is None else list(selection.question_ids),
         },

@@ -99,6 +99,28 @@ def has_volumes(con: duckdb.DuckDBPyConnection, *, synthetic: bool) -> bool:
     return row is not None and int(row[0]) > 0
 
 
+def trial_volumes(
+    con: duckdb.DuckDBPyConnection, volume_ids: Sequence[str], *, like: Collection[str]
+) -> list[str]:
+    """Returns those volumes that a trial may show: of train and val patients, in the same order.
+
+    Args:
+        con: an open store.
+        volume_ids: volumes to choose from.
+        like: volumes of the trial's items: patients' knees or phantoms, whichever these are.
+    """
+    kept = set(like)
+    for synthetic in (False, True):
+        found = con.execute(
+            "SELECT volume_id, patient FROM volumes WHERE synthetic = ? ORDER BY volume_id",
+            [synthetic],
+        ).fetchall()
+        if any(volume in like for volume, _ in found):
+            allowed = set(trial_patients(con, synthetic=synthetic).allowed)
+            kept |= {str(volume) for volume, patient in found if patient in allowed}
+    return [volume for volume in volume_ids if volume in kept]
+
+
 def trial_candidates(
     con: duckdb.DuckDBPyConnection,
     patients: Sequence[str],

@@ -18,6 +18,7 @@ from knee.verdict import Recheck, Verdict
 from prompts.registry import load_prompt
 from prompts.render import hash_messages, render_revision
 from stages.explain import ExplainOptions, explain
+from stages.retrying import EarlierTries
 from store.items import Selection
 from store.verdicts import put_verdicts, start_recheck
 from store.writer import StoreWriter
@@ -188,6 +189,23 @@ def test_the_prompt_is_rendered_again_and_its_hash_compared(store: Path, tmp_pat
     assert pages[3].count("this is not what was sent, its hash differs") == 2
     assert "The prompt that would be sent" in pages[16]
     assert "bone marrow lesion" in pages[1]
+
+
+def test_a_first_draft_behind_a_failed_try_is_what_was_sent(tmp_path: Path):
+    path = make_store(tmp_path / "knees.duckdb", READS)
+    with StoreWriter(path) as writer:
+        writer.start_or_resume_run(run("r1").model_copy(update={"prompts": (TEMPLATE.ref,)}))
+        writer.bind_volumes("r1")
+        item = next(i for i in writer.items(Selection()) if i.question_id == 1)
+        made = _finished(item, ItemState.ACCEPTED)
+        tried = made.model_copy(update={"state": ItemState.FAILED, "error": "HTTP 500"})
+        earlier = EarlierTries({ItemKey(KEY, 1): tried.model_copy(update={"gates": ()})})
+        writer.put_outcomes("r1", [earlier.amend(made)])
+    out = tmp_path / "item.html"
+    explain(ExplainOptions((f"{KEY}#1",), path, out=out))
+    page = out.read_text(encoding="utf-8")
+    assert page.count("its hash is the stored one") == 4
+    assert "its hash differs" not in page
 
 
 def test_json_holds_what_the_page_shows(store: Path, capsys: pytest.CaptureFixture[str]):

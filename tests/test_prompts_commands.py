@@ -230,6 +230,21 @@ def test_a_control_of_the_same_items_stands_beside_the_trial(
     assert figures["groups"] == compared["groups"], "the same figures, from the store alone"
 
 
+def test_a_shuffled_trial_shows_no_test_patients_knee(
+    folder: Path, config: Path, capsys: pytest.CaptureFixture[str]
+):
+    common = ["--store", str(folder / "s.duckdb"), "--config", str(config), "--seed", "4"]
+    control = ["--n", str(N_ITEMS), "--control", "shuffled-findings"]
+    assert main(["prompts", "try", "demo-draft", *common, *control]) == 0
+    capsys.readouterr()
+    shown = _query(
+        folder,
+        "SELECT v.split, count(*) FROM outcomes o JOIN runs r USING (run_id) JOIN volumes v "
+        "ON v.findings_id = o.findings_id WHERE r.control = 'shuffled-findings' GROUP BY ALL",
+    )
+    assert {split for split, _ in shown} == {"train", "val"}
+
+
 def test_a_run_and_a_prompt_are_compared_on_the_runs_items(
     folder: Path, config: Path, compared: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ):

@@ -13,6 +13,7 @@ from agents import vllm_server
 from knee.errors import InputError
 from knee.records import ItemState
 from knee.run_config import ServeSettings, load_run_config
+from run_pipeline import main
 from stages.generate import GenerateOptions, generate
 from stages.recheck import recheck
 from store.connection import open_store
@@ -132,10 +133,30 @@ def test_a_dry_run_names_its_slices_and_calls_nobody(
     store = image_store(tmp_path, 1)
     config = write_settings(tmp_path / "vision.toml", 9)
     assert generate(GenerateOptions(store, config, dry_run=True)) == 0
-    told = capsys.readouterr().err
+    told = capsys.readouterr().out
     assert told.count("; PNG of ") == 4
     assert "[sagittal slice 7 (axis i); left edge: anterior" in told
+    options = GenerateOptions(store, config, dry_run=True, as_json=True, quota=("grade>=0:1",))
+    assert generate(options) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["to_draft"] == figures["states"]["pending"] == 1
+    assert len(figures["prompts"][0]["messages"][-1]["images"]) == 4
+    assert "are not in the estimate" in " ".join(figures["notes"])
     assert n_runs(store) == 0
+
+
+def test_a_trial_refuses_planes_that_leave_its_items_without_a_slice(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    store = image_store(tmp_path, 1)
+    with duckdb.connect(str(store)) as con:
+        con.execute("UPDATE volumes SET split = 'train'")
+        con.execute("UPDATE patient_splits SET split = 'train'")
+    config = write_settings(tmp_path / "vision.toml", 9)
+    changed(config, "n_slices = 2", 'planes = ["axial"]')
+    arguments = ["prompts", "try", "draft-images", "--store", str(store), "--config", str(config)]
+    assert main(arguments) == 2
+    assert "without a slice" in capsys.readouterr().err
 
 
 def test_one_missing_image_fails_only_its_items_and_the_rest_is_kept_with_its_slices(
@@ -148,8 +169,8 @@ def test_one_missing_image_fails_only_its_items_and_the_rest_is_kept_with_its_sl
     with stub_process(answers, 0.0) as port:
         config = write_settings(tmp_path / "vision.toml", port)
         assert generate(GenerateOptions(store, config)) == 1
-        again = generate(GenerateOptions(store, config))
-    assert again == 0, "nothing is left"
+        again = [generate(GenerateOptions(store, config)) for _ in range(3)]
+    assert again == [1, 1, 0], "what failed is tried three times in all"
     missing, there = image_item(1), image_item(2)
     told = capsys.readouterr().err
     assert (
@@ -168,7 +189,11 @@ def test_one_missing_image_fails_only_its_items_and_the_rest_is_kept_with_its_sl
     assert n_runs(store) == 1
     assert run.images is not None
     assert json.loads(run.images)["max_pixels"] == 128
-    assert (first.state, first.codes, first.attempts) == (ItemState.FAILED, ("image_missing",), ())
+    assert (first.state, first.codes, first.attempts) == (
+        ItemState.FAILED,
+        ("image_missing", "retried.2"),
+        (),
+    )
     assert second.state is ItemState.REJECTED
     assert len(second.attempts) == 2
     assert second.images is not None
@@ -184,6 +209,10 @@ def test_one_missing_image_fails_only_its_items_and_the_rest_is_kept_with_its_sl
     assert all(item.sees_images for item in items)
     assert evidence == (2,)
     assert there.volume_id == second.volume_id
+    assert main(["explain", f"{there.volume_id}#50", "--store", str(store), "--json"]) == 0
+    sent = json.loads(capsys.readouterr().out)["attempts"][0]["sent"]
+    assert sent["warning"] is None
+    assert len(sent["messages"][-1]["images"]) == 4
     told = run_recheck(store, run_id)
     assert told == {"rejected": 1}
 
