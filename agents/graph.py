@@ -88,7 +88,7 @@ def route_after_judge(state: ItemGraphState) -> Literal["accepted", "rejected"]:
     return "accepted" if state["verdict"] is ItemState.ACCEPTED else "rejected"
 
 
-_WAYS: dict[str, tuple[Callable[[ItemGraphState], str], dict[str, str]]] = {
+WAYS: dict[str, tuple[Callable[[ItemGraphState], str], dict[str, str]]] = {
     "check": (route_after_check, {"compare": "compare", "revise": "revise", "rejected": END}),
     "compare": (route_after_compare, {"judge": "judge", "accepted": END, "disagrees": END}),
     "judge": (route_after_judge, {"accepted": END, "rejected": END}),
@@ -102,8 +102,8 @@ def build_graph() -> ItemGraph:
     nodes: dict[str, _Node] = {"draft": draft, "check": check, "revise": revise}
     nodes |= {"compare": compare, "judge": judge}
     for name, node in nodes.items():
-        if name in _WAYS:
-            route, ways = _WAYS[name]
+        if name in WAYS:
+            route, ways = WAYS[name]
             targets = tuple(dict.fromkeys(ways.values()))
             builder.add_node(name, _parting(node, route, ways), destinations=targets)
         else:
@@ -145,7 +145,7 @@ def draw_mermaid() -> str:
     drawn = compiled.get_graph()
     drawn.edges = [edge for edge in drawn.edges if edge.target != END]
     drawn.nodes.pop(END)
-    for source, (_, ways) in _WAYS.items():
+    for source, (_, ways) in WAYS.items():
         for way, target in ways.items():
             if target == END:
                 end = drawn.nodes.get(way) or drawn.add_node(_EndState, way)

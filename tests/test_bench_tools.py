@@ -81,10 +81,10 @@ def test_the_page_keeps_what_others_wrote(tmp_path: Path):
     write_section("bench", "Bench", "first", page)
     write_section("bench", "Bench", "second", page)
     text = page.read_text(encoding="utf-8")
-    assert text.startswith("# Benchmarks\n\n## Speed\n\nfast\n\n<!-- bench-tools -->")
+    assert text.startswith("# Benchmarks\n\n## Speed\n\nfast\n\n<!-- bench -->")
     assert "second" in text
     assert "first" not in text
-    assert text.count("<!-- /bench-tools -->") == 1
+    assert text.count("<!-- /bench -->") == 1
 
 
 def test_held_out_phantoms_are_refused_for_calibration(tmp_path: Path):

@@ -322,7 +322,7 @@ async def test_a_graph_that_would_go_round_for_ever_is_stopped(
     def never_settled(_: object) -> Literal["revise"]:
         return "revise"
 
-    monkeypatch.setattr(graph, "route_after_check", never_settled)
+    monkeypatch.setitem(graph.WAYS, "check", (never_settled, graph.WAYS["check"][1]))
     compiled = graph.build_graph()
     monkeypatch.setattr(graph, "item_graph", lambda: compiled)
     model = scripted(OFF_SCALE)
@@ -345,20 +345,15 @@ def test_the_graph_keeps_no_checkpoint_and_its_state_holds_five_channels():
 async def test_every_way_to_end_that_the_graph_has_is_taken(
     item: Item, monkeypatch: pytest.MonkeyPatch
 ):
-    """The ways are read from the compiled graph: one that is added needs an item that takes it."""
+    """The ways are read from the graph's table: one that is added needs an item that takes it."""
     ways = {
-        (node, str(way))
-        for node, branches in graph.item_graph().builder.branches.items()
-        for branch in branches.values()
-        for way, target in (branch.ends or {}).items()
+        (node, way)
+        for node, (_, targets) in graph.WAYS.items()
+        for way, target in targets.items()
         if target == END
     }
     taken: set[tuple[str, str]] = set()
-    for node, router in (
-        ("check", graph.route_after_check),
-        ("compare", graph.route_after_compare),
-        ("judge", graph.route_after_judge),
-    ):
+    for node, (router, targets) in list(graph.WAYS.items()):
 
         def noting(
             state: ItemGraphState,
@@ -369,7 +364,7 @@ async def test_every_way_to_end_that_the_graph_has_is_taken(
             taken.add((node, way))
             return way
 
-        monkeypatch.setattr(graph, router.__name__, noting)
+        monkeypatch.setitem(graph.WAYS, node, (noting, targets))
     compiled = graph.build_graph()
     monkeypatch.setattr(graph, "item_graph", lambda: compiled)
     honest, refusing = (
