@@ -51,16 +51,16 @@ def finished_outcome(run_id: str, task: ItemTask, state: ItemGraphState) -> Item
 def interrupted_outcome(run_id: str, task: ItemTask, interruption: ItemInterrupted) -> ItemOutcome:
     """Returns the outcome of an item whose next call failed for good.
 
-    A server that fails is `failed`. A request that the server refuses (a revision that outgrew the
-    context) leaves a draft that the checks had refused: `rejected`, with both reasons; without any
-    draft it is `failed` too. A judge that fails or refuses leaves a draft that nothing speaks
+    A server that fails, or refuses for a reason of its own, is `failed`. A revision that outgrew
+    the context leaves a draft that the checks had refused: `rejected`, with both reasons; without
+    any draft it is `failed` too. A judge that fails or refuses leaves a draft that nothing speaks
     against: `failed`, and `recheck` can have it judged.
     """
     cause, attempts = interruption.cause, interruption.attempts
     # The comparison was made: it is the judge that was asked.
     judging = bool(interruption.components)
-    refused = isinstance(cause, ModelOutputError) and not judging
-    state = ItemState.REJECTED if refused and attempts else ItemState.FAILED
+    outgrown = isinstance(cause, ModelOutputError) and cause.code == "context_too_long"
+    state = ItemState.REJECTED if outgrown and attempts and not judging else ItemState.FAILED
     code = cause.code if isinstance(cause, ModelOutputError) else SERVER_CODE
     if judging:
         code = JUDGE_PREFIX + code

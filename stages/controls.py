@@ -126,6 +126,8 @@ def _other_patients_volume(volume_id: str, volumes: list[str]) -> str:
 
 def _can_stand_in(other: Item, item: Item) -> bool:
     finding = other.finding
+    if other.synthetic is not item.synthetic:
+        return False  # a phantom says nothing in a patient's place, nor the other way (RULES 26)
     return finding.box is not None and all(
         finding.evidence_for(component).level in item.evidence_levels for component in item.asked
     )
