@@ -12,7 +12,7 @@ from tests.demo_run import CHECKOUT, DemoRun, run_command
 
 README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```bash\n(.*?)```", README, flags=re.DOTALL)
-LINES = [line.split("#")[0].strip() for block in BLOCKS for line in block.splitlines()]
+LINES = [line.split(" #")[0].strip() for block in BLOCKS for line in block.splitlines()]
 PROGRAM = ".venv/bin/python run_pipeline.py "
 
 
