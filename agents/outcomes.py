@@ -81,29 +81,25 @@ def interrupted_outcome(run_id: str, task: ItemTask, interruption: ItemInterrupt
 
 def boxless_outcome(run_id: str, item: Item, shown: Item) -> ItemOutcome:
     """Returns the outcome of an item whose finding has no box: `failed`, and nothing was sent."""
-    return ItemOutcome(
-        run_id=run_id,
-        volume_id=item.volume_id,
-        question_id=item.question_id,
-        findings_id=shown.findings_id,
-        state=ItemState.FAILED,
-        codes=(NO_BOX_CODE,),
-        components=uncompared_components(item),
-        error=f"{shown.finding.region!r} has no box: {shown.finding.box_reason!r}",
-    )
+    why = f"{shown.finding.region!r} has no box: {shown.finding.box_reason!r}"
+    return _unsent_outcome(run_id, item, shown, NO_BOX_CODE, why)
 
 
 def unseen_outcome(run_id: str, item: Item, shown: Item, trouble: SlicesUnavailable) -> ItemOutcome:
     """Returns the outcome of an item whose slices cannot be had: `failed`, and nothing was sent."""
+    return _unsent_outcome(run_id, item, shown, trouble.code, str(trouble))
+
+
+def _unsent_outcome(run_id: str, item: Item, shown: Item, code: str, error: str) -> ItemOutcome:
     return ItemOutcome(
         run_id=run_id,
         volume_id=item.volume_id,
         question_id=item.question_id,
         findings_id=shown.findings_id,
         state=ItemState.FAILED,
-        codes=(trouble.code,),
+        codes=(code,),
         components=uncompared_components(item),
-        error=str(trouble),
+        error=error,
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -158,5 +159,5 @@ def _show(found: ReleaseDiff, first: str, second: str) -> None:
             say(f"  ... and {len(keys) - _MAX_SHOWN} more {kind}; --json has all")
 
 
-def _plain(value: Any) -> JsonValue:  # noqa: ANN401 - a column's value
+def _plain(value: str | int | datetime | None) -> JsonValue:
     return value if isinstance(value, str | int | type(None)) else value.isoformat()

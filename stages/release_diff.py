@@ -1,7 +1,7 @@
 """What differs between two frozen releases, row by row and in what they rest on."""
 
 from collections.abc import Iterable
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import duckdb
 
@@ -210,7 +210,7 @@ def _lists(first: Header, second: Header) -> dict[str, tuple[list[str], list[str
     return found
 
 
-def _words(value: Any) -> set[str]:  # noqa: ANN401 - a list in a header
+def _words(value: Iterable[object] | None) -> set[str]:
     return {str(word) for word in value or ()}
 
 

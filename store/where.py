@@ -81,7 +81,7 @@ def _parse(con: duckdb.DuckDBPyConnection, condition: str) -> dict[str, Any]:
     return parsed
 
 
-def _take_where(parsed: dict[str, Any]) -> Any:  # noqa: ANN401 - a node of DuckDB's syntax tree
+def _take_where(parsed: dict[str, Any]) -> object:
     node: dict[str, Any] = parsed["statements"][0]["node"]
     where, node["where_clause"] = node.get("where_clause"), None
     return where

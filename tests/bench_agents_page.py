@@ -4,17 +4,15 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Protocol
 
+from tests.benchmark_page import write_section
 from tests.demo_run import CHECKOUT
 
 PAGE = CHECKOUT / "docs" / "benchmarks.md"
-_BEGIN, _END = "<!-- bench-agents -->", "<!-- /bench-agents -->"
 HELD, MISSED = "held", "**missed**"
-_HEAD = f"""{_BEGIN}
-## Agents beside a bare loop (`make bench-agents`)
-
-Stub server in a process of its own; drawn findings, no two prompts alike; a sound answer kept for
-each prompt. Bare loop: the same client sends the same prompts and does nothing else. Whole:
-`generate` from call to return (probe, graph, checks, journal, store, report). Two shared cores on
+_HEAD = """Stub server in a process of its own; drawn findings, no two prompts alike; a sound answer
+kept for each prompt. Bare loop: the same client sends the same prompts and does nothing else.
+Whole: `generate` from call to return (probe, graph, checks, journal, store, report).
+Two shared cores on
 which other work ran: trust the ratios and CPU times more than items/s.
 
 Peers on the same kind of machine, one call an item, 20 ms, 64 in flight, without graph, checks or
@@ -166,12 +164,6 @@ def _seconds_at(samples: Sequence[SampleLike], done: int) -> float:
 
 
 def write(lines: Sequence[str]) -> None:
-    """Puts the lines between the markers of docs/benchmarks.md."""
-    block = "\n".join([_HEAD, *lines]).rstrip() + f"\n{_END}\n"
-    page = PAGE.read_text(encoding="utf-8") if PAGE.exists() else "# Benchmarks\n"
-    if _BEGIN in page:
-        before, rest = page.split(_BEGIN, 1)
-        page = before + block + rest.split(_END, 1)[1].lstrip("\n")
-    else:
-        page = page.rstrip() + "\n\n" + block
-    PAGE.write_text(page, encoding="utf-8")
+    """Puts the lines into their section of docs/benchmarks.md."""
+    heading = "Agents beside a bare loop (`make bench-agents`)"
+    write_section("bench-agents", heading, "\n".join([_HEAD, *lines]), PAGE)

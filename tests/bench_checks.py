@@ -16,14 +16,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 
+from tests.benchmark_page import write_section
 from tests.draft_mutations import BAR, Kind, Mutant, kinds, mutants_of
 from tests.free_prose import HELD_OUT, PARTS, prose_bases
 from tests.mutation_bases import Base, failing, grammar_bases, hand_bases, report_on
 
-DOCS = Path(__file__).parents[1] / "docs" / "benchmarks.md"
-MARKS = ("<!-- bench-checks -->", "<!-- /bench-checks -->")
 SEED = 77
 GRAMMAR_BAR, PROSE_BAR = 0.01, 0.03
 """False alarms that are let through, on clean grammar drafts and on free prose."""
@@ -144,8 +142,6 @@ def report(n_grammar: int, at_most: int) -> tuple[str, bool]:
     caught = sum(row.share()[0] for row in barred)
     made = sum(row.share()[1] for row in barred)
     page = [
-        "## Deterministic checks (`make bench-checks`)",
-        "",
         f"{made} mutants of {len(barred)} kinds with a bar, {caught} caught ({caught / made:.4f}); "
         f"bars missed: {', '.join(r.kind.name for r in rows if not r.met) or 'none'}. Caught"
         f" means a "
@@ -172,18 +168,6 @@ def report(n_grammar: int, at_most: int) -> tuple[str, bool]:
     return "\n".join(page), met
 
 
-def write_page(page: str) -> None:
-    """Puts the page between its marks in `docs/benchmarks.md`, at the end where they are not."""
-    text = DOCS.read_text(encoding="utf-8")
-    block = f"{MARKS[0]}\n{page}\n{MARKS[1]}"
-    if MARKS[0] in text:
-        head, rest = text.split(MARKS[0])
-        text = head + block + rest.split(MARKS[1])[1]
-    else:
-        text = f"{text.rstrip()}\n\n{block}\n"
-    DOCS.write_text(text, encoding="utf-8")
-
-
 def main() -> int:
     """Runs the suite; returns 1 when a bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -197,7 +181,7 @@ def main() -> int:
     page, met = report(92, 2) if chosen.small else report(184, 4)
     sys.stdout.write(f"{page}\n")
     if chosen.write:
-        write_page(page)
+        write_section("bench-checks", "Deterministic checks (`make bench-checks`)", page)
     return 0 if met else 1
 
 

@@ -14,13 +14,12 @@ from typing import Any
 
 from agents.checks.context import CheckContext
 from agents.checks.run import CheckReport, check_answer
-from agents.demo_model.corpus import SHAPE, draw_task, synthetic_bases
+from agents.demo_model.corpus import SHAPE, build_context, draw_task, synthetic_bases
 from agents.demo_model.grammar import DraftTask, write_answer
 from knee.calibration import Calibration, load_calibration
 from knee.moaks import Feature
 from knee.questions import Question
-from knee.records import CheckSeverity, Wording
-from prompts.context import prompt_context
+from knee.records import CheckSeverity
 from prompts.registry import load_prompt
 from prompts.render import render_draft
 from tests.draft_cases import CASES
@@ -80,18 +79,7 @@ def failing(report: CheckReport) -> set[str]:
 
 def rendered_context(task: DraftTask) -> CheckContext:
     """Returns what the checks hold a draft on a task against, with the prompt of a real run."""
-    prompt = prompt_context(
-        task.question,
-        task.finding,
-        task.asked,
-        side=task.side.value,
-        sequence="dess",
-        shape=SHAPE,
-        slice_axis=SLICE_AXIS,
-        wording=Wording.GUIDED,
-        calibration=task.calibration,
-    )
-    messages = render_draft(load_prompt("draft", 1), prompt)
+    messages = render_draft(load_prompt("draft", 1), build_context(task, SLICE_AXIS))
     return CheckContext(
         question=task.question,
         finding=task.finding,

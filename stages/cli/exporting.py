@@ -2,9 +2,13 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from knee.errors import InputError
 from stages.cli.options import Commands, json_option, store_option
+
+if TYPE_CHECKING:  # DuckDB is imported by the command that needs it, not by `--help`
+    from store.export import ExportRequest
 
 
 def _export(options: argparse.Namespace) -> int:
@@ -25,7 +29,7 @@ def _export(options: argparse.Namespace) -> int:
     )
 
 
-def _request(options: argparse.Namespace, *, reference_grades: bool = True):  # noqa: ANN202 - its class is imported here
+def _request(options: argparse.Namespace, *, reference_grades: bool = True) -> "ExportRequest":
     from store.export import ExportRequest
 
     return ExportRequest(
