@@ -22,7 +22,7 @@ from stages.coverage import FEATURES, Coverage, show_coverage
 from stages.describing import DescribeSettings, describe_all
 from stages.split_guard import agree_with_store, refuse_fit_on_test_cohort
 from stages.steady_progress import progress_of
-from store.connection import open_store
+from store.connection import check_store
 from store.patient_splits import record_splits
 from store.writer import WRITE_WAIT_S, StoreWriter
 from tools.cohort import Cohort, load_cohort
@@ -100,7 +100,7 @@ def _check_store(store: Path) -> None:
         StoreError: the file there is no store.
     """
     if store.exists():
-        open_store(store, read_only=True, wait_s=WRITE_WAIT_S).close()
+        check_store(store, wait_s=WRITE_WAIT_S)
     elif not store.parent.is_dir():
         raise InputError(f"folder not found: {str(store.parent)!r}", "make the folder first")
 

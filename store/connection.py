@@ -113,6 +113,20 @@ def open_store(
     return con
 
 
+def check_store(path: Path, *, wait_s: float = READ_WAIT_S) -> None:
+    """Refuses a file that cannot be written as a store later; one of an older schema can.
+
+    Raises:
+        InputError: no file at `path`.
+        StoreError: as of `open_store`, but for an older schema: writing brings it up to date.
+    """
+    with open_store(path, read_only=True, wait_s=wait_s, known=True) as con:
+        try:
+            _refuse_foreign(con, path)
+        except duckdb.Error as error:
+            raise translate(error, path) from error
+
+
 def translate(error: duckdb.Error | OSError, path: Path) -> StoreError:
     """Returns the StoreError for what DuckDB or the system said about the store at `path`."""
     text = str(error)
@@ -167,6 +181,18 @@ def _connect(
 
 
 def _check(con: duckdb.DuckDBPyConnection, path: Path, *, migrates: bool) -> None:
+    version = _refuse_foreign(con, path)
+    if version < SCHEMA_VERSION:
+        if not migrates:
+            raise StoreError(
+                f"store {str(path)!r} has schema {version}, this program reads {SCHEMA_VERSION}",
+                "run `run_pipeline.py prepare` or `generate` on it: writing brings it up to date",
+            )
+        apply_migrations(con)
+
+
+def _refuse_foreign(con: duckdb.DuckDBPyConnection, path: Path) -> int:
+    """Returns the schema's version, this program's or an older one."""
     if not is_ours(con):
         raise StoreError(
             f"{str(path)!r} is a DuckDB file of another program, not a store",
@@ -178,13 +204,7 @@ def _check(con: duckdb.DuckDBPyConnection, path: Path, *, migrates: bool) -> Non
             f"store {str(path)!r} has schema {version}, this program knows {SCHEMA_VERSION}",
             "update this program",
         )
-    if version < SCHEMA_VERSION:
-        if not migrates:
-            raise StoreError(
-                f"store {str(path)!r} has schema {version}, this program reads {SCHEMA_VERSION}",
-                "run `run_pipeline.py prepare` or `generate` on it: writing brings it up to date",
-            )
-        apply_migrations(con)
+    return version
 
 
 def _first_line(text: str) -> str:
