@@ -50,13 +50,13 @@ class ScreenedPattern:
 
 
 def needed_literals(source: str) -> tuple[str, ...]:
-    """Returns literals of which each match of an expression holds at least one.
+    r"""Returns literals of which each match of an expression holds at least one.
 
     None are returned where they cannot be told, or where a match may be empty.
 
     Example:
-        >>> needed_literals(r"\\b(?:surg(?:ery|ical\\w*)|treat(?:ed|ment))\\b")
-        ('treated', 'surgery', 'surgical', 'treatment')
+        >>> needed_literals(r"\b(?:surg(?:ery|ical\w*)|treat(?:ed|ment))\b")
+        ('surg', 'treated', 'treatment')
     """
     parsed = _parser.parse(source)
     if parsed.state.flags & (re.IGNORECASE | re.VERBOSE):
@@ -98,7 +98,8 @@ def _of_item(item: tuple[Any, Any]) -> tuple[_Words | None, _Words | None]:
         exact = frozenset(letters) if len(letters) == len(value) <= 4 else None
         return exact, exact
     if kind == "SUBPATTERN":
-        return _of_sequence(list(value[-1]))
+        _, flags_on, flags_off, inner = value
+        return (None, None) if flags_on or flags_off else _of_sequence(list(inner))
     if kind == "BRANCH":
         return _of_branches([_of_sequence(list(branch)) for branch in value[1]])
     if kind in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"):
