@@ -93,6 +93,8 @@ def answer(line: bytes, setup: CheckSetup) -> CheckReport:
 def main() -> None:
     """Answers requests until there are no more."""
     lines, replies = sys.stdin.buffer, sys.stdout.buffer
+    # Whatever else would print must not stand between two reports.
+    sys.stdout = sys.stderr
     setup = CheckSetup.model_validate_json(lines.readline())
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER)

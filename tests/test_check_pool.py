@@ -4,8 +4,12 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +23,7 @@ from agents.scripted_model import ScriptedChatModel
 from knee.records import CheckSeverity, ItemState
 from knee.run_config import BatchSettings, Sampling
 from prompts.registry import load_prompt
+from tests.demo_run import CHECKOUT
 from tests.mutation_bases import demo_calibration, grammar_bases, hand_bases
 from tests.sample_items import sample_answer, sample_item
 
@@ -99,6 +104,28 @@ async def test_graph_hands_answers_to_the_workers_and_accepts_what_they_pass():
         outcome = await run_item(sample_item(), context)
     assert asked == [sample_answer()]
     assert outcome.state is ItemState.ACCEPTED
+
+
+def test_a_worker_ends_with_the_process_that_started_it():
+    program = (
+        "import asyncio\n"
+        "from agents.check_pool import check_pool\n"
+        "from agents.check_worker import CheckSetup\n"
+        "async def main():\n"
+        "    async with check_pool(1, CheckSetup(calibration=None, warn_only=())) as pool:\n"
+        "        print(*pool.pids, flush=True)\n"
+        "        await asyncio.sleep(60)\n"
+        "asyncio.run(main())\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", program], cwd=CHECKOUT, stdout=subprocess.PIPE)
+    assert parent.stdout is not None
+    worker = int(parent.stdout.readline())
+    parent.kill()
+    parent.communicate()
+    deadline = time.monotonic() + 60
+    while Path(f"/proc/{worker}").exists():
+        assert time.monotonic() < deadline, "the worker outlives a killed parent"
+        time.sleep(0.05)
 
 
 async def test_no_worker_is_no_pool():
