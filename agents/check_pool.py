@@ -44,6 +44,8 @@ class _Worker:
         assert self.process.stdout is not None
         try:
             async for line in self.process.stdout:
+                if not line.endswith(b"\n"):
+                    break  # torn: the process died while it wrote
                 reply = self.waiting.popleft()
                 if not reply.done():
                     reply.set_result(line)
