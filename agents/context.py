@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from agents.check_pool import CheckPool
 from agents.judge import JudgeContext
 from agents.llm_client import ChatModel
 from agents.slice_source import SliceSource
@@ -35,5 +36,7 @@ class GraphContext:
     """Who judges what agrees with the clinician; None accepts it without a judge."""
     images: SliceSource | None = None
     """Where the slices come from; None drafts from text alone."""
+    checkers: CheckPool | None = None
+    """Processes that run the checks; None runs them in this one."""
     tracing: bool = False
     """Whether LangGraph's tracing may follow the environment."""

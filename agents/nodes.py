@@ -9,7 +9,13 @@ from collections.abc import Sequence
 
 from langgraph.runtime import Runtime
 
-from agents.checks.run import agrees, check_answer, compare_with_clinician
+from agents.checks.run import (
+    CheckContext,
+    CheckReport,
+    agrees,
+    check_answer,
+    compare_with_clinician,
+)
 from agents.context import GraphContext
 from agents.judge import judge_draft
 from agents.llm_client import Completion
@@ -50,7 +56,7 @@ async def check(state: ItemGraphState, runtime: Runtime[GraphContext]) -> ItemGr
     """Runs the deterministic checks on the last answer and settles whether it can be revised."""
     context, attempts = runtime.context, state["attempts"]
     last = attempts[-1]
-    report = check_answer(last.text, last.finish_reason, state["task"].checks, context.warn_only)
+    report = await _checked(last, state["task"].checks, context)
     last = last.model_copy(
         update={
             "draft": report.draft,
@@ -149,6 +155,12 @@ async def _attempt(
         draft=None,
         issues=(),
     )
+
+
+async def _checked(last: Attempt, checks: CheckContext, context: GraphContext) -> CheckReport:
+    if context.checkers is not None:
+        return await context.checkers.check(last.text, last.finish_reason, checks)
+    return check_answer(last.text, last.finish_reason, checks, context.warn_only)
 
 
 def _grade_changed(earlier: Sequence[Attempt], answer: Draft | None) -> bool:

@@ -8,6 +8,7 @@ here: a share of exactly 33 %, 66 %, 10 % or 75 % belongs to the middle grade ("
 
 import math
 from enum import StrEnum
+from functools import lru_cache
 
 from pydantic import BaseModel, ConfigDict
 
@@ -336,6 +337,7 @@ SCALES: dict[tuple[Feature, Component], ComponentScale] = {
 """Every (feature, component) to its scale."""
 
 
+@lru_cache(maxsize=len(Feature))
 def components_of(feature: Feature) -> tuple[Component, ...]:
     """Returns the components of a feature in the order in which MOAKS lists them."""
     return tuple(scale.component for scale in _SCALES if scale.feature is feature)

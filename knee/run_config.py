@@ -181,6 +181,9 @@ class BatchSettings(_Settings):
     journal meanwhile; a transaction opens the file, which costs as much as hundreds of rows."""
     commit_seconds: float = Field(default=2.0, gt=0)
     """Longest time a finished item waits for its transaction."""
+    check_workers: int | None = Field(default=None, ge=0, le=16)
+    """Processes that run the checks beside the one that talks to the server; 0 runs them in it.
+    None is one where 32 or more items are in flight and there is a second core, else 0."""
     server_wait_s: float = Field(default=300.0, ge=0)
     """How long the batch waits for a server that went away before it stops (exit 3)."""
 

@@ -10,11 +10,14 @@ import shlex
 import sys
 from collections import Counter
 from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, closing
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 from agents.batch import BatchResult, WorkItem, run_batch
+from agents.check_pool import check_pool, n_check_workers
+from agents.check_worker import CheckSetup
 from agents.context import GraphContext
 from agents.graph import prepare_task
 from agents.llm_client import ChatClient, ChatModel
@@ -230,14 +233,16 @@ async def _work_off(
     earlier = load_earlier_tries(writer, context.run_id)
     if len(earlier):
         say(f"{len(earlier)} item(s) failed before and are tried again where they are selected")
+    setup = CheckSetup(calibration=context.calibration, warn_only=tuple(sorted(context.warn_only)))
     with Journal(writer.path, context.run_id) as journal:
         async with (
             progress_shown(progress),
+            check_pool(n_check_workers(batch), setup) as checkers,
             OutcomeKeeper(writer, journal, context.run_id, batch, earlier) as keeper,
         ):
             return await run_batch(
                 work_of(plan, writer, context.run_id, drafter),
-                context,
+                replace(context, checkers=checkers),
                 batch,
                 keeper.keep,
                 progress=progress,

@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import gc
 import os
+import resource
 import shutil
 import sys
 import tempfile
@@ -81,6 +82,8 @@ class WholeRun:
     """CPU of this process during the whole of it, an item; all threads."""
     loop_ms: float = 0.0
     """Of which in the thread of the event loop."""
+    checks_ms: float = 0.0
+    """CPU of the processes that run the checks, an item."""
     samples: list[Sample] = field(default_factory=list[Sample])
 
     @property
@@ -142,12 +145,14 @@ def whole_run(
     options = stage.GenerateOptions(store=store, config=config, limit=limit, quiet=True)
     gc.collect()
     wall, cpu, thread = time.perf_counter(), time.process_time(), time.thread_time()
+    beside = ended_children_s()
     with patch.object(stage, "BatchProgress", keep), watched(seen, run, metrics):
         code = stage.generate(options)
     run.whole_s = time.perf_counter() - wall
     progress = seen[-1]
     run.n_items, run.n_accepted = progress.n_done, progress.counts[ItemState.ACCEPTED]
     run.cpu_ms = 1e3 * (time.process_time() - cpu) / run.n_items
+    run.checks_ms = 1e3 * (ended_children_s() - beside) / run.n_items
     run.loop_ms = 1e3 * (time.thread_time() - thread) / run.n_items
     run.batch_s = next(s.seconds for s in run.samples if s.done == progress.n_done)
     assert code == 0, f"generate ended with {code}"
@@ -179,6 +184,12 @@ def watched(seen: list[BatchProgress], run: WholeRun, metrics: str | None) -> Ge
     finally:
         over.set()
         thread.join()
+
+
+def ended_children_s() -> float:
+    """Returns the CPU seconds of the child processes that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def rss_mb() -> float:

@@ -4,7 +4,7 @@ import re
 
 from agents.checks.context import CheckContext, Material, issue, quote
 from agents.checks.numbers import shows
-from agents.checks.numerals import find_lists, find_numerals, spell_digits
+from agents.checks.numerals import find_lists, find_numerals
 from knee.answers import Draft, Step, StepName
 from knee.findings import Measurement, Unit
 from knee.records import CheckIssue
@@ -19,7 +19,7 @@ def check_citations(material: Material) -> list[CheckIssue]:
     if measure is None:
         return []
     found = _unknown(measure, context) + _uncited(measure, context)
-    found += _without_value(measure, material.step(StepName.MEASURE).text, context)
+    found += _without_value(measure, material.step(StepName.MEASURE).spelled, context)
     return found + _unknown_ids_in_text(material)
 
 
@@ -48,7 +48,6 @@ def _uncited(measure: Step, context: CheckContext) -> list[CheckIssue]:
 
 
 def _without_value(measure: Step, text: str, context: CheckContext) -> list[CheckIssue]:
-    text = spell_digits(text)
     numerals = find_numerals(text)
     listed = {value for run in find_lists(text) for value in run.values}
     found: list[CheckIssue] = []
@@ -81,8 +80,9 @@ def _in_words(measurement: Measurement, text: str) -> bool:
 
 
 def _unknown_ids_in_text(material: Material) -> list[CheckIssue]:
-    known = _known_ids(material.draft, material.context)
-    for step in material.steps:
+    written = [step for step in material.steps if "_" in step.text]
+    known = _known_ids(material.draft, material.context) if written else frozenset[str]()
+    for step in written:
         for match in _ID.finditer(step.text):
             if match[0] not in known:
                 message = f"{step.name.value}: there is no finding {quote(match[0])}"

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from agents.checks.context import CheckContext, Material, StepProse, issue, quote
 from agents.checks.numbers import is_claimed, is_shown_value, names_grade
-from agents.checks.numerals import Numeral, find_numerals, spell_digits
+from agents.checks.numerals import Numeral, find_numerals
+from agents.checks.screening import ScreenedPattern
 from knee.answers import StepName
 from knee.moaks import Component
 from knee.records import CheckIssue
@@ -59,7 +60,7 @@ _AS_LIMIT = re.compile(
     r"|forms?|marks?|separat\w+|divid\w+|or|and|to|limit|cut-?off|threshold|mark|edge|bound\w*)\b"
     r"|\s*-"
 )
-_COUNT = re.compile(
+_COUNT = ScreenedPattern(
     r"(?:^|[.;]\s+|,\s+|\band\s+)(?P<count>\d+)(?:\s+(?:lesions?|bmls?))?\s+"
     r"(?:gives|means|is|equals|makes)\s+(?:\d+(?:\s+lesions?)? or more\b|(?:the\s+)?number grade)"
 )
@@ -87,7 +88,7 @@ def check_comparisons(material: Material) -> list[CheckIssue]:
 
 
 def _of_step(step: StepProse, context: CheckContext) -> list[CheckIssue]:
-    text = spell_digits(step.text)
+    text = step.spelled
     for numeral in find_numerals(text):
         if numeral.unit is None or not is_claimed(numeral, text) or names_grade(numeral, text):
             continue
@@ -112,7 +113,7 @@ def _problem(numeral: Numeral, text: str, context: CheckContext) -> str | None:
         return None
     if not is_shown_value(numeral, context):
         # "10 % < 23.4 %": the cut-off stands first and the value behind it.
-        shown = {float(m.shown) for m in context.finding.measurements} - _edges(context)
+        shown = {float(m.shown) for m in context.finding.measurements} - context.edges[None]
         if not any(n in shown for c in compared for n in (c.low, c.high)):
             return "number_not_in_findings"
     values = {numeral.value} | {
@@ -122,10 +123,6 @@ def _problem(numeral: Numeral, text: str, context: CheckContext) -> str | None:
     }
     true = all(any(_holds(value, c) for value in values) for c in compared)
     return None if true else "false_comparison"
-
-
-def _edges(context: CheckContext) -> set[float]:
-    return {edge for rule in context.rules.values() for edge in (0.0, *rule.edges)}
 
 
 def _is_value(numeral: Numeral, text: str) -> bool:

@@ -6,15 +6,16 @@ from agents.checks.context import Material, StepProse, issue, quote
 from agents.checks.grade_mentions import GradeMention, find_grade_mentions
 from agents.checks.numbers import is_shown_value
 from agents.checks.numerals import find_numerals, spell_digits
+from agents.checks.screening import ScreenedPattern
 from agents.checks.terms import NOUNS, SIZE_WORDS, SOUND, Polarity, clauses, polarity
 from knee.answers import StepName
 from knee.moaks import Component, Feature, ScaleType
 from knee.records import CheckIssue
 
 _SOUND_WORDS = r"normal|intact|unremarkable|preserved|healthy|physiologic(?:al)?|smooth"
-_NOUNS = {key: re.compile(rf"\b(?:{pattern})") for key, pattern in NOUNS.items()}
+_NOUNS = {key: ScreenedPattern(rf"\b(?:{pattern})") for key, pattern in NOUNS.items()}
 _SOUND = {
-    key: re.compile(
+    key: ScreenedPattern(
         r"(?<!most of the )(?<!much of the )(?<!rest of the )(?<!remaining )(?<!some of the )"
         rf"\b(?:{pattern})\s+(?:is|are|appears?|looks?|remains?)\s+(?:\w+ly\s+)?(?:{_SOUND_WORDS})\b"
         r"(?!\s+(?:in (?:most|part|much|some|the rest|places)|over (?:most|much)|elsewhere"
@@ -54,15 +55,15 @@ _PATTERNS = (
     (re.compile(r"\bmaceration\b"), range(6, 9)),
 )
 _WHOLE = r"(?:the\s+)?(?:whole|entire|full)\b"
-_SAYS_NONE: dict[Feature, re.Pattern[str]] = {
-    Feature.CARTILAGE: re.compile(
+_SAYS_NONE: dict[Feature, ScreenedPattern] = {
+    Feature.CARTILAGE: ScreenedPattern(
         rf"\bcartilage(?: layer| cover)?\s+(?:\w+ly\s+)?(?:covers|lines|overlies)\s+{_WHOLE}"
         r"|\b(?:free of|without) (?:any )?(?:cartilage )?(?:loss|thinning)\b(?! (?:of|to|reaching))"
     ),
 }
 """Clauses that say that nothing is there, without a noun of the finding."""
-_SAYS_SOME: dict[Feature, re.Pattern[str]] = {
-    Feature.CARTILAGE: re.compile(
+_SAYS_SOME: dict[Feature, ScreenedPattern] = {
+    Feature.CARTILAGE: ScreenedPattern(
         r"\bcartilage(?: layer| cover)?\s+(?:does not|no longer|only partly"
         r"|incompletely)\s+(?:\w+ly\s+)?"
         r"(?:covers?|lines?)\b"
@@ -150,6 +151,8 @@ def _contradictions(step: StepProse, material: Material) -> list[CheckIssue]:
     feature = material.context.question.feature
     for component, grade in _settled(material).items():
         key = (feature, component)
+        if not _may_speak_of(step.prose, key):
+            continue
         for sentence in _SENTENCES.split(step.prose):
             for clause in clauses(sentence):
                 code = _clause_problem(clause, key, grade)
@@ -160,6 +163,14 @@ def _contradictions(step: StepProse, material: Material) -> list[CheckIssue]:
                     message = f"{step.name.value}: {quote(clause)} contradicts `grades`"
                     return [issue("consistency", code, message)]
     return []
+
+
+def _may_speak_of(prose: str, key: tuple[Feature, Component]) -> bool:
+    """Returns False only where no clause can be a problem (`_clause_problem`)."""
+    if key[1] is Component.MORPHOLOGY:
+        return True
+    patterns = (_SOUND.get(key), _SAYS_NONE.get(key[0]), _SAYS_SOME.get(key[0]), _NOUNS.get(key))
+    return any(pattern is not None and pattern.may_match(prose) for pattern in patterns)
 
 
 def _settled(material: Material) -> dict[Component, int]:

@@ -5,6 +5,7 @@ import unicodedata
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
+from agents.checks.numerals import spell_digits
 from knee.answers import Draft, StepName
 from knee.calibration import Calibration, rule_for
 from knee.findings import Finding, Measurement, MeasurementName
@@ -38,6 +39,7 @@ CHECK_VERSIONS: dict[str, int] = {
 _DASHES = re.compile("[\u2010-\u2015\u2212]")
 _PLUS_MINUS = re.compile(r"\+\s*/\s*-")
 _SNAKE = re.compile(r"[a-z0-9]+(?:_[a-z0-9]+)+")
+_SENTENCES = re.compile(r"[.;](?:\s|$)")
 _MEASUREMENT_NAMES = frozenset(name.value for name in MeasurementName)
 
 
@@ -77,6 +79,20 @@ class CheckContext:
         return {component: rule for component, rule in rules.items() if rule is not None}
 
     @cached_property
+    def edges(self) -> dict[str | None, frozenset[float]]:
+        """Cut-offs of the asked components, 0 among them, by unit; under None those of all."""
+        found: dict[str | None, set[float]] = {None: set()}
+        for rule in self.rules.values():
+            for unit in (None, rule.unit):
+                found.setdefault(unit, set()).update((0.0, *rule.edges))
+        return {unit: frozenset(edges) for unit, edges in found.items()}
+
+    @cached_property
+    def shown(self) -> tuple[tuple[Measurement, str, float], ...]:
+        """Measurements of the finding, each with its unit and its value as shown."""
+        return tuple((m, m.unit.value, float(m.shown)) for m in self.finding.measurements)
+
+    @cached_property
     def measured(self) -> dict[str, Measurement]:
         """Measurements of the finding by name."""
         return {m.name.value: m for m in self.finding.measurements}
@@ -101,6 +117,16 @@ class StepProse:
     prose: str
     """The same with ids of measurements masked and other underscores opened to spaces."""
 
+    @cached_property
+    def spelled(self) -> str:
+        """`text` with number words before a unit in digits; most checks of numbers read it."""
+        return spell_digits(self.text)
+
+    @cached_property
+    def prose_sentences(self) -> tuple[str, ...]:
+        """The sentences of `prose`, number words before a unit in digits."""
+        return tuple(_SENTENCES.split(spell_digits(self.prose)))
+
 
 @dataclass(frozen=True)
 class Material:
@@ -113,9 +139,18 @@ class Material:
     steps: tuple[StepProse, ...]
     """Prepared texts in the order written."""
 
+    @cached_property
+    def prose(self) -> str:
+        """The prose of all steps, a line each."""
+        return "\n".join(step.prose for step in self.steps)
+
     def step(self, name: StepName) -> StepProse:
         """Returns a step's prepared text; the parser guarantees that each is there."""
-        return next(step for step in self.steps if step.name is name)
+        return self._by_name[name]
+
+    @cached_property
+    def _by_name(self) -> dict[StepName, StepProse]:
+        return {step.name: step for step in reversed(self.steps)}
 
 
 def prepare(draft: Draft, context: CheckContext) -> Material:

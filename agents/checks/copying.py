@@ -4,6 +4,7 @@ import re
 from functools import lru_cache
 
 from agents.checks.context import Material, fold, issue, quote, without_sequence
+from agents.checks.screening import ScreenedPattern
 from knee.moaks import Component
 from knee.questions import QUESTIONS
 from knee.records import CheckIssue
@@ -17,7 +18,7 @@ _GRADING = (
     r"(?:grades?|graded|grading|scores?|scored|reads?|label|assessment|reading|opinion|says|gave"
     r"|called)"
 )
-_LEAK = re.compile(
+_LEAK = ScreenedPattern(
     rf"\b{_WHO}(?:'s?)?\s+(?:(?:had|has|have|also|then|consensus|own|original)\s+){{0,2}}{_GRADING}"
     rf"|\b(?:graded|scored|read|assigned|labelled|labeled|given|provided|supplied|called)\s+by\s+(?:the\s+"
     rf"|an?\s+|another\s+|human\s+)?{_WHO}"
@@ -25,9 +26,11 @@ _LEAK = re.compile(
     r"|answer|expert"
     r"|ground|annotation|table)"
     r"|ground[- ]truth|gold standard|reference (?:grade|standard|label|read|answer|score|grading)"
-    r"|(?:correct|expected|true|target|known|official|actual|right|stored|released|recorded|published"
+    r"|(?:correct|expected|true|target|known|official|actual|stored|released|recorded|published"
     r"|human|original) (?:grades?|answers?|labels?|scores?|reads?\b|readings?|readers?"
     r"|annotations?)"
+    # Apart from the others, for "right" alone stands in most drafts (`screening`).
+    r"|right (?:grades?|answers?|labels?|scores?|reads?\b|readings?|readers?|annotations?)"
     r"|answer key|rule[- ]based grade|\blabell?ed (?:as )?grade|the label (?:is"
     r"|says)\b(?! (?:of|a) )"
     r"|as an ai\b|language model|(?:the|this|my) (?:prompt|instructions?|system message|task)\b"
@@ -71,8 +74,10 @@ def check_prompt_copy(material: Material) -> list[CheckIssue]:
 def check_leak(material: Material) -> list[CheckIssue]:
     """Returns an issue for each step that speaks of a label, a reader's grade or the prompt."""
     found: list[CheckIssue] = []
+    if not _LEAK.may_match(material.prose):
+        return found
     for step in material.steps:
-        match = _LEAK.search(step.prose)
+        match = _LEAK.pattern.search(step.prose)
         if match is not None:
             message = f"{step.name.value}: {quote(match[0])}: reason from the findings alone"
             found.append(issue("leak", "label_leak", message))

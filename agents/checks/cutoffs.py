@@ -5,13 +5,11 @@ from functools import lru_cache
 
 from agents.checks.context import Material, issue, quote
 from agents.checks.grade_mentions import find_grade_mentions
-from agents.checks.numerals import spell_digits
 from knee.answers import StepName
 from knee.moaks import GradeRule
 from knee.records import CheckIssue
 
 _HEDGED = re.compile(r"\b(?:borderline|standard deviation|uncertain\w*|not|no|neither|nor|would)\b")
-_SENTENCES = re.compile(r"[.;](?:\s|$)")
 _BELOW = r"less than|below|under|short of|smaller than|lower than|<"
 _ABOVE = r"more than|above|over|beyond|exceed(?:s|ing)?|at least|greater than|larger than|past|>"
 _UNIT_WORDS = {"%": r"(?:%|percent|per cent)", "mm": r"mm", "mL": r"ml", "count": ""}
@@ -25,7 +23,7 @@ def check_cutoffs(material: Material) -> list[CheckIssue]:
     """
     context = material.context
     for name in (StepName.APPLY_SCALE, StepName.CONCLUDE):
-        for sentence in _SENTENCES.split(spell_digits(material.step(name).prose)):
+        for sentence in material.step(name).prose_sentences:
             mentions = find_grade_mentions(sentence, context.asked)
             if len(mentions) != 1 or mentions[0].of_scale or _HEDGED.search(sentence):
                 continue

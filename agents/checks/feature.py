@@ -3,6 +3,7 @@
 import re
 
 from agents.checks.context import Material, StepProse, issue, quote
+from agents.checks.screening import ScreenedPattern
 from agents.checks.terms import (
     FOREIGN_TERMS,
     NAMED_BESIDE,
@@ -17,26 +18,26 @@ from knee.records import CheckIssue
 
 _SENTENCES = re.compile(r"[.;](?:\s|$)")
 _OWN = {feature: re.compile(pattern) for feature, pattern in OWN_TERMS.items()}
-_SET_ASIDE = re.compile(
+_SET_ASIDE = ScreenedPattern(
     r"\b(?:excluding|excluded|exclude|left out|not counted|without counting|other than|rather than"
     r"|instead of|not an?|apart from|disregard\w*|ignor\w*)\b"
 )
 
 
-def _foreign_pattern(feature: Feature) -> re.Pattern[str]:
+def _foreign_pattern(feature: Feature) -> ScreenedPattern:
     beside = NAMED_BESIDE.get(feature, frozenset())
     others = [
         p for other, p in FOREIGN_TERMS.items() if other is not feature and other not in beside
     ]
     structures = [p for other, p in _STRUCTURES.items() if other is not feature]
-    return re.compile("|".join(f"(?:{pattern})" for pattern in (*others, *structures)))
+    return ScreenedPattern("|".join(f"(?:{pattern})" for pattern in (*others, *structures)))
 
 
-def _beside_pattern(feature: Feature) -> re.Pattern[str] | None:
+def _beside_pattern(feature: Feature) -> ScreenedPattern | None:
     """Words of features that may be named beside this one, but are not its finding."""
     beside = NAMED_BESIDE.get(feature, frozenset()) - OWN_MATTER.get(feature, frozenset())
     patterns = [FOREIGN_TERMS[other] for other in beside]
-    return re.compile("|".join(f"(?:{p})" for p in patterns)) if patterns else None
+    return ScreenedPattern("|".join(f"(?:{p})" for p in patterns)) if patterns else None
 
 
 _GRADED = r"(?:\s+\w+){0,2}\s+grade\b"
@@ -64,8 +65,9 @@ def check_feature(material: Material) -> list[CheckIssue]:
 
 
 def _other(step: StepProse, feature: Feature) -> list[CheckIssue]:
-    for sentence in _SENTENCES.split(step.prose):
-        match = _FOREIGN[feature].search(sentence)
+    foreign = _FOREIGN[feature]
+    for sentence in _SENTENCES.split(step.prose) if foreign.may_match(step.prose) else ():
+        match = foreign.search(sentence)
         if match is not None and not _SET_ASIDE.search(sentence):
             message = f"{step.name.value}: {quote(match[0])} is not what is graded here"
             return [issue("feature", "other_feature", message)]
@@ -75,7 +77,7 @@ def _other(step: StepProse, feature: Feature) -> list[CheckIssue]:
 def _affirmed_beside(step: StepProse, feature: Feature) -> list[CheckIssue]:
     """Osteophytes may be left out of an extrusion; that there is one is not what was asked."""
     pattern = _BESIDE[feature]
-    if pattern is None:
+    if pattern is None or not pattern.may_match(step.prose):
         return []
     for clause in clauses(step.prose):
         if _SET_ASIDE.search(clause):

@@ -8,6 +8,7 @@ share and are let through.
 import re
 
 from agents.checks.context import Material, issue, quote
+from agents.checks.screening import ScreenedPattern
 from knee.records import CheckIssue
 
 _PARTS = r"thirds?|quarters?|fourths?|fifths?|sixths?|eighths?|tenths?"
@@ -15,7 +16,7 @@ _COUNTED = (
     r"(?:an?|one|two|three|four|five|six|seven|eight|nine|about|nearly|almost|over|under"
     r"|roughly|around)"
 )
-_FRACTION = re.compile(
+_FRACTION = ScreenedPattern(
     rf"\b(?:{_COUNTED}[ \-]+)+(?:{_PARTS})\b(?!\s+(?:slices?|images?|planes?|knees?|lesions?))"
     r"|\b(?:one[ \-])?hal(?:f|ves)\b(?=\s+(?:of|the|an?|its|this|that|as)\b)"
     r"|\b(?:by|one|a|than|about|nearly|almost|over|roughly)[ \-]half\b"

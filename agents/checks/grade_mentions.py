@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from agents.checks.numerals import WORD_VALUES
+from agents.checks.screening import ScreenedPattern
 from knee.moaks import Component
 
 _NAMES: dict[Component, str] = {
@@ -27,7 +28,7 @@ _ROMAN = {"i": 1, "ii": 2, "iii": 3, "iv": 4, "v": 5}
 _VALUE = rf"-?\d+|{'|'.join(WORD_VALUES)}|iii|ii|iv|i|v"
 _NO_UNIT = r"(?![\w%]|\.\d|\s*(?:%|mm|ml|percent|per cent|lesions?|bmls?|foci))"
 _COMPONENT = "|".join(f"(?P<c{n}>{pattern})" for n, pattern in enumerate(_NAMES.values()))
-_COMPONENTS = tuple(_NAMES)
+_COMPONENT_GROUPS = tuple((component, f"c{n}") for n, component in enumerate(_NAMES))
 _FILL = (
     r"(?:[\s,:=(-]+(?:loss|score|scores|scored|component|is|as|at|gets|get|receives|has|of|the|this|lesions?|are"
     r"|falls|fall|in|into|to|given|rated|graded|cartilage|defect|share))*[\s,:=(-]*"
@@ -39,13 +40,16 @@ _GRADE = re.compile(
     rf"{_LEAD}\bgrade[sd]?\b\s*(?:is|are|of|as|at|=|:)?\s*\(?(?P<value>{_VALUE}){_NO_UNIT}"
     rf"(?P<more>(?:\s*(?:,|and|/|, and)\s*(?:\d+){_NO_UNIT}(?!\s*(?:to|-|<)\s*<?\d))*)"
 )
-_DIRECT = re.compile(
+_DIRECT = ScreenedPattern(
     rf"(?<!\w)(?:{_COMPONENT})(?:\s+(?:loss|score|share))?\s*(?:is|=|:|as|gets|scores?)?\s*"
     rf"(?P<value>-?\d+){_NO_UNIT}"
 )
-_REVERSED = re.compile(rf"(?<![\w.])(?P<value>\d)\s+for\s+(?:the\s+)?(?:{_COMPONENT})\b")
+_REVERSED = ScreenedPattern(rf"(?<![\w.])(?P<value>\d)\s+for\s+(?:the\s+)?(?:{_COMPONENT})\b")
 _FOR = re.compile(rf"\s*\(?(?:for|by)\s+(?:the\s+)?(?:{_COMPONENT})\b")
 _AFTER = re.compile(rf"\s*\(?(?:in\s+|on\s+|of\s+)?(?:the\s+)?(?:{_COMPONENT})\b(?!{_FILL}\bgrade)")
+_REACH = 100
+"""Longer than what `_SCALE_BEFORE` takes where words stand one space apart."""
+_GAP = re.compile(r"\s\s")
 _SCALE_BEFORE = re.compile(
     r"(?:(?:cut-?offs?|thresholds?|limits?|edges?|range|interval|band|criteri(?:on|a)|definition|bounds?)"
     r"\s+(?:of|for|to)|not|than|below|beyond|above|short of|reach(?:es|ing)?|between|next to"
@@ -67,8 +71,7 @@ _SCALE_AFTER = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class GradeMention:
+class GradeMention(NamedTuple):
     """One grade named in a text."""
 
     component: Component | None
@@ -101,8 +104,7 @@ def _find(prose: str, asked: tuple[Component, ...]) -> tuple[GradeMention, ...]:
         found += [_mention(match, prose, asked) for match in _GRADE.finditer(prose)]
     if _DIGIT.search(prose) is None:
         return tuple(sorted(found, key=lambda mention: mention.start))
-    reversed_ones = _REVERSED.finditer(prose) if " for " in prose else ()
-    for match in (*_DIRECT.finditer(prose), *reversed_ones):
+    for match in (*_DIRECT.finditer(prose), *_REVERSED.finditer(prose)):
         if all(m.end <= match.start() or match.end() <= m.start for m in found):
             found.append(
                 GradeMention(_component(match), (int(match["value"]),), False, *match.span())
@@ -118,14 +120,27 @@ def _mention(match: re.Match[str], prose: str, asked: Sequence[Component]) -> Gr
     if component is None and len(asked) == 1:
         component = asked[0]
     more = tuple(int(n) for n in re.findall(r"\d+", match["more"] or ""))
-    of_scale = bool(
-        _SCALE_BEFORE.search(prose[: match.start()]) or _SCALE_AFTER.match(prose, match.end())
+    of_scale = _scale_stands_before(prose, match.start()) or bool(
+        _SCALE_AFTER.match(prose, match.end())
     )
     return GradeMention(component, (_value(match["value"]), *more), of_scale, *match.span())
 
 
+def _scale_stands_before(prose: str, end: int) -> bool:
+    """Whether the words before `end` speak of the scale; they end in white space if they do."""
+    if not prose[end - 1 : end].isspace():
+        return False
+    start = max(0, end - _REACH)
+    if start and _GAP.search(prose, start, end):
+        start = 0
+    return _SCALE_BEFORE.search(prose, start, end) is not None
+
+
 def _component(match: re.Match[str]) -> Component | None:
-    return next((c for n, c in enumerate(_COMPONENTS) if match[f"c{n}"] is not None), None)
+    for component, name in _COMPONENT_GROUPS:
+        if match[name] is not None:
+            return component
+    return None
 
 
 def _value(text: str) -> int:

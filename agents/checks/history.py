@@ -55,7 +55,7 @@ def check_history(material: Material) -> list[CheckIssue]:
     is_acl = material.context.question.feature is Feature.ACL
     pattern = _REPAIRED if is_acl else _HISTORY
     found: list[CheckIssue] = []
-    if pattern.search("\n".join(step.prose for step in material.steps)) is None:
+    if pattern.search(material.prose) is None:
         return found
     for step in material.steps:
         match = pattern.search(step.prose)

@@ -10,7 +10,8 @@ import re
 from agents.checks.context import CheckContext, Material, StepProse, issue, quote
 from agents.checks.grade_mentions import find_grade_mentions
 from agents.checks.numbers import is_claimed, is_shown_value, shows
-from agents.checks.numerals import Numeral, find_numerals, spell_digits
+from agents.checks.numerals import Numeral, find_numerals
+from agents.checks.screening import ScreenedPattern
 from knee.answers import StepName
 from knee.findings import Measurement, MeasurementName
 from knee.records import CheckIssue
@@ -33,7 +34,7 @@ _LABELS: dict[MeasurementName, str] = {
     _NAME.MIN_THICKNESS: r"(?:smallest|minimum|minimal|least) (?:cartilage )?thickness|thinnest",
     _NAME.MEDIAN_THICKNESS: r"median (?:cartilage )?thickness",
 }
-_PATTERNS = {name.value: re.compile(rf"\b(?:{pattern})") for name, pattern in _LABELS.items()}
+_PATTERNS = {name.value: ScreenedPattern(rf"\b(?:{pattern})") for name, pattern in _LABELS.items()}
 _SENTENCES = re.compile(r"[.;](?:\s|$)")
 _ID = re.compile(r"[a-z0-9]+(?:_[a-z0-9]+)+")
 
@@ -55,7 +56,7 @@ def check_labels(material: Material) -> list[CheckIssue]:
 
 def _of_grades(step: StepProse, context: CheckContext) -> list[CheckIssue]:
     """A sentence with one value and one graded component starts from that component's value."""
-    for sentence in _SENTENCES.split(spell_digits(step.prose)):
+    for sentence in step.prose_sentences:
         mentions = find_grade_mentions(sentence, context.asked)
         component = mentions[0].component if len(mentions) == 1 else None
         rule = None if component is None else context.rules.get(component)
@@ -73,7 +74,7 @@ def _of_grades(step: StepProse, context: CheckContext) -> list[CheckIssue]:
 
 
 def _of_step(step: StepProse, known: list[str], context: CheckContext) -> list[CheckIssue]:
-    for sentence in _SENTENCES.split(spell_digits(step.text)):
+    for sentence in _SENTENCES.split(step.spelled):
         numerals = [n for n in find_numerals(sentence) if n.unit is not None]
         claimed = [n for n in numerals if is_claimed(n, sentence)]
         if not claimed or _ID.search(sentence) is not None:

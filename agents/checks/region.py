@@ -1,6 +1,7 @@
 """Bone and part: `locate` names the region, and no step claims a neighbour as the place."""
 
 import re
+from functools import lru_cache
 
 from agents.checks.context import Material, StepProse, issue, quote
 from agents.checks.sites import Phrase, Site, find_phrases, site_of
@@ -26,7 +27,7 @@ def check_region(material: Material) -> list[CheckIssue]:
     site = site_of(question.question_id)
     found: list[CheckIssue] = []
     locate = material.step(StepName.LOCATE).prose
-    if not all(any(_holds(locate, word) for word in words) for words in site.required):
+    if not all(_any_of(words).search(locate) for words in site.required):
         message = f"locate: name the region: {question.region_name}"
         found.append(issue("region", "region_not_named", message))
     for step in material.steps:
@@ -34,8 +35,9 @@ def check_region(material: Material) -> list[CheckIssue]:
     return found
 
 
-def _holds(text: str, word: str) -> bool:
-    return re.search(rf"\b{re.escape(word)}\b", text) is not None
+@lru_cache(maxsize=256)
+def _any_of(words: frozenset[str]) -> re.Pattern[str]:
+    return re.compile(rf"\b(?:{'|'.join(map(re.escape, sorted(words)))})\b")
 
 
 def _neighbour(step: StepProse, site: Site, material: Material) -> list[CheckIssue]:

@@ -60,6 +60,8 @@ STRUCTURES = {
 }
 """Words that name a bone or the meniscus."""
 _FILLERS = frozenset({"subregion", "region", "third", "aspect", "side", "compartment", "facet"})
+_DIRECTIONS = frozenset({*COMPARTMENTS, *PARTS} - STRUCTURES.keys())
+_TOLD = frozenset({*COMPARTMENTS, *PARTS, *STRUCTURES, *_FILLERS})
 _ALIASES: dict[str, tuple[str, ...]] = {
     "central": ("centre", "center", "middle", "mid"),
     "posterior": ("back", "dorsal"),
@@ -116,10 +118,9 @@ def find_phrases(prose: str) -> list[Phrase]:
     runs: list[list[re.Match[str]]] = []
     for match in _WORD.finditer(prose):
         word = match[0]
-        if word not in COMPARTMENTS and word not in PARTS and word not in STRUCTURES:
-            if word not in _FILLERS:
-                continue
-        elif word not in STRUCTURES and _DIRECTION.match(prose, match.end()):
+        if word not in _TOLD:
+            continue
+        if word in _DIRECTIONS and _DIRECTION.match(prose, match.end()):
             continue  # "posterior to the tibia" is a direction and names no part of it
         if runs and _JOINT.fullmatch(prose[runs[-1][-1].end() : match.start()]):
             runs[-1].append(match)

@@ -16,6 +16,7 @@ MIN_LOOP_WORDS = 16
 """A sentence shorter than four runs of four words cannot loop."""
 _SAID = re.compile(r"[^\W_]+(?:[.'][^\W_]+)*")
 """The words of an id count one by one: "signal_ratio: 1.52" says all that there is to say."""
+_SENTENCES = re.compile(r"[.;!?](?:\s|$)")
 _WORD = re.compile(r"[^\W_]+(?:[._'][^\W_]+)*")
 
 
@@ -36,7 +37,7 @@ def check_length(material: Material) -> list[CheckIssue]:
     """Returns an issue for a sentence, or a run of words, that is there too often."""
     sentences: Counter[str] = Counter()
     for step in material.steps:
-        for sentence in re.split(r"[.;!?](?:\s|$)", step.text):
+        for sentence in _SENTENCES.split(step.text):
             words = _WORD.findall(sentence)
             if len(words) >= MIN_REPEATED_WORDS:
                 sentences[" ".join(words)] += 1

@@ -4,6 +4,7 @@ import re
 from enum import StrEnum
 from functools import lru_cache
 
+from agents.checks.screening import ScreenedPattern
 from knee.moaks import Component, Feature
 
 OWN_TERMS: dict[Feature, str] = {
@@ -119,11 +120,11 @@ class Polarity(StrEnum):
 
 
 _CLAUSES = re.compile(r"[.;:!?](?:\s|$)|,?\s+(?:but|although|though|however|while|whereas|yet)\s+")
-_HYPOTHETICAL = re.compile(
+_HYPOTHETICAL = ScreenedPattern(
     r"\b(?:if|whether|would|could|might|look(?:ed|ing)? for|search(?:ed|ing)?|assess\w*"
     r"|grade \d is|stands for)\b"
 )
-_NEGATION = re.compile(
+_NEGATION = ScreenedPattern(
     r"\b(?:no|not|without|never|neither|nor|none|lacks?|lacking|absence of|absent|free of|devoid of"
     r"|negative for|zero)\b[^,]*$"
 )
@@ -141,7 +142,7 @@ _QUANTIFIED = re.compile(
     r"|marked|definite|clear|visible|focal|extensive|obvious|substantial|widespread|the present)"
     r"\s+(?:[\w\-]+\s+){0,2}$"
 )
-_AS = re.compile(
+_AS = ScreenedPattern(
     r"(?:labell?ed as|read as|seen as|consistent with|in keeping with|compatible with"
     r"|indicating|which is"
     r"|representing|amounts to|diagnostic of)\s+(?:an?\s+)?(?:\w+\s+)?$"
@@ -153,7 +154,7 @@ _PRESENT = re.compile(
 )
 
 
-_NONE_COUNTED = re.compile(r"(?<![\d.])0\s+(?:[\w-]+\s+){0,2}$")
+_NONE_COUNTED = ScreenedPattern(r"(?<![\d.])0\s+(?:[\w-]+\s+){0,2}$")
 _COMPOUND = re.compile(
     r"[\s-]+(?:share|part|portion|fraction|volume|count|number|grade|score|size|percentage|protrusion|depth"
     r"|free|map|label)\b"
