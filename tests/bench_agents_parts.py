@@ -7,12 +7,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from random import Random
 
+from langgraph.graph import END, START, StateGraph
+
 from agents.batch import collector_calmed
 from agents.checks.run import check_answer
-from agents.graph import prepare_task, run_item
+from agents.context import GraphContext
+from agents.graph import ItemGraph, prepare_task, run_item
 from agents.llm_client import Completion, JsonSchema
+from agents.state import ItemGraphState, ItemGraphUpdate
+from agents.tracing import tracing_switched
 from knee.calibration import load_calibration
-from knee.records import Item, Usage
+from knee.records import Item, ItemState, Usage
 from knee.run_config import Sampling
 from prompts.render import ChatMessage
 from store.connection import open_store
@@ -65,15 +70,46 @@ def cpu_by_stage(cohort: BenchCohort, n_items: int = 1500) -> dict[str, float]:
         asyncio.run(_pooled([lambda item=item: run_item(item, context) for item in items]))
 
     order = Random(1).sample(range(len(items)), len(items))
+    graph = _empty_graph()
+    state: ItemGraphState = {
+        "task": tasks[0],
+        "attempts": (),
+        "components": (),
+        "judgement": None,
+        "verdict": ItemState.PENDING,
+    }
+
+    async def pass_through() -> object:
+        with tracing_switched(on=False):
+            return await graph.ainvoke(state, {"recursion_limit": 5})
+
+    calls = [pass_through for _ in order]
     with collector_calmed():
         stages = {
             "items from the store": _least(load, len(items)),
             "prompt": _least(lambda: [prepare_task(items[n], context) for n in order], len(items)),
             "checks": _least(check, len(items)),
+            "LangGraph, three empty nodes": _least(lambda: asyncio.run(_pooled(calls)), len(items)),
         }
         whole = _least(run, len(items))
-    named = stages["prompt"] + stages["checks"]
-    return {**stages, "graph, records and comparison": max(0.0, whole - named)}
+    named = stages["prompt"] + stages["checks"] + stages["LangGraph, three empty nodes"]
+    return {**stages, "records, comparison and the rest of the graph": max(0.0, whole - named)}
+
+
+def _empty_graph() -> ItemGraph:
+    """Returns a graph with the channels of an item's, of three nodes that do next to nothing."""
+
+    async def nothing(state: ItemGraphState) -> ItemGraphUpdate:
+        return {"verdict": state["verdict"]}
+
+    builder = StateGraph(ItemGraphState, context_schema=GraphContext)
+    for name in ("draft", "check", "compare"):
+        builder.add_node(name, nothing)
+    builder.add_edge(START, "draft")
+    builder.add_edge("draft", "check")
+    builder.add_edge("check", "compare")
+    builder.add_edge("compare", END)
+    return builder.compile()
 
 
 def _least(work: Callable[[], object], n_items: int) -> float:
