@@ -254,6 +254,7 @@ def _prompt_view(sent: SentPrompt) -> View:
             for message in sent.messages
         ],
         "warning": sent.warning,
+        "no_pixels": sent.no_pixels,
     }
 
 

@@ -48,6 +48,7 @@ from stages.summary import load_summary, show_states, show_summary
 from stages.token_estimate import STAND_IN_STEPS
 from store.items import Selection
 from store.journal import Journal
+from store.prompt_sources import PromptSource, put_prompt_sources
 from store.queries import selection_states
 from store.quota_rows import put_choice
 from store.writer import StoreWriter
@@ -144,7 +145,7 @@ async def _run(
         if has_work:
             await _probe(plan, writer, drafter, judge, images)
         with writer.transaction():
-            writer.put_prompts([(p.ref, p.full_text) for p in (*list_prompts(), plan.template)])
+            _put_prompts(plan, writer)
             run_id, resumed = writer.start_or_resume_run(plan.run)
             writer.bind_volumes(run_id, plan.options.trial and plan.options.trial.volume_ids)
             if plan.quotas is not None:
@@ -163,6 +164,12 @@ async def _run(
             )
         writer.finish_run(run_id, "stopped" if result.stopped_early else "finished")
     return run_id, result
+
+
+def _put_prompts(plan: RunPlan, writer: StoreWriter) -> None:
+    prompts = (*list_prompts(), plan.template)
+    writer.put_prompts([(p.ref, p.full_text) for p in prompts])
+    put_prompt_sources(writer, (PromptSource(p.sha256, p.source, p.settings_text) for p in prompts))
 
 
 def _slice_source(plan: RunPlan, writer: StoreWriter) -> SliceSource:
