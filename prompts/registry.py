@@ -36,16 +36,20 @@ REVISION_VARIABLES = frozenset({"codes", "issues"})
 """What a `revise` block may show beyond the context."""
 _BLOCKS = frozenset({"system", "user", "revise"})
 _VERSION = re.compile(r"v([1-9]\d*)\.jinja2")
+_QUESTIONS, _SCALE = QUESTION_FOLDER / "*.jinja2", QUESTION_FOLDER / "scale.jinja2"
 _DATA_OF: dict[str, Path] = {
     "feature_name": FEATURES_FILE,
     "planes": FEATURES_FILE,
+    # A feature's planes decide which slices there are to speak of.
+    "images": FEATURES_FILE,
     "protocol": PROTOCOLS_FILE,
-    "question_text": QUESTION_FOLDER,
-    "ask": QUESTION_FOLDER,
-    "look": QUESTION_FOLDER,
-    "examples": EXAMPLES_FOLDER,
+    "question_text": _QUESTIONS,
+    "ask": _QUESTIONS,
+    "look": _QUESTIONS,
+    "examples": EXAMPLES_FOLDER / "*.toml",
     "rubric": DATA / "rubric.toml",
 }
+"""Variable to the data files that it is made from; tests/test_prompt_data_hashes.py holds it."""
 _REANSWER = frozenset(
     {"question_text", "feature_name", "region_name", "side", "sequence", "components", "steps"}
 )
@@ -262,10 +266,16 @@ def data_parts(template: PromptTemplate) -> dict[str, str]:
 
 
 def _data_texts(used: frozenset[str]) -> Iterator[tuple[Path, str]]:
-    for shown in sorted({_DATA_OF[name] for name in used if name in _DATA_OF}):
-        for path in sorted(shown.glob("*.[jt]*")) if shown.is_dir() else [shown]:
-            # Bytes, not lines: what is hashed is the file as it is.
-            yield path, path.read_bytes().decode("utf-8")
+    shown = {path for name in used if name in _DATA_OF for path in _files(_DATA_OF[name])}
+    if "question_text" not in used:
+        shown.discard(_SCALE)  # Only the whole question holds the scale.
+    for path in sorted(shown):
+        # Bytes, not lines: what is hashed is the file as it is.
+        yield path, path.read_bytes().decode("utf-8")
+
+
+def _files(named: Path) -> Iterator[Path]:
+    return named.parent.glob(named.name)
 
 
 @lru_cache(maxsize=1)
