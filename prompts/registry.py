@@ -34,6 +34,8 @@ TEMPLATES = Path(__file__).parent / "templates"
 """One folder a prompt id."""
 REVISION_VARIABLES = frozenset({"codes", "issues"})
 """What a `revise` block may show beyond the context."""
+GIVEN_GRADES = "given_grades"
+"""The variable that holds clinicians' grades; a prompt that names it is never a blind run's."""
 _BLOCKS = frozenset({"system", "user", "revise"})
 _VERSION = re.compile(r"v([1-9]\d*)\.jinja2")
 _QUESTIONS, _SCALE = QUESTION_FOLDER / "*.jinja2", QUESTION_FOLDER / "scale.jinja2"
@@ -72,7 +74,10 @@ class PromptKind(Enum):
         context = frozenset(PromptContext.model_fields)
         if self is PromptKind.JUDGE_REANSWER:
             return _REANSWER
-        return context | {"steps", "rubric"} if self is PromptKind.JUDGE_RUBRIC else context
+        if self is PromptKind.JUDGE_RUBRIC:
+            # A judge is told no grade, whatever the drafter was told.
+            return context - {GIVEN_GRADES} | {"steps", "rubric"}
+        return context
 
     @property
     def revision_variables(self) -> frozenset[str]:
@@ -133,6 +138,11 @@ class PromptTemplate:
     def shows_images(self) -> bool:
         """Whether it speaks of slices that are shown behind it."""
         return "images" in used_variables(self.source)
+
+    @cached_property
+    def gives_grades(self) -> bool:
+        """Whether it tells the clinician's grades: for runs of grounding `label_given` alone."""
+        return GIVEN_GRADES in used_variables(self.source)
 
     @property
     def has_system(self) -> bool:

@@ -154,6 +154,7 @@ class _Rendering:
             sampling=Sampling(),
             max_revisions=0,
             wording=self.run.wording,
+            grounding=self.run.grounding,
             calibration=self.calibration,
         )
 

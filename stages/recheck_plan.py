@@ -13,7 +13,9 @@ from knee.keys import JsonValue, canonical_json, content_hash
 from knee.records import Run
 from knee.run_config import RunConfig
 from knee.verdict import Recheck
-from stages.run_plan import JudgePlan, code_revision, load_configured_calibration, plan_judge
+from stages.judge_plan import JudgePlan, plan_judge
+from stages.run_identity import code_revision
+from stages.run_plan import load_configured_calibration
 from stages.settings import load_settings
 from store.loading import load_run
 from store.queries import require_run

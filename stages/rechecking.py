@@ -180,6 +180,7 @@ def _context(plan: RecheckPlan, template: PromptTemplate) -> GraphContext:
         sampling=Sampling(),
         max_revisions=0,
         wording=plan.run.wording,
+        grounding=plan.run.grounding,
         calibration=plan.calibration,
         warn_only=plan.warn_only,
     )

@@ -16,13 +16,14 @@ from knee.calibration import Calibration, load_calibration
 from knee.errors import InputError
 from knee.keys import JsonValue, parse_volume_id
 from knee.questions import QUESTIONS
-from knee.records import Item, ItemState, Wording
+from knee.records import Grounding, Item, ItemState, Wording
 from knee.run_config import ImageSettings, RunConfig, Sampling
 from prompts.registry import PromptTemplate
 from prompts.render import ChatMessage, hash_messages, render_draft
 from stages.console import emit, emit_json, say
 from stages.prompt_names import drafting_prompt, full_name
 from stages.prompt_sample import sample_context
+from stages.run_identity import check_grounding
 from stages.run_images import check_image_settings, image_files, refuse_unseen
 from stages.settings import load_settings
 from store.connection import open_store
@@ -63,6 +64,8 @@ def render(options: RenderOptions) -> int:
     """
     template = drafting_prompt(options.prompt)
     config = None if options.config is None else load_settings(options.config)
+    if config is not None:
+        check_grounding(config.grounding, template)
     wording = Wording.GUIDED if config is None else config.wording
     calibration = _calibration(config, options.config)
     _check_question(options.question)
@@ -126,6 +129,7 @@ def _as_sent(
         sampling=Sampling(),
         max_revisions=0,
         wording=wording,
+        grounding=Grounding.LABEL_GIVEN if template.gives_grades else Grounding.BLIND,
         calibration=calibration,
     )
     return prepare_task(item, context, images=images).messages

@@ -79,11 +79,10 @@ def test_every_problem_is_told_at_once_with_its_line(tmp_path: Path):
     with pytest.raises(InputError) as caught:
         load_settings(path)
     lines = caught.value.message.splitlines()
-    assert lines[0].endswith("has 9 problem(s):")
+    assert lines[0].endswith("has 8 problem(s):")
     told = [line.split(": ")[:2] for line in lines[1:]]
     assert told == [
         ["  line 2", "wordng"],
-        ["  line 3", "grounding"],
         ["  line 4", "calibration"],
         ["  line 7", "drafter.base_url"],
         ["  line 9", "drafter.prompt_id"],
@@ -92,8 +91,8 @@ def test_every_problem_is_told_at_once_with_its_line(tmp_path: Path):
         ["  line 18", "judge.rubric_prompt_id"],
         ["  line 21", "checks.warn_only"],
     ]
-    assert "no prompt 'drft' version 3 (there are: demo-draft v1" in lines[5]
-    assert "names no check: ['lateralty']; the checks are" in lines[9]
+    assert "no prompt 'drft' version 3 (there are: demo-draft v1" in lines[4]
+    assert "names no check: ['lateralty']; the checks are" in lines[8]
 
 
 def test_what_is_wrong_between_settings_is_told_beside_the_rest(tmp_path: Path):
