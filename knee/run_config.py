@@ -141,12 +141,15 @@ class JudgeEndpoint(ModelEndpoint):
     """Its version."""
     rubric_prompt_id: str = "judge-rubric"
     """Prompt of the rubric."""
-    rubric_prompt_version: int = Field(default=1, ge=1)
+    rubric_prompt_version: int = Field(default=2, ge=1)
     """Its version."""
     sampling: Sampling = Sampling(max_tokens=768)
     """How its answers are drawn; greedy by default."""
     max_repairs: int = Field(default=1, ge=0, le=5)
-    """Further tries for an answer that cannot be read, for each of the two tasks."""
+    """Further tries for an answer that cannot be read, for each task."""
+    decoy: bool = True
+    """Whether what would pass is put to it once more on the wrong knee: a judge that does not
+    notice, or was talked into a favour, accepts nothing (docs/judge.md). One call a draft."""
 
 
 class CheckSettings(_Settings):

@@ -35,6 +35,7 @@ from stages.console import emit_json, say
 from stages.control_table import control_json, load_control_report, show_control
 from stages.controls import count_work, work_of
 from stages.dry_run import dry_run
+from stages.judge_plan import SEES_NO_SLICES
 from stages.keeping import OutcomeKeeper
 from stages.prefix_cache import prefix_cache_told
 from stages.quota_plan import show_choice
@@ -216,6 +217,8 @@ async def _probe(
             serve_hint="start the judge's server, or leave [judge] out of the settings",
         )
         say(f"judge: {report.line()}")
+        if plan.images is not None:
+            say(SEES_NO_SLICES)
 
 
 def _long_judge_prompt(plan: RunPlan, writer: StoreWriter) -> tuple[ChatMessage, ...] | None:

@@ -23,6 +23,7 @@ from knee.records import ItemState
 from knee.run_config import BatchSettings
 from knee.verdict import Recheck, Verdict
 from stages.console import emit_json, say, show_table
+from stages.judge_plan import SEES_NO_SLICES
 from stages.recheck_plan import RecheckPlan, make_recheck_plan
 from stages.rechecking import Stored, recheck_item, stored_items
 from stages.transfer_guard import refuse_transfer
@@ -119,6 +120,8 @@ async def _run(plan: RecheckPlan, writer: StoreWriter, *, dry_run: bool) -> _Tal
             await preflight(
                 client, plan.judge.endpoint.sampling, serve_hint="start the judge's server"
             )
+            if plan.run.images is not None:
+                say(SEES_NO_SLICES)
             guard = ServerGuard(client, wait_s=plan.config.batch.server_wait_s)
             stack.push_async_callback(guard.close)
         if not dry_run:

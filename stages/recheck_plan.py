@@ -70,7 +70,9 @@ def make_recheck_plan(
             f"run {run_id!r} was drafted with the calibration {used!r}, and it is not named",
             "name the settings file with --config: its calibration, warnings and judge are used",
         )
-    judge = None if config is None else plan_judge(config)
+    judge = None
+    if config is not None:
+        judge = plan_judge(config, sees_images=run.images is not None)
     warn_only = () if config is None else tuple(sorted(set(config.checks.warn_only)))
     row = con.execute("SELECT max(loaded_at)::VARCHAR FROM clinician_grades").fetchone()
     identity: dict[str, JsonValue] = {

@@ -156,7 +156,7 @@ def make_plan(options: GenerateOptions, config: RunConfig, store: StoreReader) -
     template = _template_of(options.trial, config)
     check_grounding(config.grounding, template)
     calibration = load_configured_calibration(config, options.config)
-    judge = plan_judge(config)
+    judge = plan_judge(config, sees_images=config.drafter.images is not None)
     control = Control.NONE if options.control is None else Control(options.control)
     selection = _selection(options, config)
     questions = selection.question_ids or sorted({k.question_id for k in selection.chosen or ()})
