@@ -52,7 +52,7 @@ def honest_answer(messages: Sequence[ChatMessage]) -> str:
         # Who reads sees a side that is not the knee's.
         side = re.findall(r"^Knee: (right|left);", text, re.MULTILINE)[-1]
         other = {"right": "left", "left": "right"}[side]
-        wrong = re.search(rf"\b{other}\b", quoted(messages), re.IGNORECASE) is not None
+        wrong = re.search(rf"\b{other}\W+(?:\w+\W+)?knee\b", quoted(messages), re.IGNORECASE) is not None
         return marks(dict.fromkeys(ITEMS, True) | {"faithful": not wrong})
     return json.dumps({"reason": "by the cut-offs", "grades": _grades(text, quoted(messages))})
 

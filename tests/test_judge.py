@@ -287,7 +287,7 @@ async def test_one_that_reads_sees_the_wrong_knee_and_passes_the_right_one(case:
     rubric, decoy = (quoted(messages) for messages in model.received[-2:])
     assert decoy != rubric
     side = case.context.side
-    assert re.search(rf"\b{side}\b", decoy, re.IGNORECASE) is None
+    assert re.search(rf"\b{side} knee\b", decoy, re.IGNORECASE) is None
     # Nothing but places is another: what asks for a favour asks for it here as well.
     neutral = [re.sub(r"(?i)right|left|medial|lateral", "·", text) for text in (rubric, decoy)]
     assert neutral[1].replace("This is the · knee. ", "") == neutral[0]
