@@ -9,7 +9,7 @@ them.
 import tomllib
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from knee.calibration import Calibration, rule_for
 from knee.errors import InputError
@@ -217,31 +217,63 @@ def prompt_context(
     Raises:
         InputError: the finding is another question's, has no box, or nothing is asked.
     """
-    box = _box_of(question, finding, asked)
-    feature = question.feature
+    place = _Place(_box_of(question, finding, asked), side, sequence, shape, slice_axis)
+    plain = _context(question, finding, asked, place, _Run(wording, calibration))
+    if images is None and given is None:
+        return plain
+    more = {
+        "images": None if images is None else _prompt_images(images),
+        "given_grades": () if given is None else _given(question.feature, given),
+    }
+    return plain.model_copy(update=more)
+
+
+class _Place(NamedTuple):
+    """Where a region is, in which image."""
+
+    box: tuple[int, int, int, int, int, int]
+    side: str
+    sequence: str
+    shape: tuple[int, int, int]
+    slice_axis: int
+
+
+class _Run(NamedTuple):
+    """What a run settles for all of its prompts."""
+
+    wording: Wording
+    calibration: Calibration | None
+
+
+def _context(
+    question: Question,
+    finding: Finding,
+    asked: tuple[Component, ...],
+    place: _Place,
+    run: _Run,
+) -> PromptContext:
+    box, feature, question_id = place.box, question.feature, question.question_id
     return PromptContext(
-        question_id=question.question_id,
-        question_text=question_text(question.question_id, wording, asked),
+        question_id=question_id,
+        question_text=question_text(question_id, run.wording, asked),
         feature=feature.value,
         feature_name=_feature_data()[feature.value]["name"],
         region_name=question.region_name,
-        side=side,
-        sequence=neutralise(sequence, 40),
+        side=place.side,
+        sequence=neutralise(place.sequence, 40),
         planes=reading_planes(question),
-        shape=shape,
+        shape=place.shape,
         box=box,
-        box_axis="ijk"[slice_axis],
-        first_slice=box[2 * slice_axis],
-        last_slice=box[2 * slice_axis + 1] - 1,
+        box_axis="ijk"[place.slice_axis],
+        first_slice=box[2 * place.slice_axis],
+        last_slice=box[2 * place.slice_axis + 1] - 1,
         truncated=finding.truncated,
         measurements=_shown_measurements(finding),
-        components=tuple(_asked(question, component, calibration) for component in asked),
+        components=tuple(_asked(question, component, run.calibration) for component in asked),
         protocol=_protocol(feature),
-        ask=question_ask(question.question_id),
-        look=question_look(question.question_id) if wording is Wording.GUIDED else "",
-        examples=shown_examples(feature, asked, calibration),
-        images=None if images is None else _prompt_images(images),
-        given_grades=() if given is None else _given(feature, given),
+        ask=question_ask(question_id),
+        look=question_look(question_id) if run.wording is Wording.GUIDED else "",
+        examples=shown_examples(feature, asked, run.calibration),
     )
 
 

@@ -112,11 +112,10 @@ def new_run(
         sample=parts.trial.sha256 if parts.trial else None,
         images=images,
     )
-    real_kind = RunKind.PRODUCTION if parts.trial is None else RunKind.TRIAL
     return Run(
         run_id=new_run_id(),
         fingerprint=run_fingerprint(identity),
-        kind=real_kind if control is Control.NONE else RunKind.CONTROL,
+        kind=_kind(parts, control),
         control=control,
         grounding=config.grounding,
         wording=config.wording,
@@ -128,6 +127,12 @@ def new_run(
         images=images,
         provenance=_provenance(parts, quotas),
     )
+
+
+def _kind(parts: RunParts, control: Control) -> RunKind:
+    if control is not Control.NONE:
+        return RunKind.CONTROL
+    return RunKind.PRODUCTION if parts.trial is None else RunKind.TRIAL
 
 
 def _provenance(parts: RunParts, quotas: Sequence[str]) -> dict[str, str]:

@@ -52,8 +52,8 @@ def honest_answer(messages: Sequence[ChatMessage]) -> str:
         # Who reads sees a side that is not the knee's.
         side = re.findall(r"^Knee: (right|left);", text, re.MULTILINE)[-1]
         other = {"right": "left", "left": "right"}[side]
-        wrong = re.search(rf"\b{other}\W+(?:\w+\W+)?knee\b", quoted(messages), re.IGNORECASE) is not None
-        return marks(dict.fromkeys(ITEMS, True) | {"faithful": not wrong})
+        wrong = re.search(rf"(?i)\b{other}\W+(?:\w+\W+)?knee\b", quoted(messages))
+        return marks(dict.fromkeys(ITEMS, True) | {"faithful": wrong is None})
     return json.dumps({"reason": "by the cut-offs", "grades": _grades(text, quoted(messages))})
 
 

@@ -138,6 +138,10 @@ def add_commands(commands: Commands) -> None:
     json_option(action)
     action.set_defaults(run_command=_diff)
 
+    _add_trials(actions)
+
+
+def _add_trials(actions: Commands) -> None:
     action = actions.add_parser("try", help="a trial on a stratified sample without test patients")
     _prompt_options(action)
     store_option(action)
