@@ -27,7 +27,6 @@ from tests.stub_server import StubServer
 
 # The rule's grade of this store is 1 throughout: grade 1 is concordant, 3 is not.
 READS = {"9001": {1: 1, 2: 3, 3: 1}, "9002": {1: 0, 2: None, 3: 1}}
-GIVEN = load_prompt("draft-given", 1)
 
 
 @pytest.fixture
