@@ -7,7 +7,7 @@ from agents.judge import JudgeContext
 from agents.llm_client import ChatModel
 from agents.slice_source import SliceSource
 from knee.calibration import Calibration
-from knee.records import Wording
+from knee.records import Grounding, Wording
 from knee.run_config import Sampling
 from prompts.registry import PromptTemplate
 
@@ -28,6 +28,8 @@ class GraphContext:
     """Revisions after the first draft."""
     wording: Wording = Wording.GUIDED
     """Which wording of the question is shown."""
+    grounding: Grounding = Grounding.BLIND
+    """Whether the drafter is told the clinician's grades."""
     calibration: Calibration | None = None
     """Fitted cut-offs; None when the run has none."""
     warn_only: frozenset[str] = field(default_factory=frozenset[str])

@@ -7,6 +7,7 @@ concurrency, time-outs and the commit; they are provenance.
 
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from knee.calibration import Calibration
@@ -18,66 +19,68 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _RANDOM_LETTERS = 4
 
 
-def run_fingerprint(
-    *,
-    prompts: Sequence[PromptRef],
-    drafter_model: str,
-    judge_model: str | None,
-    sampling: Mapping[str, float | int | str],
-    max_revisions: int,
-    checks: Mapping[str, int],
-    warn_only: Iterable[str],
-    grounding: Grounding,
-    wording: Wording,
-    control: Control,
-    calibration: Calibration | None,
-    findings_ids: Iterable[str],
-    judge: Mapping[str, JsonValue] | None = None,
-    sample: str | None = None,
-    images: str | None = None,
-) -> str:
-    """Returns `sha256:` over everything that identifies a run.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunIdentity:
+    """Everything that identifies a run."""
 
-    Args:
-        prompts: every prompt that the run can send, in any order.
-        drafter_model: name as served.
-        judge_model: None while there is no judge.
-        sampling: as sent.
-        max_revisions: revisions after the first draft.
-        checks: check to version.
-        warn_only: checks that only warn, in any order.
-        grounding: blind or label_given.
-        wording: guided or zero_shot.
-        control: which control, `none` for a real run.
-        calibration: fitted cut-offs that prompt and checks read.
-        findings_ids: ids of all findings that the run is bound to, in any order.
-        judge: what decides the judge's verdicts beside its model and prompts: sampling, repairs,
-            versions; None without a judge.
-        sample: hash of a trial's items: another sample is another trial. None in every other run.
-        images: what decides the pixels that the drafter is shown; None without images.
-    """
+    prompts: Sequence[PromptRef]
+    """Every prompt that the run can send, in any order."""
+    drafter_model: str
+    """Name as served."""
+    judge_model: str | None
+    """None while there is no judge."""
+    sampling: Mapping[str, float | int | str]
+    """As sent."""
+    max_revisions: int
+    """Revisions after the first draft."""
+    checks: Mapping[str, int]
+    """Check to version."""
+    warn_only: Iterable[str]
+    """Checks that only warn, in any order."""
+    grounding: Grounding
+    """blind or label_given."""
+    wording: Wording
+    """guided or zero_shot."""
+    control: Control
+    """Which control, `none` for a real run."""
+    calibration: Calibration | None
+    """Fitted cut-offs that prompt and checks read."""
+    findings_ids: Iterable[str]
+    """Ids of all findings that the run is bound to, in any order."""
+    judge: Mapping[str, JsonValue] | None = None
+    """What decides the judge's verdicts beside its model and prompts: sampling, repairs, versions;
+    None without a judge."""
+    sample: str | None = None
+    """Hash of a trial's items: another sample is another trial. None in every other run."""
+    images: str | None = None
+    """What decides the pixels that the drafter is shown; None without images."""
+
+
+def run_fingerprint(identity: RunIdentity) -> str:
+    """Returns `sha256:` over everything that identifies a run."""
     # Left out where there is none: runs of the time before there was one still resume.
-    judging = {} if judge is None else {"judge": dict(judge)}
-    sampled = {} if sample is None else {"sample": sample}
-    seeing = {} if images is None else {"images": images}
+    later = {
+        "judge": None if identity.judge is None else dict(identity.judge),
+        "sample": identity.sample,
+        "images": identity.images,
+    }
+    calibration = identity.calibration
     return content_hash(
         canonical_json(
             {
-                **judging,
-                **sampled,
-                **seeing,
-                "prompts": sorted(prompt.sha256 for prompt in prompts),
-                "drafter_model": drafter_model,
-                "judge_model": judge_model,
-                "sampling": dict(sampling),
-                "max_revisions": max_revisions,
-                "checks": dict(checks),
-                "warn_only": sorted(set(warn_only)),
-                "grounding": grounding.value,
-                "wording": wording.value,
-                "control": control.value,
+                **{name: value for name, value in later.items() if value is not None},
+                "prompts": sorted(prompt.sha256 for prompt in identity.prompts),
+                "drafter_model": identity.drafter_model,
+                "judge_model": identity.judge_model,
+                "sampling": dict(identity.sampling),
+                "max_revisions": identity.max_revisions,
+                "checks": dict(identity.checks),
+                "warn_only": sorted(set(identity.warn_only)),
+                "grounding": identity.grounding.value,
+                "wording": identity.wording.value,
+                "control": identity.control.value,
                 "calibration": None if calibration is None else calibration.model_dump_json(),
-                "findings_ids": sorted(set(findings_ids)),
+                "findings_ids": sorted(set(identity.findings_ids)),
             }
         )
     )

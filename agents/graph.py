@@ -39,9 +39,9 @@ from agents.tracing import tracing_switched
 from knee.answers import answer_schema
 from knee.moaks import Component
 from knee.questions import QUESTIONS
-from knee.records import Item, ItemOutcome, ItemState
+from knee.records import Grounding, Item, ItemOutcome, ItemState
 from prompts.context import prompt_context
-from prompts.render import render_draft
+from prompts.render import ChatMessage, render_draft
 
 ItemGraph = CompiledStateGraph[ItemGraphState, GraphContext, ItemGraphState, ItemGraphState]
 """The compiled graph."""
@@ -173,7 +173,7 @@ def prepare_task(
 
     Args:
         item: the item; its clinician grades decide which components are asked, and are compared at
-            the end, and enter nothing else.
+            the end, and enter nothing else but the prompt of a run that is marked `label_given`.
         context: the run.
         shown: the item whose finding, side and grid the drafter sees; `item` unless given.
         held_against: the item whose finding the checks read; the shown one unless given.
@@ -183,7 +183,6 @@ def prepare_task(
         InputError: the template cannot be rendered.
     """
     seen = item if shown is None else shown
-    held = seen if held_against is None else held_against
     question, asked = item.question, item.asked
     prompt = prompt_context(
         question,
@@ -196,12 +195,34 @@ def prepare_task(
         wording=context.wording,
         calibration=context.calibration,
         images=None if images is None else images.shown,
+        given=_given_grades(item) if context.grounding is Grounding.LABEL_GIVEN else None,
     )
     messages = render_draft(context.template, prompt, () if images is None else images.parts)
-    checks = CheckContext(
-        question=question,
-        finding=held.finding,
+    held = seen if held_against is None else held_against
+    return ItemTask(
+        item=item,
+        shown=seen,
         asked=asked,
+        schema=_schema(question.question_id, asked),
+        prompt=prompt,
+        messages=messages,
+        checks=_check_context(item, held, context, messages, images),
+        images=images,
+    )
+
+
+def _check_context(
+    item: Item,
+    held: Item,
+    context: GraphContext,
+    messages: tuple[ChatMessage, ...],
+    images: ItemImages | None,
+) -> CheckContext:
+    """Returns what the checks read: the question, and the finding that it is held against."""
+    return CheckContext(
+        question=item.question,
+        finding=held.finding,
+        asked=item.asked,
         side=held.side,
         is_follow_up=held.visit != BASELINE_VISIT,
         shape=held.shape,
@@ -212,16 +233,12 @@ def prepare_task(
         images=None if images is None else images.shown,
         images_withheld=item.sees_images and images is None,
     )
-    return ItemTask(
-        item=item,
-        shown=seen,
-        asked=asked,
-        schema=_schema(question.question_id, asked),
-        prompt=prompt,
-        messages=messages,
-        checks=checks,
-        images=images,
-    )
+
+
+def _given_grades(item: Item) -> dict[Component, int]:
+    """Returns the clinician's grades of the asked components; only `label_given` runs tell them."""
+    read = {grade.component: grade.grade for grade in item.clinician}
+    return {c: grade for c in item.asked if (grade := read[c]) is not None}
 
 
 async def run_item(

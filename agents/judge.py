@@ -6,6 +6,8 @@
             │ another grade ──▶ judge_reanswer_differs.<component>
     rubric over the quoted draft and the findings
             │ an essential item does not hold ──▶ judge_rubric.<item>
+    rubric over a copy of the draft on the wrong knee (agents.decoy)
+            │ every essential item holds ──▶ judge_decoy
             ▼
          passed
 
@@ -25,10 +27,12 @@ from pydantic import BaseModel, ValidationError
 
 from agents.checks.context import CheckContext
 from agents.checks.grades import following_grades
+from agents.decoy import plant_fault
 from agents.llm_client import ChatModel, JsonSchema
 from agents.masking import MASKING_VERSION, find_injections, mask_steps, quote_steps
 from knee.answers import Draft
 from knee.judgement import (
+    DECOY_CODE,
     INJECTED_CODE,
     REANSWER_CODE,
     RUBRIC_CODE,
@@ -50,7 +54,7 @@ from prompts.judging import QuotedStep, render_judge, render_repair, rubric_item
 from prompts.registry import PromptTemplate
 from prompts.render import ChatMessage, hash_messages
 
-JUDGE_VERSIONS: dict[str, int] = {"masking": MASKING_VERSION, "judge": 1}
+JUDGE_VERSIONS: dict[str, int] = {"masking": MASKING_VERSION, "judge": 2}
 """What decides a verdict beside model and prompts; a change of what passes raises a version."""
 
 _Read = TypeVar("_Read")
@@ -73,6 +77,8 @@ class JudgeContext:
     """How its answers are sampled."""
     max_repairs: int = 1
     """Further tries for an answer that cannot be read, for each task."""
+    decoy: bool = False
+    """Whether what would pass is put to it once more on the wrong knee."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +125,14 @@ async def judge_draft(
     marks = await said.ask(_rubric(draft, judge), _read_marks)
     if marks is None:
         return said.judgement(attempt_no, grades=grades, codes=(UNPARSED_CODE,))
-    return said.judgement(attempt_no, grades=grades, marks=marks, codes=rubric_codes(marks))
+    codes = rubric_codes(marks)
+    if judge.decoy and not codes:
+        wrong = await said.ask(_decoy(draft, checks, judge), _read_marks)
+        if wrong is None:
+            codes = (UNPARSED_CODE,)
+        elif not rubric_codes(wrong):
+            codes = (DECOY_CODE,)
+    return said.judgement(attempt_no, grades=grades, marks=marks, codes=codes)
 
 
 def differing_components(
@@ -237,6 +250,12 @@ def _reanswer(draft: Draft, checks: CheckContext, judge: JudgeContext) -> _Quest
 def _rubric(draft: Draft, judge: JudgeContext) -> _Question:
     schema, answer = _rubric_form()
     return _Question(JudgeTask.RUBRIC, judge.rubric, quote_steps(draft).steps, schema, answer)
+
+
+def _decoy(draft: Draft, checks: CheckContext, judge: JudgeContext) -> _Question:
+    schema, answer = _rubric_form()
+    steps = quote_steps(plant_fault(draft, checks.side)).steps
+    return _Question(JudgeTask.DECOY, judge.rubric, steps, schema, answer)
 
 
 @lru_cache(maxsize=512)

@@ -23,17 +23,21 @@ REANSWER_CODE = "judge_reanswer_differs"
 """Code of a blind re-answer with another grade; the component follows a dot."""
 RUBRIC_CODE = "judge_rubric"
 """Code of an essential item that does not hold; the item follows a dot."""
+DECOY_CODE = "judge_decoy"
+"""Code of a judge that found nothing wrong with the draft on the wrong knee (`agents.decoy`)."""
 UNPARSED_CODE = "judge_unparsed"
 """Code of a judge whose answers could not be read, after all repairs."""
 
 
 class JudgeTask(StrEnum):
-    """The two things that a judge is asked."""
+    """What a judge is asked."""
 
     REANSWER = "reanswer"
     """Grades from the masked first three steps."""
     RUBRIC = "rubric"
     """Whether the items of the rubric hold."""
+    DECOY = "decoy"
+    """The same of a copy with a fault that nobody can overlook."""
 
 
 class RubricItem(Record):

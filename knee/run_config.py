@@ -5,9 +5,9 @@ Not identity: URLs, concurrency, time-outs, how the server is started.
 """
 
 import ipaddress
-import re
+import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -30,6 +30,8 @@ from knee.records import Grounding, Wording
 from knee.shown_images import PlaneName
 from knee.toml_lines import KeyPath, key_lines, line_of
 
+_DEFAULT_TOKENS = 1024
+
 
 class _Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,7 +44,7 @@ class Sampling(_Settings):
     """0 is greedy."""
     top_p: float = Field(default=1.0, gt=0, le=1)
     """Nucleus mass."""
-    max_tokens: int = Field(default=1024, ge=16)
+    max_tokens: int = Field(default=_DEFAULT_TOKENS, ge=16)
     """Bound on the answer's length in tokens."""
     seed: int | None = None
     """Provenance, not reproducibility: batching changes results all the same."""
@@ -76,13 +78,7 @@ class ModelEndpoint(_Settings):
     @property
     def is_local(self) -> bool:
         """True for loopback addresses and `localhost`."""
-        host = urlsplit(self.base_url).hostname or ""
-        if host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            return False
+        return _is_local(self.base_url)
 
 
 class ImageSettings(_Settings):
@@ -145,12 +141,15 @@ class JudgeEndpoint(ModelEndpoint):
     """Its version."""
     rubric_prompt_id: str = "judge-rubric"
     """Prompt of the rubric."""
-    rubric_prompt_version: int = Field(default=1, ge=1)
+    rubric_prompt_version: int = Field(default=2, ge=1)
     """Its version."""
     sampling: Sampling = Sampling(max_tokens=768)
     """How its answers are drawn; greedy by default."""
     max_repairs: int = Field(default=1, ge=0, le=5)
-    """Further tries for an answer that cannot be read, for each of the two tasks."""
+    """Further tries for an answer that cannot be read, for each task."""
+    decoy: bool = True
+    """Whether what would pass is put to it once more on the wrong knee: a judge that does not
+    notice, or was talked into a favour, accepts nothing (docs/judge.md). One call a draft."""
 
 
 class CheckSettings(_Settings):
@@ -257,27 +256,10 @@ class RunConfig(_Settings):
         return value
 
     @model_validator(mode="after")
-    def validate_locality(self) -> Self:
-        """Refuses a remote endpoint that the file does not allow."""
-        endpoints = {"drafter": self.drafter} | ({"judge": self.judge} if self.judge else {})
-        for name, endpoint in endpoints.items():
-            if not (endpoint.is_local or self.allow_remote):
-                raise ValueError(
-                    f"{name}.base_url {endpoint.base_url!r} is not this machine; "
-                    "patient data would leave it: set allow_remote = true if that is permitted"
-                )
-        return self
-
-    @model_validator(mode="after")
-    def validate_context(self) -> Self:
-        """Refuses an answer that leaves no room for a prompt in the server that `serve` starts."""
-        if self.serve is not None:
-            longest, context = self.drafter.sampling.max_tokens, self.serve.max_model_len
-            if longest >= context:
-                raise ValueError(
-                    f"drafter.sampling.max_tokens {longest!r} leaves no room for a prompt in "
-                    f"serve.max_model_len {context!r}"
-                )
+    def validate_whole(self) -> Self:
+        """Refuses a remote endpoint that is not allowed, and an answer that fills the context."""
+        for path, message in _problems_between(self.model_dump(mode="json")):
+            raise ValueError(f"{'.'.join(map(str, path))}: {message}")
         return self
 
 
@@ -353,19 +335,55 @@ def read_settings(path: Path) -> SettingsFile:
         raise InputError(f"settings file {str(path)!r} is not TOML: {error}") from error
     config, problems = None, ()
     try:
-        config = RunConfig.model_validate(data)
+        # As JSON, so that strictness leaves lists for tuples and names for closed sets alone:
+        # `tracing = 1` is no true, `concurrency = true` no number.
+        config = RunConfig.model_validate_json(json.dumps(data, default=_no_json), strict=True)
     except ValidationError as error:
-        problems = tuple(_problem(issue) for issue in error.errors(include_url=False))
+        own = (_problem(issue) for issue in error.errors(include_url=False) if issue["loc"])
+        problems = (*own, *_problems_between(data))
     return SettingsFile(path, data, key_lines(text), config, problems)
+
+
+def _no_json(value: object) -> dict[str, str]:
+    """Returns what no setting takes, for a date or a time, which TOML has and JSON has not."""
+    return {"a date or time": str(value)}
 
 
 def _problem(issue: ErrorDetails) -> tuple[KeyPath, str]:
     # A problem of a whole part has all of its settings as input: its message names what is wrong.
     shown = "" if isinstance(issue["input"], dict) else f" (got {issue['input']!r})"[:160]
-    return issue["loc"] or _named_key(issue["msg"]), issue["msg"] + shown
+    return issue["loc"], issue["msg"] + shown
 
 
-def _named_key(message: str) -> KeyPath:
-    """Returns the key that a message of the whole file begins with: `drafter.base_url '…' is …`."""
-    named = re.match(r"(?:Value error, )?([a-z_]+(?:\.[a-z_]+)+) ", message)
-    return () if named is None else tuple(named[1].split("."))
+def _problems_between(data: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+    """Yields what is wrong between settings, whatever is wrong with others beside them.
+
+    Args:
+        data: settings as read; a value of a wrong type is its own problem and passed over here.
+    """
+    tables = {name: data.get(name) for name in ("drafter", "judge", "serve")}
+    parts = {name: part for name, part in tables.items() if isinstance(part, dict)}
+    for name in ("drafter", "judge"):
+        url = parts.get(name, {}).get("base_url")
+        if isinstance(url, str) and not _is_local(url) and data.get("allow_remote") is not True:
+            yield (
+                (name, "base_url"),
+                f"{url!r} is not this machine; patient data would leave it: set "
+                "allow_remote = true if that is permitted",
+            )
+    sampling = parts.get("drafter", {}).get("sampling", {})
+    longest = sampling.get("max_tokens", _DEFAULT_TOKENS) if isinstance(sampling, dict) else None
+    context = parts.get("serve", {}).get("max_model_len")
+    if isinstance(longest, int) and isinstance(context, int) and longest >= context:
+        yield (
+            ("drafter", "sampling", "max_tokens"),
+            f"{longest!r} leaves no room for a prompt in serve.max_model_len {context!r}",
+        )
+
+
+def _is_local(base_url: str) -> bool:
+    try:
+        host = urlsplit(base_url).hostname or ""
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,12 +1,15 @@
-"""What a template may show of an item, built without any access to clinicians' grades.
+"""What a template may show of an item; blind, without any access to clinicians' grades.
 
 The rule-based grade, its margin and its borderline flag are left out on purpose: a drafter sees
-measurements and cut-offs and has to apply them (RULES 5, CONTRACTS "The graph").
+measurements and cut-offs and has to apply them (RULES 5, CONTRACTS "The graph"). Only a run that is
+marked `label_given` hands clinicians' grades in, and only a template that shows `given_grades` has
+them.
 """
 
 import tomllib
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from knee.calibration import Calibration, rule_for
 from knee.errors import InputError
@@ -86,6 +89,17 @@ class Protocol(Record):
     """What the sequence does not show."""
 
 
+class GivenGrade(Record):
+    """A grade that a drafter is told, in a run of grounding `label_given` alone."""
+
+    component: str
+    """Key of the component."""
+    grade: int
+    """The clinician's grade."""
+    meaning: str
+    """What it means, in MOAKS' terms."""
+
+
 class PlaneSlices(Record):
     """The slices of one plane that are shown behind the text."""
 
@@ -161,6 +175,8 @@ class PromptContext(Record):
     """Worked examples of the feature, on the run's own scale; empty where there is none."""
     images: PromptImages | None = None
     """The slices that are shown behind the text; None when there are none."""
+    given_grades: tuple[GivenGrade, ...] = ()
+    """The grades that the drafter is told, in MOAKS' order; empty in every blind run."""
 
 
 def reading_planes(question: Question) -> tuple[PlaneName, ...]:
@@ -181,6 +197,7 @@ def prompt_context(
     wording: Wording,
     calibration: Calibration | None,
     images: ShownImages | None = None,
+    given: Mapping[Component, int] | None = None,
 ) -> PromptContext:
     """Returns what a template may show of one item.
 
@@ -195,10 +212,75 @@ def prompt_context(
         wording: which wording of the question is shown.
         calibration: fitted cut-offs, None when the run has none.
         images: the slices that are shown behind the text, None without any.
+        given: the clinician's grades of the asked components; None in a blind run.
 
     Raises:
         InputError: the finding is another question's, has no box, or nothing is asked.
     """
+    place = _Place(_box_of(question, finding, asked), side, sequence, shape, slice_axis)
+    plain = _context(question, finding, asked, place, _Run(wording, calibration))
+    if images is None and given is None:
+        return plain
+    more = {
+        "images": None if images is None else _prompt_images(images),
+        "given_grades": () if given is None else _given(question.feature, given),
+    }
+    return plain.model_copy(update=more)
+
+
+class _Place(NamedTuple):
+    """Where a region is, in which image."""
+
+    box: tuple[int, int, int, int, int, int]
+    side: str
+    sequence: str
+    shape: tuple[int, int, int]
+    slice_axis: int
+
+
+class _Run(NamedTuple):
+    """What a run settles for all of its prompts."""
+
+    wording: Wording
+    calibration: Calibration | None
+
+
+def _context(
+    question: Question,
+    finding: Finding,
+    asked: tuple[Component, ...],
+    place: _Place,
+    run: _Run,
+) -> PromptContext:
+    box, feature, question_id = place.box, question.feature, question.question_id
+    return PromptContext(
+        question_id=question_id,
+        question_text=question_text(question_id, run.wording, asked),
+        feature=feature.value,
+        feature_name=_feature_data()[feature.value]["name"],
+        region_name=question.region_name,
+        side=place.side,
+        sequence=neutralise(place.sequence, 40),
+        planes=reading_planes(question),
+        shape=place.shape,
+        box=box,
+        box_axis="ijk"[place.slice_axis],
+        first_slice=box[2 * place.slice_axis],
+        last_slice=box[2 * place.slice_axis + 1] - 1,
+        truncated=finding.truncated,
+        measurements=_shown_measurements(finding),
+        components=tuple(_asked(question, component, run.calibration) for component in asked),
+        protocol=_protocol(feature),
+        ask=question_ask(question_id),
+        look=question_look(question_id) if run.wording is Wording.GUIDED else "",
+        examples=shown_examples(feature, asked, run.calibration),
+    )
+
+
+def _box_of(
+    question: Question, finding: Finding, asked: tuple[Component, ...]
+) -> tuple[int, int, int, int, int, int]:
+    """Returns the finding's box; refuses what belongs to no item that is drafted."""
     if finding.question_id != question.question_id:
         raise InputError(
             f"finding {finding.region!r} is not question {question.question_id}'s",
@@ -211,30 +293,13 @@ def prompt_context(
         )
     if not asked:
         raise InputError(f"{finding.region!r}: no component is asked", "skip the item")
-    box = finding.box.indices
-    names = _feature_data()[question.feature.value]
-    return PromptContext(
-        question_id=question.question_id,
-        question_text=question_text(question.question_id, wording, asked),
-        feature=question.feature.value,
-        feature_name=names["name"],
-        region_name=question.region_name,
-        side=side,
-        sequence=neutralise(sequence, 40),
-        planes=reading_planes(question),
-        shape=shape,
-        box=box,
-        box_axis="ijk"[slice_axis],
-        first_slice=box[2 * slice_axis],
-        last_slice=box[2 * slice_axis + 1] - 1,
-        truncated=finding.truncated,
-        measurements=_shown_measurements(finding),
-        components=tuple(_asked(question, component, calibration) for component in asked),
-        protocol=_protocol(question.feature),
-        ask=question_ask(question.question_id),
-        look=question_look(question.question_id) if wording is Wording.GUIDED else "",
-        examples=shown_examples(question.feature, asked, calibration),
-        images=None if images is None else _prompt_images(images),
+    return finding.box.indices
+
+
+def _given(feature: Feature, given: Mapping[Component, int]) -> tuple[GivenGrade, ...]:
+    return tuple(
+        GivenGrade(component=c.value, grade=g, meaning=SCALES[feature, c].wording[g])
+        for c, g in given.items()
     )
 
 

@@ -34,18 +34,24 @@ TEMPLATES = Path(__file__).parent / "templates"
 """One folder a prompt id."""
 REVISION_VARIABLES = frozenset({"codes", "issues"})
 """What a `revise` block may show beyond the context."""
+GIVEN_GRADES = "given_grades"
+"""The variable that holds clinicians' grades; a prompt that names it is never a blind run's."""
 _BLOCKS = frozenset({"system", "user", "revise"})
 _VERSION = re.compile(r"v([1-9]\d*)\.jinja2")
+_QUESTIONS, _SCALE = QUESTION_FOLDER / "*.jinja2", QUESTION_FOLDER / "scale.jinja2"
 _DATA_OF: dict[str, Path] = {
     "feature_name": FEATURES_FILE,
     "planes": FEATURES_FILE,
+    # A feature's planes decide which slices there are to speak of.
+    "images": FEATURES_FILE,
     "protocol": PROTOCOLS_FILE,
-    "question_text": QUESTION_FOLDER,
-    "ask": QUESTION_FOLDER,
-    "look": QUESTION_FOLDER,
-    "examples": EXAMPLES_FOLDER,
+    "question_text": _QUESTIONS,
+    "ask": _QUESTIONS,
+    "look": _QUESTIONS,
+    "examples": EXAMPLES_FOLDER / "*.toml",
     "rubric": DATA / "rubric.toml",
 }
+"""Variable to the data files that it is made from; tests/test_prompt_data_hashes.py holds it."""
 _REANSWER = frozenset(
     {"question_text", "feature_name", "region_name", "side", "sequence", "components", "steps"}
 )
@@ -68,7 +74,10 @@ class PromptKind(Enum):
         context = frozenset(PromptContext.model_fields)
         if self is PromptKind.JUDGE_REANSWER:
             return _REANSWER
-        return context | {"steps", "rubric"} if self is PromptKind.JUDGE_RUBRIC else context
+        if self is PromptKind.JUDGE_RUBRIC:
+            # A judge is told no grade, whatever the drafter was told.
+            return context - {GIVEN_GRADES} | {"steps", "rubric"}
+        return context
 
     @property
     def revision_variables(self) -> frozenset[str]:
@@ -129,6 +138,11 @@ class PromptTemplate:
     def shows_images(self) -> bool:
         """Whether it speaks of slices that are shown behind it."""
         return "images" in used_variables(self.source)
+
+    @cached_property
+    def gives_grades(self) -> bool:
+        """Whether it tells the clinician's grades: for runs of grounding `label_given` alone."""
+        return GIVEN_GRADES in used_variables(self.source)
 
     @property
     def has_system(self) -> bool:
@@ -262,10 +276,16 @@ def data_parts(template: PromptTemplate) -> dict[str, str]:
 
 
 def _data_texts(used: frozenset[str]) -> Iterator[tuple[Path, str]]:
-    for shown in sorted({_DATA_OF[name] for name in used if name in _DATA_OF}):
-        for path in sorted(shown.glob("*.[jt]*")) if shown.is_dir() else [shown]:
-            # Bytes, not lines: what is hashed is the file as it is.
-            yield path, path.read_bytes().decode("utf-8")
+    shown = {path for name in used if name in _DATA_OF for path in _files(_DATA_OF[name])}
+    if "question_text" not in used:
+        shown.discard(_SCALE)  # Only the whole question holds the scale.
+    for path in sorted(shown):
+        # Bytes, not lines: what is hashed is the file as it is.
+        yield path, path.read_bytes().decode("utf-8")
+
+
+def _files(named: Path) -> Iterator[Path]:
+    return named.parent.glob(named.name)
 
 
 @lru_cache(maxsize=1)

@@ -16,9 +16,10 @@ from agents.context import GraphContext
 from agents.graph import prepare_task
 from agents.majority_drafter import MajorityDrafter, write_majority_answer
 from agents.scripted_model import ScriptedChatModel
+from knee.discordance import discordant_components
 from knee.errors import InputError
 from knee.keys import content_hash, parse_volume_id
-from knee.records import Control, Item
+from knee.records import Control, Grounding, Item
 from stages.run_plan import RunPlan
 from store.items import Selection, select_volumes
 from store.queries import count_left
@@ -29,6 +30,11 @@ NO_COUNTERPART = "no counterpart: another knee's finding cannot be shown in its 
 """Why the shuffled control leaves an item out."""
 NO_MAJORITY = "no box, or no grade of training patients to repeat"
 """Why the always-majority control leaves an item out."""
+DISCORDANT = (
+    "discordant: what was measured and the clinician's grade cannot both be held, and who is told "
+    "the grade must not be asked to (`reads quality` shows them for review)"
+)
+"""Why a run of grounding `label_given` leaves an item out."""
 
 
 def work_of(
@@ -49,6 +55,8 @@ def work_of(
     """
     items = store.items(plan.selection, run_id=run_id)
     left_out = Counter[str]() if left_out is None else left_out
+    if plan.config.grounding is Grounding.LABEL_GIVEN:
+        items = _concordant(items, left_out)
     if plan.control is Control.SHUFFLED_FINDINGS:
         return _shuffled(plan, store, items, left_out)
     if plan.control is Control.NO_FINDINGS:
@@ -61,10 +69,12 @@ def work_of(
 def count_work(plan: RunPlan, store: StoreReader, run_id: str) -> tuple[int, Counter[str]]:
     """Returns how many items a run has to draft, and by reason those that its control leaves out.
 
-    The items of a control are gone through, for only their findings tell; others are counted.
+    The items of a control, and those whose drafter is told the grade, are gone through, for only
+    their findings tell; others are counted.
     """
     left_out = Counter[str]()
-    if plan.control in (Control.SHUFFLED_FINDINGS, Control.ALWAYS_MAJORITY):
+    seeks = plan.control in (Control.SHUFFLED_FINDINGS, Control.ALWAYS_MAJORITY)
+    if seeks or plan.config.grounding is Grounding.LABEL_GIVEN:
         return sum(1 for _ in work_of(plan, store, run_id, left_out=left_out)), left_out
     with store.reading() as con:
         return count_left(con, run_id, plan.selection), left_out
@@ -74,6 +84,15 @@ def without_measurements(item: Item) -> Item:
     """Returns an item as a drafter without findings sees it: question, region and box alone."""
     finding = item.finding.model_copy(update={"measurements": ()})
     return item.model_copy(update={"finding": finding, "sees_images": False})
+
+
+def _concordant(items: Iterator[Item], left_out: Counter[str]) -> Iterator[Item]:
+    """Yields the items that an honest text can be written on when the grade is told (RULES 6)."""
+    for item in items:
+        if discordant_components(item):
+            left_out[DISCORDANT] += 1
+        else:
+            yield item
 
 
 def _shuffled(

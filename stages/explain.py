@@ -16,6 +16,7 @@ from stages.explain_words import view_lines
 from stages.explained_item import ExplainedItem, load_explained
 from stages.look import choose_volume
 from stages.pictures import Pictures
+from stages.sent_slices import SliceDrawer
 from store.connection import open_store
 from store.queries import newest_run, require_run
 
@@ -63,7 +64,9 @@ def explain(options: ExplainOptions) -> int:
         if options.run is not None:
             require_run(con, options.run)
         run_id = options.run or newest_run(con)
-        found = load_explained(con, key, run_id, options.config)
+        # Only the page has room for pictures; without it no image is opened.
+        slices = None if options.out is None else SliceDrawer(con, options.cohort_root)
+        found = load_explained(con, key, run_id, options.config, slices)
     view = item_view(found)
     if options.as_json:
         emit_json(view)
@@ -118,7 +121,15 @@ def _page(found: ExplainedItem, view: View, cohort_root: Path | None) -> str:
         undefined=jinja2.StrictUndefined,
     )
     template = environment.get_template("explain.html.jinja2")
-    return template.render(view=view, picture=picture, no_picture=trouble)
+    # The view is told without bytes (`--json`); here are those of every slice, once.
+    images = [i for p in found.prompts for m in p.messages for i in m.images]
+    return template.render(
+        view=view,
+        picture=picture,
+        no_picture=trouble,
+        slices=list({image.sha256: image for image in images}.values()),
+        no_pixels=next((p.no_pixels for p in found.prompts if p.no_pixels), None),
+    )
 
 
 def _write(out: Path, page: str) -> None:

@@ -3,13 +3,15 @@
 from collections.abc import Iterator
 from typing import Any
 
+from knee.discordance import discordant_components
 from knee.findings import Finding
 from knee.grades import ClinicianGrade
 from knee.judgement import Judgement
 from knee.moaks import Component
 from knee.questions import N_WITH_REGION
-from knee.records import Attempt, CheckIssue, ComponentStatus, Control, ItemState
+from knee.records import Attempt, CheckIssue, ComponentStatus, Control, Grounding, ItemState
 from prompts.question_text import question_text
+from stages.controls import DISCORDANT
 from stages.explained_item import ExplainedItem, SentPrompt
 from stages.look_words import question_title, spoken
 from store.item_history import VerdictEntry
@@ -107,12 +109,14 @@ def _why_not_drafted(found: ExplainedItem, state: ItemState) -> Iterator[str]:
 def _what_it_waits_for(found: ExplainedItem) -> str:
     """Returns why an item with evidence and a clinician's grade is still pending."""
     history = found.history
-    if found.run is None:
+    if found.run is None or found.item is None:
         return "the store has no run"
     if history is None or history.state is None:
         return f"run {found.run.run_id} does not hold this volume"
     if history.outside_quotas:
         return "it is outside the quotas by which the run's items were chosen"
+    if found.run.grounding is Grounding.LABEL_GIVEN and discordant_components(found.item):
+        return DISCORDANT
     if found.run.control is not Control.NONE:
         return "the run has not come to it, or its control has nothing to show in its place"
     return "the run has not come to it; the same `generate` goes on"
@@ -254,6 +258,7 @@ def _prompt_view(sent: SentPrompt) -> View:
             for message in sent.messages
         ],
         "warning": sent.warning,
+        "no_pixels": sent.no_pixels,
     }
 
 

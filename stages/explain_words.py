@@ -53,6 +53,9 @@ def _attempt_lines(attempt: dict[str, Any]) -> Iterator[str]:
     )
     if attempt["sent"] and attempt["sent"]["warning"]:
         yield f"  ! prompt: {attempt['sent']['warning']}"
+    for message in attempt["sent"]["messages"] if attempt["sent"] else ():
+        for image in message["images"]:
+            yield f"  shown: {image['label']}; {image['sha256'][:19]}…"
     for step in attempt["steps"]:
         cites = f" [cites {', '.join(step['cites'])}]" if step["cites"] else ""
         yield f"  {step['name']}: {step['text']}{cites}"

@@ -1,6 +1,6 @@
 """One item with all that the store and the templates know of it, for `explain`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
@@ -9,7 +9,7 @@ from agents.context import GraphContext
 from agents.graph import prepare_task
 from agents.scripted_model import ScriptedChatModel
 from agents.slice_source import stored_slices
-from agents.state import ItemTask
+from agents.state import ItemImages, ItemTask
 from agents.vllm_server import CHECKOUT
 from knee.calibration import Calibration, load_calibration
 from knee.errors import InputError
@@ -29,16 +29,19 @@ from knee.records import (
 )
 from knee.run_config import Sampling
 from knee.shown_images import ShownImages
-from prompts.registry import PromptKind, load_prompt, prompt_kind
+from prompts.registry import PromptKind, PromptTemplate, prompt_kind
 from prompts.render import ChatMessage, hash_messages, render_revision
 from stages.rechecking import shown_items
 from stages.run_plan import load_configured_calibration
+from stages.sent_slices import SliceDrawer
+from stages.sent_template import sent_template
 from stages.settings import load_settings
 from store.item_history import ItemHistory, load_history
 from store.items import Selection, load_grades, load_items
 from store.loading import load_findings, load_run, load_volume
 
 _NO_CALIBRATION = "none"
+_UNDRAWN = "its slices are left out here: `explain --out` draws them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,9 @@ class SentPrompt:
     """Empty where they could not be rendered."""
     warning: str | None
     """Why these may not be the messages that were sent; None when the hash is the stored one."""
+    no_pixels: str | None = None
+    """Why the slices stand there without their pixels; None when they have them, or there are
+    none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +93,11 @@ class ExplainedItem:
 
 
 def load_explained(
-    con: duckdb.DuckDBPyConnection, key: ItemKey, run_id: str | None, config: Path | None
+    con: duckdb.DuckDBPyConnection,
+    key: ItemKey,
+    run_id: str | None,
+    config: Path | None,
+    slices: SliceDrawer | None = None,
 ) -> ExplainedItem:
     """Returns one item of a store.
 
@@ -97,6 +107,7 @@ def load_explained(
         run_id: a run of the store; None without one.
         config: settings whose calibration the prompts are rendered with; None looks for the one
             that the run names among the project's own.
+        slices: draws the slices that were sent; None leaves them at labels and hashes.
 
     Raises:
         InputError: the settings are not as asked.
@@ -109,7 +120,9 @@ def load_explained(
     history = None if run_id is None else load_history(con, run_id, key)
     prompts: tuple[SentPrompt, ...] = ()
     if run is not None and history is not None and item is not None:
-        prompts = _prompts(con, item, run, history, config)
+        calibration, trouble = _calibration(run, config)
+        rendering = _Rendering(con, item, run, calibration, slices)
+        prompts = _prompts(rendering, history, trouble)
     return ExplainedItem(
         volume=volume,
         question=QUESTIONS[key.question_id],
@@ -122,58 +135,86 @@ def load_explained(
     )
 
 
-def _prompts(
-    con: duckdb.DuckDBPyConnection,
-    item: Item,
-    run: Run,
-    history: ItemHistory,
-    config: Path | None,
-) -> tuple[SentPrompt, ...]:
-    calibration, trouble = _calibration(run, config)
-    outcome = history.outcome
-    if outcome is None:
-        if item.starting_state is not ItemState.PENDING or run.control is not Control.NONE:
-            return ()
-        ref = next(p for p in run.prompts if prompt_kind(p.prompt_id) is PromptKind.DRAFT)
-        return (_render(item, run, calibration, (ref, None, None), (item, item)),)
-    shown = shown_items(con, run.control, item, outcome)
-    if shown is None:
-        gone = "the findings that the drafter saw are not the current ones of any volume any more"
-        return tuple(SentPrompt((), gone) for _ in outcome.attempts)
-    before: list[Attempt | None] = [None, *outcome.attempts]
-    sent = [
-        _render(item, run, calibration, (attempt.prompt, attempt, earlier), shown, outcome.images)
-        for attempt, earlier in zip(outcome.attempts, before, strict=False)
-    ]
-    return tuple(
-        SentPrompt(s.messages, f"{s.warning}; {trouble}") if s.warning and trouble else s
-        for s in sent
-    )
+@dataclass(frozen=True, slots=True)
+class _Rendering:
+    """What every prompt of one item is rendered from."""
 
+    con: duckdb.DuckDBPyConnection
+    item: Item
+    run: Run
+    calibration: Calibration | None
+    slices: SliceDrawer | None
 
-def _render(
-    item: Item,
-    run: Run,
-    calibration: Calibration | None,
-    of: tuple[PromptRef, Attempt | None, Attempt | None],
-    shown: tuple[Item, Item],
-    images: ShownImages | None = None,
-) -> SentPrompt:
-    """Renders the prompt of one attempt; `of`: its template, the attempt, and the one before."""
-    ref, attempt, earlier = of
-    try:
-        template = load_prompt(ref.prompt_id, ref.version)
-        context = GraphContext(
-            run_id=run.run_id,
+    def context(self, template: PromptTemplate) -> GraphContext:
+        """Returns the run's context as far as prompts depend on it."""
+        return GraphContext(
+            run_id=self.run.run_id,
             model=ScriptedChatModel(lambda _: ""),
             template=template,
             sampling=Sampling(),
             max_revisions=0,
-            wording=run.wording,
-            calibration=calibration,
+            wording=self.run.wording,
+            grounding=self.run.grounding,
+            calibration=self.calibration,
         )
-        slices = None if images is None else stored_slices(images)
-        task = prepare_task(item, context, *shown, slices)
+
+
+def _prompts(
+    rendering: _Rendering, history: ItemHistory, trouble: str | None
+) -> tuple[SentPrompt, ...]:
+    """Returns the prompts of an item's attempts; `trouble`: the calibration is not at hand."""
+    item, run, outcome = rendering.item, rendering.run, history.outcome
+    if outcome is None:
+        if item.starting_state is not ItemState.PENDING or run.control is not Control.NONE:
+            return ()
+        ref = next(p for p in run.prompts if prompt_kind(p.prompt_id) is PromptKind.DRAFT)
+        slices, missing = _drawn(rendering, item, None)
+        sent = _render(rendering, (ref, None, None), (item, item), slices)
+        return (replace(sent, no_pixels=missing),)
+    shown = shown_items(rendering.con, run.control, item, outcome)
+    if shown is None:
+        gone = "the findings that the drafter saw are not the current ones of any volume any more"
+        return tuple(SentPrompt((), gone) for _ in outcome.attempts)
+    slices, missing = _drawn(rendering, shown[0], outcome.images)
+    before: list[Attempt | None] = [None, *outcome.attempts]
+    rendered = [
+        _render(rendering, (attempt.prompt, attempt, earlier), shown, slices)
+        for attempt, earlier in zip(outcome.attempts, before, strict=False)
+    ]
+    return tuple(
+        replace(
+            s,
+            warning=f"{s.warning}; {trouble}" if s.warning and trouble else s.warning,
+            no_pixels=missing,
+        )
+        for s in rendered
+    )
+
+
+def _drawn(
+    rendering: _Rendering, shown: Item, stored: ShownImages | None
+) -> tuple[ItemImages | None, str | None]:
+    """Returns the slices of an item, and why their pixels are not at hand."""
+    settings = rendering.run.images
+    if settings is None or (stored is None and not shown.sees_images):
+        return None, None
+    if rendering.slices is None:
+        return (None, _UNDRAWN) if stored is None else (stored_slices(stored), None)
+    return rendering.slices.draw(shown, settings, stored)
+
+
+def _render(
+    rendering: _Rendering,
+    of: tuple[PromptRef, Attempt | None, Attempt | None],
+    shown: tuple[Item, Item],
+    slices: ItemImages | None,
+) -> SentPrompt:
+    """Renders the prompt of one attempt; `of`: its template, the attempt, and the one before."""
+    ref, attempt, earlier = of
+    try:
+        template, changed = sent_template(rendering.con, ref)
+        context = rendering.context(template)
+        task = prepare_task(rendering.item, context, *shown, slices)
         messages = task.messages
         # Behind a try that failed an attempt may be a first draft again (stages.retrying).
         sent_anew = attempt is not None and hash_messages(messages) == attempt.prompt_text_sha256
@@ -183,12 +224,8 @@ def _render(
         return SentPrompt((), f"it cannot be rendered: {error.message}")
     if attempt is None or hash_messages(messages) == attempt.prompt_text_sha256:
         return SentPrompt(messages, None)
-    changed = (
-        f"the template {ref.prompt_id} v{ref.version} was changed since"
-        if template.sha256 != ref.sha256
-        else "what the template shows was changed since"
-    )
-    return SentPrompt(messages, f"this is not what was sent, its hash differs: {changed}")
+    why = changed or "what the template shows was changed since"
+    return SentPrompt(messages, f"this is not what was sent, its hash differs: {why}")
 
 
 def _revision(context: GraphContext, task: ItemTask, earlier: Attempt) -> tuple[ChatMessage, ...]:

@@ -38,6 +38,7 @@ from stages.console import emit_json, say
 from stages.control_table import control_json, load_control_report, show_control
 from stages.controls import count_work, work_of
 from stages.dry_run import dry_run
+from stages.judge_plan import SEES_NO_SLICES
 from stages.keeping import OutcomeKeeper
 from stages.prefix_cache import prefix_cache_told
 from stages.quota_plan import show_choice
@@ -51,6 +52,7 @@ from stages.summary import load_summary, show_states, show_summary
 from stages.token_estimate import STAND_IN_STEPS
 from store.items import Selection
 from store.journal import Journal
+from store.prompt_sources import PromptSource, put_prompt_sources
 from store.queries import selection_states
 from store.quota_rows import put_choice
 from store.writer import StoreWriter
@@ -147,7 +149,7 @@ async def _run(
         if has_work:
             await _probe(plan, writer, drafter, judge, images)
         with writer.transaction():
-            writer.put_prompts([(p.ref, p.full_text) for p in (*list_prompts(), plan.template)])
+            _put_prompts(plan, writer)
             run_id, resumed = writer.start_or_resume_run(plan.run)
             writer.bind_volumes(run_id, plan.options.trial and plan.options.trial.volume_ids)
             if plan.quotas is not None:
@@ -166,6 +168,12 @@ async def _run(
             )
         writer.finish_run(run_id, "stopped" if result.stopped_early else "finished")
     return run_id, result
+
+
+def _put_prompts(plan: RunPlan, writer: StoreWriter) -> None:
+    prompts = (*list_prompts(), plan.template)
+    writer.put_prompts([(p.ref, p.full_text) for p in prompts])
+    put_prompt_sources(writer, (PromptSource(p.sha256, p.source, p.settings_text) for p in prompts))
 
 
 def _slice_source(plan: RunPlan, writer: StoreWriter) -> SliceSource:
@@ -212,6 +220,8 @@ async def _probe(
             serve_hint="start the judge's server, or leave [judge] out of the settings",
         )
         say(f"judge: {report.line()}")
+        if plan.images is not None:
+            say(SEES_NO_SLICES)
 
 
 def _long_judge_prompt(plan: RunPlan, writer: StoreWriter) -> tuple[ChatMessage, ...] | None:

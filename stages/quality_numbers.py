@@ -1,8 +1,7 @@
 """The numbers of a label quality report, gathered once from the store.
 
-Discordant (RULES 6): the rule's grade for what was measured is another than the clinician's, by
-more than measurement can explain: next to a threshold (`borderline`) one step is tolerated on
-scales whose grades have an order. It is a list to review, and says nothing of who is right.
+Discordant grades (`knee.discordance`, RULES 6) are a list to review; it says nothing of who is
+right.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,8 +10,9 @@ from typing import NamedTuple
 import duckdb
 
 from eval.agreement import MajorityBaseline, Statistic, majority_baseline, share_with_interval
+from knee.discordance import grades_differ, is_ordered
 from knee.grades import ClinicianGrade
-from knee.moaks import SCALES, Component, Feature, ScaleType, illegal_combinations
+from knee.moaks import Component, Feature, illegal_combinations
 from knee.questions import QUESTIONS
 from stages.read_agreement import FeatureAgreement, agreement_by_feature
 from store.reads import (
@@ -116,7 +116,9 @@ def gather_quality(con: duckdb.DuckDBPyConnection, *, synthetic: bool) -> LabelQ
         by_project=project_counts(con, synthetic=synthetic),
         positive=_positive(patient_counts(con, synthetic=synthetic)),
         majority={
-            counts.group: majority_baseline(counts.grades, distances=is_ordered(counts.group))
+            counts.group: majority_baseline(
+                counts.grades, distances=is_ordered(counts.group.feature, counts.group.component)
+            )
             for counts in by_feature
             if counts.n_read
         },
@@ -128,16 +130,15 @@ def gather_quality(con: duckdb.DuckDBPyConnection, *, synthetic: bool) -> LabelQ
     )
 
 
-def is_ordered(group: ReadGroup | MeasuredGrade) -> bool:
-    """Returns whether distances between the grades of a group mean anything."""
-    return SCALES[group.feature, group.component].scale_type is not ScaleType.NOMINAL
-
-
 def is_discordant(found: MeasuredGrade) -> bool:
     """Returns whether two grades differ by more than the measurement's uncertainty."""
-    if not is_ordered(found):
-        return found.rule != found.clinician
-    return abs(found.rule - found.clinician) > int(found.borderline)
+    return grades_differ(
+        found.feature,
+        found.component,
+        rule=found.rule,
+        clinician=found.clinician,
+        borderline=found.borderline,
+    )
 
 
 def _positive(counts: Iterable[PatientCounts]) -> dict[ReadGroup, Statistic]:

@@ -23,6 +23,7 @@ from knee.records import ItemState
 from knee.run_config import BatchSettings
 from knee.verdict import Recheck, Verdict
 from stages.console import emit_json, say, show_table
+from stages.judge_plan import SEES_NO_SLICES
 from stages.recheck_plan import RecheckPlan, make_recheck_plan
 from stages.rechecking import Stored, recheck_item, stored_items
 from stages.transfer_guard import refuse_transfer
@@ -52,12 +53,15 @@ class _Tally:
     )
     counts: Counter[ItemState] = field(default_factory=Counter[ItemState])
     skipped: Counter[str] = field(default_factory=Counter[str])
+    other_prompts: Counter[str] = field(default_factory=Counter[str])
     n_unjudged: int = 0
     stopped: str | None = None
 
     def add(self, stored: Stored, verdict: Verdict) -> None:
         """Counts one verdict."""
         self.counts[verdict.state] += 1
+        if stored.prompt_changed is not None:
+            self.other_prompts[stored.prompt_changed] += 1
         if verdict.state is not stored.state:
             for code in verdict.codes or stored.codes or (None,):
                 self.changes[stored.state, verdict.state, code] += 1
@@ -116,6 +120,8 @@ async def _run(plan: RecheckPlan, writer: StoreWriter, *, dry_run: bool) -> _Tal
             await preflight(
                 client, plan.judge.endpoint.sampling, serve_hint="start the judge's server"
             )
+            if plan.run.images is not None:
+                say(SEES_NO_SLICES)
             guard = ServerGuard(client, wait_s=plan.config.batch.server_wait_s)
             stack.push_async_callback(guard.close)
         if not dry_run:
@@ -211,6 +217,8 @@ def _show(
     say(f"{tally.counts.total()} item(s) checked now: {checked or 'nothing was left'}")
     for reason, n in sorted(tally.skipped.items()):
         say(f"{n} item(s) keep their verdict: {reason}")
+    for reason, n in sorted(tally.other_prompts.items()):
+        say(f"{n} item(s) were checked against another prompt than was sent: {reason}")
     if tally.n_unjudged:
         say(f"{tally.n_unjudged} item(s) keep their verdict: the judge did not answer for them")
     if dry_run:
@@ -241,6 +249,7 @@ def _as_json(
             for c in changes
         ],
         "kept": dict(tally.skipped),
+        "other_prompts": dict(tally.other_prompts),
         "unjudged": tally.n_unjudged,
         "stale_quintuples": dict(stale),
     }

@@ -13,7 +13,9 @@ from knee.keys import JsonValue, canonical_json, content_hash
 from knee.records import Run
 from knee.run_config import RunConfig
 from knee.verdict import Recheck
-from stages.run_plan import JudgePlan, code_revision, load_configured_calibration, plan_judge
+from stages.judge_plan import JudgePlan, plan_judge
+from stages.run_identity import code_revision
+from stages.run_plan import load_configured_calibration
 from stages.settings import load_settings
 from store.loading import load_run
 from store.queries import require_run
@@ -68,7 +70,9 @@ def make_recheck_plan(
             f"run {run_id!r} was drafted with the calibration {used!r}, and it is not named",
             "name the settings file with --config: its calibration, warnings and judge are used",
         )
-    judge = None if config is None else plan_judge(config)
+    judge = None
+    if config is not None:
+        judge = plan_judge(config, sees_images=run.images is not None)
     warn_only = () if config is None else tuple(sorted(set(config.checks.warn_only)))
     row = con.execute("SELECT max(loaded_at)::VARCHAR FROM clinician_grades").fetchone()
     identity: dict[str, JsonValue] = {

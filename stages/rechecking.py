@@ -12,7 +12,8 @@ from agents.graph import prepare_task
 from agents.judge import JudgeContext, judge_draft
 from agents.outcomes import DISAGREES_CODE, passed_gates
 from agents.scripted_model import ScriptedChatModel
-from agents.state import ItemImages, ItemTask
+from agents.slice_source import stored_slices
+from agents.state import ItemTask
 from knee.judgement import Judgement
 from knee.keys import ItemKey
 from knee.records import (
@@ -24,12 +25,15 @@ from knee.records import (
     Item,
     ItemOutcome,
     ItemState,
+    PromptRef,
 )
 from knee.run_config import Sampling
 from knee.verdict import Verdict
-from prompts.registry import load_prompt
+from prompts.registry import PromptTemplate
+from prompts.render import hash_messages
 from stages.controls import without_measurements
 from stages.recheck_plan import RecheckPlan
+from stages.sent_template import SentTemplate, sent_template
 from store.items import Selection, load_items
 from store.loading import load_outcomes
 from store.verdicts import newest_judgements
@@ -37,6 +41,8 @@ from store.writer import StoreWriter
 
 NEEDS_JUDGE = "needs a judge: name one with --config"
 """Why an item has no new verdict: only a judge could give one, and none is asked."""
+CHANGED_TEXT = "what the template shows of the item was changed since"
+"""Grades that are asked, settings or code: the template itself is the one that was sent."""
 UNREVISED = "its server failed before the draft could be revised: `generate` tries it again"
 """Why an item has no new verdict: infrastructure is never a rejection."""
 
@@ -55,6 +61,8 @@ class Stored:
     """That verdict's reasons."""
     judgement: Judgement | None
     """What the last judge said of this attempt; None when none was asked."""
+    prompt_changed: str | None = None
+    """Why the prompt that it is checked against is not the one that was sent; None when it is."""
 
     @property
     def key(self) -> ItemKey:
@@ -69,6 +77,9 @@ def stored_items(writer: StoreWriter, plan: RecheckPlan, skipped: Counter[str]) 
         writer: the store; it is open only while a volume is read.
         plan: the recheck.
         skipped: counts the items that are left out, by reason.
+
+    Raises:
+        InputError: the template of an attempt is neither saved nor kept in the store.
     """
     run_id = plan.run.run_id
     with writer.reading() as con:
@@ -78,14 +89,22 @@ def stored_items(writer: StoreWriter, plan: RecheckPlan, skipped: Counter[str]) 
                 "SELECT DISTINCT volume_id FROM outcomes WHERE run_id = ? ORDER BY ALL", [run_id]
             ).fetchall()
         ]
+    templates: _Templates = {}
     for volume_id in volumes:
         with writer.reading() as con:
-            found = list(_stored_of(con, plan, volume_id, skipped))
+            found = list(_stored_of(con, plan, volume_id, templates, skipped))
         yield from found
 
 
+_Templates = dict[PromptRef, SentTemplate]
+
+
 def _stored_of(
-    con: duckdb.DuckDBPyConnection, plan: RecheckPlan, volume_id: str, skipped: Counter[str]
+    con: duckdb.DuckDBPyConnection,
+    plan: RecheckPlan,
+    volume_id: str,
+    templates: _Templates,
+    skipped: Counter[str],
 ) -> Iterator[Stored]:
     run_id = plan.run.run_id
     whole = Selection((volume_id,), pending_only=False)
@@ -114,9 +133,14 @@ def _stored_of(
         if judgement is not None and judgement.attempt_no != attempt.attempt_no:
             judgement = None
         state, codes = newest[outcome.question_id]
-        images = None if outcome.images is None else ItemImages(outcome.images, ())
-        task = prepare_task(item, _context(plan, attempt), *shown, images)
-        yield Stored(task, attempt, state, codes, judgement)
+        if attempt.prompt not in templates:
+            templates[attempt.prompt] = sent_template(con, attempt.prompt)
+        sent = templates[attempt.prompt]
+        images = None if outcome.images is None else stored_slices(outcome.images)
+        task = prepare_task(item, _context(plan, sent.template), *shown, images)
+        is_same = hash_messages(task.messages) == outcome.attempts[0].prompt_text_sha256
+        changed = sent.changed or (None if is_same else CHANGED_TEXT)
+        yield Stored(task, attempt, state, codes, judgement, changed)
 
 
 def _reason_to_skip(outcome: ItemOutcome, item: Item | None) -> str | None:
@@ -148,14 +172,15 @@ def shown_items(
     return None
 
 
-def _context(plan: RecheckPlan, attempt: Attempt) -> GraphContext:
+def _context(plan: RecheckPlan, template: PromptTemplate) -> GraphContext:
     return GraphContext(
         run_id=plan.run.run_id,
         model=ScriptedChatModel(lambda _: ""),
-        template=load_prompt(attempt.prompt.prompt_id, attempt.prompt.version),
+        template=template,
         sampling=Sampling(),
         max_revisions=0,
         wording=plan.run.wording,
+        grounding=plan.run.grounding,
         calibration=plan.calibration,
         warn_only=plan.warn_only,
     )

@@ -1,5 +1,7 @@
 """What a run that shows slices settles before its first call, and where its slices come from."""
 
+import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from agents.slice_source import ImageFile, SliceSource, SlicesUnavailable, shown_planes
@@ -13,7 +15,7 @@ from prompts.registry import PromptTemplate
 from stages.console import say
 from store.items import Selection, select_volumes
 from store.reader import StoreReader
-from store.shown_image_rows import stored_images
+from store.shown_image_rows import StoredImage, stored_images
 from tools.slice_images import RENDERING_VERSION
 
 _MAX_NAMES = 5
@@ -40,13 +42,21 @@ def check_image_settings(
             f"settings {config.name!r} show slices, and prompt {name!r} says nothing of them",
             'set prompt_id = "draft-images", or leave [drafter.images] out',
         )
-    if images is None:
-        return
+    if images is not None:
+        refuse_unseen(question_ids, images, repr(config.name))
+
+
+def refuse_unseen(question_ids: Iterable[int], images: ImageSettings, name: str) -> None:
+    """Refuses planes that leave a question without any; `name` is the settings', as told.
+
+    Raises:
+        InputError: they do.
+    """
     asked = [QUESTIONS[n] for n in question_ids if QUESTIONS[n].has_region]
     unseen = {q.feature.value for q in asked if not shown_planes(q, images)}
     if unseen:
         raise InputError(
-            f"settings {config.name!r}: drafter.images.planes {list(images.planes)!r} leave "
+            f"settings {name}: drafter.images.planes {list(images.planes)!r} leave "
             f"{', '.join(sorted(unseen))} without a slice",
             "prompts/data/features.toml says in which planes each feature is read; add one of "
             "them, or leave these questions out",
@@ -56,6 +66,28 @@ def check_image_settings(
 def images_identity(images: ImageSettings) -> str:
     """Returns what decides the pixels that a drafter is shown, as JSON."""
     return canonical_json({**images.identity, "rendering": RENDERING_VERSION})
+
+
+def settings_of(identity: str) -> ImageSettings:
+    """Returns the settings of a run's images, from `Run.images`."""
+    values = json.loads(identity)
+    return ImageSettings.model_validate({k: v for k, v in values.items() if k != "rendering"})
+
+
+def image_files(stored: Iterable[StoredImage], cohort_root: Path | None) -> dict[str, ImageFile]:
+    """Returns where the images of volumes lie, by volume id.
+
+    Args:
+        stored: what the store knows of them.
+        cohort_root: where the cohort lies now; None takes where it was prepared.
+    """
+    return {
+        entry.volume_id: ImageFile(
+            None if entry.image is None else (cohort_root or Path(entry.cohort_root)) / entry.image,
+            entry.sha256,
+        )
+        for entry in stored
+    }
 
 
 def open_slice_source(
@@ -77,13 +109,7 @@ def open_slice_source(
     with store.reading() as con:
         wanted = set(select_volumes(con, selection))
         stored = [entry for entry in stored_images(con) if entry.volume_id in wanted]
-    files = {
-        entry.volume_id: ImageFile(
-            None if entry.image is None else (cohort_root or Path(entry.cohort_root)) / entry.image,
-            entry.sha256,
-        )
-        for entry in stored
-    }
+    files = image_files(stored, cohort_root)
     # A control shows another patient's knee, which the selection's own visit may leave out.
     away = [v for v, file in files.items() if file.path is None or not file.path.exists()]
     if files and len(away) == len(files):

@@ -1,28 +1,25 @@
 """What is settled before a batch asks any server: settings, prompts, selection, identity."""
 
-import subprocess
-from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
-from agents.checks.run import CHECK_VERSIONS
+import duckdb
+
 from agents.context import GraphContext
-from agents.fingerprint import new_run_id, run_fingerprint
-from agents.judge import JUDGE_VERSIONS, JudgeContext
 from agents.llm_client import ChatModel
-from agents.majority_drafter import MajorityGrades, majority_model_name
+from agents.majority_drafter import MajorityGrades
 from agents.slice_source import SliceSource
-from agents.vllm_server import CHECKOUT
 from knee.calibration import Calibration, load_calibration
 from knee.errors import InputError
-from knee.keys import ItemKey, JsonValue
+from knee.keys import ItemKey
 from knee.questions import parse_question_ids
-from knee.records import Control, PromptRef, Run, RunKind
-from knee.run_config import ImageSettings, JudgeEndpoint, RunConfig
+from knee.records import Control, Run
+from knee.run_config import ImageSettings, RunConfig
 from prompts.registry import PromptKind, PromptTemplate, load_prompt_for
+from stages.judge_plan import JudgePlan, plan_judge
 from stages.quota_plan import plan_quota
-from stages.run_images import check_image_settings, images_identity
+from stages.run_identity import RunParts, TrialIdentity, check_grounding, new_run
+from stages.run_images import check_image_settings
 from stages.split_guard import refuse_fit_on_test_store
 from stages.transfer_guard import refuse_transfer
 from store.controls import majority_grades
@@ -30,8 +27,6 @@ from store.items import Selection, select_volumes
 from store.queries import current_findings_ids, find_run
 from store.quota_rows import QuotaChoice
 from store.reader import StoreReader
-
-_PACKAGES = ("langgraph", "openai", "pydantic", "duckdb", "numpy", "pillow", "jinja2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,61 +78,6 @@ class GenerateOptions:
     """Leave the tables out: the caller shows its own."""
     trial: Trial | None = None
     """Try a prompt on a sample (`prompts try`); None for every other run."""
-
-
-@dataclass(frozen=True, slots=True)
-class JudgePlan:
-    """The judge of a run, before its server is asked."""
-
-    endpoint: JudgeEndpoint
-    """Settings."""
-    reanswer: PromptTemplate
-    """Prompt of the blind re-answer."""
-    rubric: PromptTemplate
-    """Prompt of the rubric."""
-
-    @property
-    def refs(self) -> tuple[PromptRef, ...]:
-        """References of both prompts."""
-        return (self.reanswer.ref, self.rubric.ref)
-
-    @property
-    def identity(self) -> dict[str, JsonValue]:
-        """What decides its verdicts beside model and prompts."""
-        return {
-            "sampling": dict(self.endpoint.sampling.as_sent()),
-            "max_repairs": self.endpoint.max_repairs,
-            "versions": dict(JUDGE_VERSIONS),
-        }
-
-    def context(self, model: ChatModel) -> JudgeContext:
-        """Returns what the judge's node needs."""
-        return JudgeContext(
-            model=model,
-            name=self.endpoint.model,
-            reanswer=self.reanswer,
-            rubric=self.rubric,
-            sampling=self.endpoint.sampling,
-            max_repairs=self.endpoint.max_repairs,
-        )
-
-
-def plan_judge(config: RunConfig) -> JudgePlan | None:
-    """Returns the judge that the settings name, None without one.
-
-    Raises:
-        InputError: a prompt is not there, or is no judge's.
-    """
-    judge = config.judge
-    if judge is None:
-        return None
-    return JudgePlan(
-        judge,
-        load_prompt_for(PromptKind.JUDGE_REANSWER, judge.prompt_id, judge.prompt_version),
-        load_prompt_for(
-            PromptKind.JUDGE_RUBRIC, judge.rubric_prompt_id, judge.rubric_prompt_version
-        ),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +138,7 @@ class RunPlan:
             sampling=self.config.drafter.sampling,
             max_revisions=self.max_revisions,
             wording=self.config.wording,
+            grounding=self.config.grounding,
             calibration=self.calibration,
             warn_only=frozenset(self.config.checks.warn_only),
             judge=judge,
@@ -213,57 +154,68 @@ def make_plan(options: GenerateOptions, config: RunConfig, store: StoreReader) -
         InputError: the settings, a prompt, the calibration or the selection is not as asked.
     """
     template = _template_of(options.trial, config)
+    check_grounding(config.grounding, template)
     calibration = load_configured_calibration(config, options.config)
-    judge = plan_judge(config)
+    judge = plan_judge(config, sees_images=config.drafter.images is not None)
     control = Control.NONE if options.control is None else Control(options.control)
-    selection = Selection(
-        question_ids=parse_question_ids(
-            config.questions if options.questions is None else options.questions
-        ),
-        visit=options.visit,
-        limit=options.limit,
-        sees_images=config.drafter.images is not None,
-    )
-    if options.trial is not None:
-        selection = Selection(
-            chosen=options.trial.keys, sees_images=config.drafter.images is not None
-        )
+    selection = _selection(options, config)
     questions = selection.question_ids or sorted({k.question_id for k in selection.chosen or ()})
     check_image_settings(config, template, tuple(questions))
     with store.reading() as con:
         refuse_fit_on_test_store(calibration, con)
         refuse_transfer(config, [config.drafter, *([config.judge] if config.judge else [])], con)
-        if not select_volumes(con, selection):
-            raise InputError(
-                f"no volume of store {str(options.store)!r} matches"
-                + (f" visit {options.visit!r}" if options.visit else ""),
-                "`status` and `sql` show which volumes there are",
-            )
+        _refuse_no_volume(con, selection, options)
         findings_ids = current_findings_ids(con)
         majority = majority_grades(con) if control is Control.ALWAYS_MAJORITY else None
-    parts = _Parts(config, template, calibration, judge, findings_ids, options.trial)
-    run = _new_run(parts, control, majority, options.quota)
+    trial = options.trial
+    sample = None if trial is None else TrialIdentity(trial.sample_sha256, trial.provenance)
+    parts = RunParts(config, template, calibration, judge, findings_ids, sample)
+    run = new_run(parts, control, majority, options.quota)
+    real = new_run(parts, Control.NONE, None)
     with store.reading() as con:
         resumes = find_run(con, run.fingerprint, run.kind, run.control)
-        real = _new_run(parts, Control.NONE, None)
         beside = find_run(con, real.fingerprint, real.kind, real.control)
     quotas = plan_quota(options.quota, selection, resumes, store)
     if quotas is not None:
         selection = selection._replace(chosen=frozenset(quotas.items))
     return RunPlan(
-        options,
-        config,
-        template,
-        calibration,
-        judge,
-        control,
-        majority,
-        selection,
-        run,
-        resumes,
-        beside if control is not Control.NONE else None,
-        quotas,
+        options=options,
+        config=config,
+        template=template,
+        calibration=calibration,
+        judge=judge,
+        control=control,
+        majority=majority,
+        selection=selection,
+        run=run,
+        resumes=resumes,
+        beside=None if control is Control.NONE else beside,
+        quotas=quotas,
     )
+
+
+def _selection(options: GenerateOptions, config: RunConfig) -> Selection:
+    sees_images = config.drafter.images is not None
+    if options.trial is not None:
+        return Selection(chosen=options.trial.keys, sees_images=sees_images)
+    asked = config.questions if options.questions is None else options.questions
+    return Selection(
+        question_ids=parse_question_ids(asked),
+        visit=options.visit,
+        limit=options.limit,
+        sees_images=sees_images,
+    )
+
+
+def _refuse_no_volume(
+    con: duckdb.DuckDBPyConnection, selection: Selection, options: GenerateOptions
+) -> None:
+    if not select_volumes(con, selection):
+        raise InputError(
+            f"no volume of store {str(options.store)!r} matches"
+            + (f" visit {options.visit!r}" if options.visit else ""),
+            "`status` and `sql` show which volumes there are",
+        )
 
 
 def _template_of(trial: Trial | None, config: RunConfig) -> PromptTemplate:
@@ -283,101 +235,3 @@ def load_configured_calibration(config: RunConfig, path: Path) -> Calibration | 
     return (
         None if config.calibration is None else load_calibration(path.parent / config.calibration)
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    config: RunConfig
-    template: PromptTemplate
-    calibration: Calibration | None
-    judge: JudgePlan | None
-    findings_ids: list[str]
-    trial: Trial | None
-
-
-def _new_run(
-    parts: _Parts,
-    control: Control,
-    majority: MajorityGrades | None,
-    quotas: Sequence[str] = (),
-) -> Run:
-    config, drafter, judge = parts.config, parts.config.drafter, parts.judge
-    prompts = (parts.template.ref, *(judge.refs if judge else ()))
-    drafter_model = drafter.model if majority is None else majority_model_name(majority)
-    judge_model = judge.endpoint.model if judge else None
-    images = None if drafter.images is None else images_identity(drafter.images)
-    fingerprint = run_fingerprint(
-        prompts=prompts,
-        drafter_model=drafter_model,
-        judge_model=judge_model,
-        sampling=drafter.sampling.as_sent(),
-        max_revisions=config.batch.max_revisions,
-        checks=CHECK_VERSIONS,
-        warn_only=config.checks.warn_only,
-        grounding=config.grounding,
-        wording=config.wording,
-        control=control,
-        calibration=parts.calibration,
-        findings_ids=parts.findings_ids,
-        judge=judge.identity if judge else None,
-        sample=parts.trial.sample_sha256 if parts.trial else None,
-        images=images,
-    )
-    real_kind = RunKind.PRODUCTION if parts.trial is None else RunKind.TRIAL
-    return Run(
-        run_id=new_run_id(),
-        fingerprint=fingerprint,
-        kind=real_kind if control is Control.NONE else RunKind.CONTROL,
-        control=control,
-        grounding=config.grounding,
-        wording=config.wording,
-        prompts=prompts,
-        drafter_model=drafter_model,
-        judge_model=judge_model,
-        checks=CHECK_VERSIONS,
-        sampling=drafter.sampling.as_sent(),
-        images=images,
-        provenance={
-            "settings": config.name,
-            "base_url": drafter.base_url,
-            "model_licence": drafter.licence,
-            "concurrency": str(config.batch.concurrency),
-            "calibration": parts.calibration.name if parts.calibration else "none",
-            "code": code_revision(),
-            **_judge_provenance(judge),
-            **_transfer_basis(config),
-            **(parts.trial.provenance if parts.trial else {}),
-            # Which items were asked for first; `v_quotas` has every choice of the run.
-            **({"quota": ", ".join(quotas)} if quotas else {}),
-            **{f"version.{name}": version(name) for name in _PACKAGES},
-        },
-    )
-
-
-def _transfer_basis(config: RunConfig) -> dict[str, str]:
-    basis = config.external_transfer_basis
-    return {} if basis is None else {"external_transfer_basis": basis}
-
-
-def _judge_provenance(judge: JudgePlan | None) -> dict[str, str]:
-    if judge is None:
-        return {}
-    return {"judge_base_url": judge.endpoint.base_url, "judge_licence": judge.endpoint.licence}
-
-
-def code_revision() -> str:
-    """Returns the checkout's commit, with `+changes` when files differ from it."""
-
-    def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(
-                ["git", *arguments], cwd=CHECKOUT, capture_output=True, text=True, check=False
-            )
-        except OSError:
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    commit = git("rev-parse", "HEAD")
-    if commit is None:
-        return "unknown"
-    return commit + ("+changes" if git("status", "--porcelain") else "")

@@ -11,6 +11,7 @@ from knee.records import Grounding
 from knee.run_config import JudgeEndpoint, RunConfig, read_settings
 from knee.toml_lines import KeyPath
 from prompts.registry import PromptKind, load_prompt_for
+from stages.run_identity import grounding_problem
 
 _PROMPTS = (
     ("drafter", PromptKind.DRAFT, "prompt_id", "prompt_version"),
@@ -36,12 +37,7 @@ def load_settings(path: Path) -> RunConfig:
 
 def _problems(data: Mapping[str, Any], folder: Path) -> Iterator[tuple[KeyPath, str]]:
     """Yields what the file's own rules cannot see; values of a wrong type are theirs to tell."""
-    if data.get("grounding") == Grounding.LABEL_GIVEN.value:
-        yield (
-            ("grounding",),
-            f"{Grounding.LABEL_GIVEN.value!r} cannot be run yet: no prompt shows a clinician's "
-            "grade, and a blind draft must not be marked as if it had seen one",
-        )
+    yield from _grounding_problems(data)
     calibration = data.get("calibration")
     if isinstance(calibration, str):
         try:
@@ -59,6 +55,22 @@ def _problems(data: Mapping[str, Any], folder: Path) -> Iterator[tuple[KeyPath, 
     if unknown:
         known = ", ".join(sorted(CHECK_VERSIONS))
         yield ("checks", "warn_only"), f"names no check: {unknown!r}; the checks are {known}"
+
+
+def _grounding_problems(data: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+    part = data.get("drafter")
+    try:
+        grounding = Grounding(data.get("grounding", Grounding.BLIND))
+        if isinstance(part, dict):
+            template = load_prompt_for(
+                PromptKind.DRAFT, part.get("prompt_id", ""), part.get("prompt_version", 0)
+            )
+            trouble = grounding_problem(grounding, template)
+            if trouble is not None:
+                place = ("grounding",) if "grounding" in data else ("drafter", "prompt_id")
+                yield place, f"{trouble[0]} ({trouble[1]})"
+    except (InputError, ValueError, TypeError):
+        return  # What is no grounding and no prompt is told as such.
 
 
 def _prompt_problems(

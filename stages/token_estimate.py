@@ -62,7 +62,7 @@ class PromptSurvey:
     n_rendered: int = 0
     n_characters: int = 0
     judge_characters: list[int] = field(default_factory=list[int])
-    """Of both of the judge's prompts together, for the items that were measured."""
+    """Of all of the judge's prompts together, for the items that were measured."""
     texts: list[str] = field(default_factory=list[str])
     longest: ShownPrompt | None = None
     _first: dict[Feature, ShownPrompt] = field(default_factory=dict[Feature, ShownPrompt])
@@ -130,7 +130,8 @@ class PromptSurvey:
 
     def _judge_characters(self, task: ItemTask) -> Iterator[int]:
         if self.plan.judge is not None:
-            templates = (self.plan.judge.reanswer, self.plan.judge.rubric)
+            judge = self.plan.judge
+            templates = (judge.reanswer, *[judge.rubric] * judge.rubric_calls)
             yield sum(
                 len(message.content)
                 for template in templates
@@ -232,7 +233,8 @@ def _judging(survey: PromptSurvey, ratio: TokenRatio) -> Cost | None:
         return None
     measured = survey.judge_characters
     mean = sum(measured) / len(measured) if measured else 0.0
-    return Cost(2 * n, ratio.tokens(n * mean), 2 * n * judge.endpoint.sampling.max_tokens)
+    calls = n * (1 + judge.rubric_calls)
+    return Cost(calls, ratio.tokens(n * mean), calls * judge.endpoint.sampling.max_tokens)
 
 
 def _scaled(before: EarlierCost, n: int) -> Cost:

@@ -49,7 +49,11 @@ def honest_answer(messages: Sequence[ChatMessage]) -> str:
     """Returns what a careful reader of the numbers answers."""
     text = "\n".join(m.content for m in messages)
     if "\nItems\n" in text:
-        return marks(dict.fromkeys(ITEMS, True))
+        # Who reads sees a side that is not the knee's.
+        side = re.findall(r"^Knee: (right|left);", text, re.MULTILINE)[-1]
+        other = {"right": "left", "left": "right"}[side]
+        wrong = re.search(rf"(?i)\b{other}\W+(?:\w+\W+)?knee\b", quoted(messages))
+        return marks(dict.fromkeys(ITEMS, True) | {"faithful": wrong is None})
     return json.dumps({"reason": "by the cut-offs", "grades": _grades(text, quoted(messages))})
 
 

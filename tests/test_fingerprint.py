@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from agents.fingerprint import new_run_id, run_fingerprint
+from agents.fingerprint import RunIdentity, new_run_id, run_fingerprint
 from knee.calibration import Calibration
 from knee.records import Control, Grounding, PromptRef, Wording
 
@@ -30,7 +30,7 @@ BASE: dict[str, Any] = {
 
 def fingerprint_with(changed: dict[str, Any]) -> str:
     """Returns the fingerprint of BASE with some values replaced."""
-    return run_fingerprint(**dict[str, Any]({**BASE, **changed}))
+    return run_fingerprint(RunIdentity(**dict[str, Any]({**BASE, **changed})))
 
 
 @pytest.mark.parametrize(

@@ -208,7 +208,7 @@ def test_warn_only_names_checks_that_there_are(prepared: tuple[Path, Path], tmp_
     assert "checks.warn_only" in refused.err
 
 
-def test_a_run_that_would_show_grades_is_refused_while_no_prompt_does(
+def test_a_run_that_would_show_grades_is_refused_where_its_prompt_does_not(
     prepared: tuple[Path, Path], tmp_path: Path
 ):
     config = write_config(tmp_path, 9)

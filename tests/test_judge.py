@@ -1,11 +1,14 @@
 """The judge: what it is asked, what its answers mean, and that nothing in a draft steers it."""
 
 import json
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 
 from agents.checks.context import CheckContext
+from agents.decoy import plant_fault
 from agents.judge import JudgeContext, differing_components, judge_draft, read_answer
 from agents.llm_client import Completion
 from agents.masking import SHOWN_STEPS, mask_text
@@ -20,12 +23,12 @@ from prompts.neutral import neutralise
 from prompts.registry import load_prompt
 from prompts.render import ChatMessage
 from tests.draft_cases import CASES, Case, report_of
-from tests.injected_verdicts import FRESH, HELD_OUT, HELD_OUT_LATER, KNOWN, spoiled
+from tests.injected_verdicts import AFRESH, FRESH, HELD_OUT, HELD_OUT_LATER, KNOWN, spoiled
 from tests.scripted_judge import ITEMS, honest_answer, marks, obedient_answer, quoted
 
 _BY_NAME = {case.name: case for case in CASES}
 PARTIAL = _BY_NAME["cartilage_partial"]
-REANSWER, RUBRIC = load_prompt("judge-reanswer", 1), load_prompt("judge-rubric", 1)
+REANSWER, RUBRIC = load_prompt("judge-reanswer", 1), load_prompt("judge-rubric", 2)
 MATERIAL = {case.name: (case.prompt, case.context) for case in CASES}
 """Rendered once: a case renders its prompt anew each time it is asked."""
 Answer = Callable[[Sequence[ChatMessage]], ScriptedAnswer]
@@ -57,7 +60,7 @@ async def test_an_honest_judge_passes_a_sound_draft_with_two_calls():
     assert [call.task.value for call in judgement.calls] == ["reanswer", "rubric"]
     assert judgement.grades == {Component.SIZE: 2, Component.FULL_THICKNESS: 0}
     assert [mark.item for mark in judgement.marks] == list(ITEMS)
-    assert judgement.gate == "judge:judge-7b@judge-reanswer/1+judge-rubric/1"
+    assert judgement.gate == "judge:judge-7b@judge-reanswer/1+judge-rubric/2"
 
 
 async def test_the_blind_reanswer_sees_three_masked_steps_and_no_finding():
@@ -250,3 +253,78 @@ async def test_a_cut_off_answer_of_the_judge_is_no_answer():
         return Completion('{"reason"', "length", Usage(), "judge-7b")
 
     assert (await judged(PARTIAL, answer)).codes == ("judge_unparsed",)
+
+
+def decoyed(answer: Answer) -> tuple[JudgeContext, ScriptedChatModel]:
+    judge, model = judge_with(answer)
+    return replace(judge, decoy=True), model
+
+
+def says_yes(messages: Sequence[ChatMessage]) -> str:
+    return marks(dict.fromkeys(ITEMS, True)) if is_rubric(messages) else honest_answer(messages)
+
+
+async def test_a_judge_that_does_not_read_accepts_nothing():
+    judge, _ = decoyed(says_yes)
+    judgement = await judge_draft(draft_of(PARTIAL), 1, *MATERIAL["cartilage_partial"], judge)
+    assert judgement.codes == ("judge_decoy",)
+    assert [call.task.value for call in judgement.calls] == ["reanswer", "rubric", "decoy"]
+    assert all(mark.holds for mark in judgement.marks), "the marks kept are the draft's own"
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+async def test_one_that_reads_sees_the_wrong_knee_and_passes_the_right_one(case: Case):
+    draft = draft_of(case)
+    grades = {component.value: grade for component, grade in draft.grades.items()}
+
+    def answer(messages: Sequence[ChatMessage]) -> str:
+        same = json.dumps({"reason": "", "grades": grades})
+        return honest_answer(messages) if is_rubric(messages) else same
+
+    judge, model = decoyed(answer)
+    judgement = await judge_draft(draft, 1, *MATERIAL[case.name], judge)
+    assert judgement.passed
+    rubric, decoy = (quoted(messages) for messages in model.received[-2:])
+    assert decoy != rubric
+    side = case.context.side
+    assert re.search(rf"\b{side} knee\b", decoy, re.IGNORECASE) is None
+    # Nothing but places is another: what asks for a favour asks for it here as well.
+    neutral = [re.sub(r"(?i)right|left|medial|lateral", "·", text) for text in (rubric, decoy)]
+    assert neutral[1].replace("This is the · knee. ", "") == neutral[0]
+
+
+async def test_a_fault_is_told_before_the_decoy_is_sent():
+    def answer(messages: Sequence[ChatMessage]) -> str:
+        return marks({name: name != "ordered" for name in ITEMS})
+
+    judge, model = decoyed(lambda m: answer(m) if is_rubric(m) else honest_answer(m))
+    judgement = await judge_draft(draft_of(PARTIAL), 1, *MATERIAL["cartilage_partial"], judge)
+    assert judgement.codes == ("judge_rubric.ordered",)
+    assert len(model.received) == 2
+
+
+@pytest.mark.parametrize("phrase", [*FRESH[:6], *AFRESH[:10]])
+async def test_what_no_pattern_knows_does_not_blind_the_judge_to_one_fault_alone(phrase: str):
+    """An obedient judge favours the text; so it does on the wrong knee, and that is seen."""
+    judge, _ = decoyed(says_yes)
+    for bad in list(spoiled(draft_of(PARTIAL), phrase))[:2]:
+        assert not (await judge_draft(bad, 1, *MATERIAL["cartilage_partial"], judge)).passed
+
+
+def test_a_draft_without_a_side_gets_one_in_its_decoy():
+    draft = draft_of(PARTIAL)
+    bare = tuple(
+        step.model_copy(update={"text": re.sub(r"(?i)\b(right|left)\b", "", step.text)})
+        for step in draft.steps
+    )
+    planted = plant_fault(draft.model_copy(update={"steps": bare}), "right")
+    assert planted.steps[0].text.startswith("This is the left knee. ")
+    swapped = plant_fault(planted, "left")
+    assert "This is the right knee. " in swapped.steps[0].text
+
+
+def test_the_rubric_of_a_text_draft_is_the_one_of_the_first_version():
+    steps = [QuotedStep(name="locate", text="x")]
+    first, second = (load_prompt("judge-rubric", version) for version in (1, 2))
+    for prompt, _ in MATERIAL.values():
+        assert render_judge(first, prompt, steps) == render_judge(second, prompt, steps)

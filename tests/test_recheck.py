@@ -113,9 +113,9 @@ async def test_a_judge_is_part_of_the_run_and_of_what_is_accepted(setting: Setti
     )
     assert {gate for (gate,), _ in gates} == {
         "judge:none",
-        "judge:stub@judge-reanswer/1+judge-rubric/1",
+        "judge:stub@judge-reanswer/1+judge-rubric/2",
     }
-    judged = {gate: n for (gate,), n in gates}["judge:stub@judge-reanswer/1+judge-rubric/1"]
+    judged = {gate: n for (gate,), n in gates}["judge:stub@judge-reanswer/1+judge-rubric/2"]
     assert 0 < judged <= unjudged
     assert await setting.generate(setting.strict) == 0
     refused = setting.sql(

@@ -79,11 +79,10 @@ def test_every_problem_is_told_at_once_with_its_line(tmp_path: Path):
     with pytest.raises(InputError) as caught:
         load_settings(path)
     lines = caught.value.message.splitlines()
-    assert lines[0].endswith("has 9 problem(s):")
+    assert lines[0].endswith("has 8 problem(s):")
     told = [line.split(": ")[:2] for line in lines[1:]]
     assert told == [
         ["  line 2", "wordng"],
-        ["  line 3", "grounding"],
         ["  line 4", "calibration"],
         ["  line 7", "drafter.base_url"],
         ["  line 9", "drafter.prompt_id"],
@@ -92,8 +91,50 @@ def test_every_problem_is_told_at_once_with_its_line(tmp_path: Path):
         ["  line 18", "judge.rubric_prompt_id"],
         ["  line 21", "checks.warn_only"],
     ]
-    assert "no prompt 'drft' version 3 (there are: demo-draft v1" in lines[5]
-    assert "names no check: ['lateralty']; the checks are" in lines[9]
+    assert "no prompt 'drft' version 3 (there are: demo-draft v1" in lines[4]
+    assert "names no check: ['lateralty']; the checks are" in lines[8]
+
+
+def test_what_is_wrong_between_settings_is_told_beside_the_rest(tmp_path: Path):
+    """A remote address and an answer without room are told though other settings are wrong."""
+    path = tmp_path / "wrong.toml"
+    remote = MINIMAL.format(url="https://models.example.org/v1")
+    judge = '[judge]\nbase_url = "http://[::2]/v1"\nmodel = "j"\nlicence = "MIT"\n'
+    serve = '[serve]\nmodel_path = "m"\nport = true\nmax_model_len = 1024\n'
+    path.write_text('tracing = 1\nallow_remote = "yes"\n' + remote + judge + serve)
+    with pytest.raises(InputError) as caught:
+        load_settings(path)
+    lines = caught.value.message.splitlines()[1:]
+    assert [line.split(": ")[:2] for line in lines] == [
+        ["  line 1", "tracing"],
+        ["  line 2", "allow_remote"],
+        ["  line 5", "drafter.sampling.max_tokens"],
+        ["  line 6", "drafter.base_url"],
+        ["  line 12", "judge.base_url"],
+        ["  line 17", "serve.port"],
+    ]
+    assert "should be a valid boolean (got 1)" in lines[0]
+    assert "'https://models.example.org/v1' is not this machine" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("line", "place"),
+    [
+        ("tracing = 1", "tracing"),
+        ('tracing = "true"', "tracing"),
+        ("tracing = 2026-01-01", "tracing"),
+        ("name = 2026-01-01", "name"),
+        ("batch.concurrency = true", "batch.concurrency"),
+        ('batch.concurrency = "4"', "batch.concurrency"),
+        ("batch.server_wait_s = false", "batch.server_wait_s"),
+    ],
+)
+def test_a_value_of_another_type_is_no_value(tmp_path: Path, line: str, place: str):
+    path = tmp_path / "typed.toml"
+    text = MINIMAL.format(url="http://localhost:1/v1")
+    path.write_text(f"{line}\n" + (text.replace('name = "x"\n', "") if "name" in line else text))
+    with pytest.raises(InputError, match=rf"1 problem\(s\):\n  line 1: {place}: "):
+        load_run_config(path)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)

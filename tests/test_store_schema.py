@@ -110,6 +110,8 @@ outcomes
 patient_splits
     patient VARCHAR NOT NULL, split VARCHAR NOT NULL, source VARCHAR NOT NULL, seed BIGINT,
     stratum VARCHAR, assigned_at TIMESTAMP NOT NULL
+prompt_sources
+    sha256 VARCHAR NOT NULL, source VARCHAR NOT NULL, settings VARCHAR NOT NULL
 prompts
     prompt_id VARCHAR NOT NULL, version INTEGER NOT NULL, sha256 VARCHAR NOT NULL, text VARCHAR
     NOT NULL, added_at TIMESTAMP NOT NULL
@@ -335,6 +337,7 @@ PRIMARY_KEYS = {
     "judgements": ["run_id", "volume_id", "question_id", "verdict_no"],
     "outcomes": ["run_id", "volume_id", "question_id"],
     "patient_splits": ["patient"],
+    "prompt_sources": ["sha256"],
     "prompts": ["prompt_id", "version", "sha256"],
     "questions": ["question_id"],
     "quintuples": ["run_id", "volume_id", "question_id"],

@@ -35,6 +35,8 @@ def _render(options: argparse.Namespace) -> int:
             volume=options.volume,
             question=options.question,
             config=options.config,
+            out=options.out,
+            cohort_root=options.cohort_root,
             as_json=options.json,
         )
     )
@@ -136,6 +138,10 @@ def add_commands(commands: Commands) -> None:
     json_option(action)
     action.set_defaults(run_command=_diff)
 
+    _add_trials(actions)
+
+
+def _add_trials(actions: Commands) -> None:
     action = actions.add_parser("try", help="a trial on a stratified sample without test patients")
     _prompt_options(action)
     store_option(action)
@@ -170,7 +176,11 @@ def _add_render(action: argparse.ArgumentParser) -> None:
     )
     action.add_argument("--volume", default=None, help="volume id (the first)")
     action.add_argument("--question", type=int, default=None, help="question id (the first; 19)")
-    action.add_argument("--config", type=Path, default=None, help="its wording and calibration")
+    action.add_argument(
+        "--config", type=Path, default=None, help="its wording, calibration, images"
+    )
+    action.add_argument("--out", type=Path, default=None, help="new folder for the slices, as PNG")
+    action.add_argument("--cohort-root", type=Path, default=None, help="where the images lie now")
     json_option(action)
     action.set_defaults(run_command=_render)
 
