@@ -15,10 +15,11 @@ import pyarrow.compute
 
 from knee.errors import InputError
 from knee.records import Grounding, RunKind
-from store.connection import is_damage, open_store, translate
+from store.connection import is_damage, translate
 from store.export_checks import check_licences, check_runs, check_selected, check_splits
 from store.export_columns import kept_without_grades
 from store.export_flow import make_flow, make_weights
+from store.long_reading import long_reading
 from store.where import check_condition
 
 _COMPUTE: Any = pyarrow.compute  # its functions are made when it is imported
@@ -185,7 +186,7 @@ def open_export(
 ) -> Generator[ExportRows]:
     """Opens a store and chooses the rows of an export.
 
-    A writer's commits wait while this is open; it journals meanwhile.
+    A writer waits about a second at most, and all rows are of one moment (`long_reading`).
 
     Args:
         path: the store.
@@ -198,7 +199,7 @@ def open_export(
         StoreError: the store cannot be opened.
     """
     try:
-        with open_store(path, read_only=True, closed=True, memory=_MEMORY) as con:
+        with long_reading(path, closed=True, memory=_MEMORY) as con:
             check_runs(con, request.run_ids or ())
             if request.where is not None:
                 check_condition(con, request.where, subqueries=request.reference_grades)

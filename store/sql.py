@@ -3,7 +3,8 @@
 The connection is read-only, without file or network access, its configuration locked. That is not
 enough: DuckDB still lets `COPY … TO` write to the database's own files (it overwrites the
 write-ahead log), so only statements that read are run at all. The result is complete on disk
-before it is shown: a reader that pages through it does not keep the writer waiting.
+before it is shown: a reader that pages through it does not keep the writer waiting, and a query
+of minutes lets writers in (`store.long_reading`).
 """
 
 import csv
@@ -23,7 +24,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from knee.errors import InputError
-from store.connection import is_damage, open_store, translate
+from store.connection import is_damage, translate
+from store.long_reading import long_reading
 from store.user_tables import put_user_tables, read_user_table
 
 Parameters: TypeAlias = Sequence[object] | Mapping[str, object]
@@ -74,7 +76,7 @@ def run_sql(
     with tempfile.NamedTemporaryFile(dir=folder, prefix=".sql-", delete=False) as spool:
         pass
     try:
-        with open_store(path, read_only=True, closed=True) as con:
+        with long_reading(path, closed=True) as con:
             put_user_tables(con, given)
             given.clear()
             n_rows = _write(con, query, params, (path, output_format, Path(spool.name)))
