@@ -37,6 +37,7 @@ from stages.controls import count_work, work_of
 from stages.dry_run import dry_run
 from stages.keeping import OutcomeKeeper
 from stages.prefix_cache import prefix_cache_told
+from stages.question_words import question_words_of
 from stages.quota_plan import show_choice
 from stages.report import write_report
 from stages.retrying import load_earlier_tries
@@ -49,6 +50,7 @@ from stages.token_estimate import STAND_IN_STEPS
 from store.items import Selection
 from store.journal import Journal
 from store.queries import selection_states
+from store.question_rows import put_question_words
 from store.quota_rows import put_choice
 from store.writer import StoreWriter
 
@@ -146,6 +148,7 @@ async def _run(
         with writer.transaction():
             writer.put_prompts([(p.ref, p.full_text) for p in (*list_prompts(), plan.template)])
             run_id, resumed = writer.start_or_resume_run(plan.run)
+            put_question_words(writer, run_id, question_words_of(plan.run.wording))
             writer.bind_volumes(run_id, plan.options.trial and plan.options.trial.volume_ids)
             if plan.quotas is not None:
                 put_choice(writer, run_id, plan.quotas)

