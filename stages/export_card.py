@@ -32,7 +32,7 @@ _KINDS = {
 _CAUTION = (
     "**Model text checked against one clinician read.** Every text is written by a model "
     "(`author = model`); it was kept because its grades equal one clinician's read of that knee, "
-    "and passed the gates below. No clinician wrote or read it.",
+    "and passed the gates below. No clinician wrote it.",
     "**Not a population sample.** Knees were chosen for the studies that read them, by outcome in "
     "some (READPRJ); acceptance then chose among them by grade, see below. `selection_weight` "
     "undoes the second, not the first.",
@@ -99,7 +99,9 @@ def _summary(rows: ExportRows, facts: ExportFacts, manifest: dict[str, Any]) -> 
         *_picture_lines(manifest),
         f"Condition: `{manifest['where']}`" if manifest["where"] else "Condition: none.",
         f"{facts.n_stale} stale quintuple(s) of the same runs are left out (findings, clinician's "
-        "grade or verdict changed since).",
+        f"grade or verdict changed since), and {facts.n_rejected} that a person rejected.",
+        f"{facts.n_checked} of {rows.total} texts were read and accepted by a person; nobody read "
+        "the others.",
     ]
     return "\n".join(f"- {line}" for line in lines)
 
@@ -236,12 +238,12 @@ def _controls(facts: ExportFacts, text: _Text) -> str:
 
 def _licences(facts: ExportFacts, text: _Text) -> str:
     shown = [[*map(text, row[:3]), row[3]] for row in facts.licences]
-    masks = [[*map(text, row[:2]), row[2]] for row in facts.mask_sources]
+    masks = [[*map(text, row[:3]), row[3]] for row in facts.mask_sources]
     trained = [list(row) for row in facts.segmenter_trained_on]
     return "\n\n".join(
         (
             _table(["masks", "images", "drafting model", "rows"], shown),
-            _table(["mask source", "segmenter", "rows"], masks),
+            _table(["mask source", "segmenter", "image source", "rows"], masks),
             _table(["segmenter was trained on this patient", "rows"], trained),
         )
     )

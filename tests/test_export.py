@@ -164,6 +164,9 @@ def test_the_card_says_what_must_be_known(store: Path, tmp_path: Path):
         "`compare@1`",
         "`draft v1 sha256:",
         "6 rows are of restricted volumes",
+        "0 stale quintuple(s) of the same runs are left out",
+        "and 0 that a person rejected",
+        "0 of 6 texts were read and accepted by a person",
     ):
         assert words in card, words
 
