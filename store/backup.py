@@ -8,13 +8,14 @@ drops this process's lock on the file as soon as it closes any descriptor of it.
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import duckdb
 
 from knee.errors import InputError, StoreError
-from store.connection import READ_WAIT_S, open_store, translate
+from store.connection import READ_WAIT_S, is_full_disk, open_store, translate
 from store.long_reading import SteppingAside
 from store.reading_mark import log_of
 
@@ -71,7 +72,8 @@ def copy_store(path: Path, target: Path, *, wait_s: float = READ_WAIT_S) -> None
     finally:
         reader.leave()
         for file in (draft, log_of(draft)):
-            file.unlink(missing_ok=True)
+            with suppress(OSError):
+                file.unlink()
 
 
 def _copy(files: list[Path], target: Path) -> None:
@@ -85,5 +87,8 @@ def _copy(files: list[Path], target: Path) -> None:
         return
     number, found, words = done.stderr.strip().rpartition("\n")[2].partition(":")
     if found and number.isdigit():
-        raise translate(OSError(int(number), words), target)
+        error = OSError(int(number), words)
+        if is_full_disk(error):
+            raise translate(error, target)
+        raise InputError(f"{str(target)!r} cannot be written: {words}", "name another file")
     raise StoreError(f"the store could not be copied to {str(target)!r}", done.stderr.strip())

@@ -59,7 +59,7 @@ def long_reading(
         closed: as of `open_store`.
         memory: as of `open_store`.
         wait_s: seconds to wait for a commit.
-        after_s: seconds after which writers are let in.
+        after_s: seconds after which writers are let in; 0 lets them in before anything is read.
 
     Raises:
         InputError: no such store.
@@ -67,6 +67,8 @@ def long_reading(
     """
     with open_store(path, read_only=True, wait_s=wait_s, closed=closed, memory=memory) as con:
         reader = SteppingAside(path)
+        if after_s <= 0:
+            reader.step_aside()
         over = threading.Event()
         watch = threading.Thread(target=_watch, args=(reader, con, over, after_s), daemon=True)
         watch.start()
@@ -161,9 +163,10 @@ def _watch(
     over: threading.Event,
     after_s: float,
 ) -> None:
-    if over.wait(after_s):
-        return
-    reader.step_aside()
+    if not reader.is_aside:
+        if over.wait(after_s):
+            return
+        reader.step_aside()
     while reader.is_aside and not over.wait(_LOOK_S):
         if reader.log_is_long():
             # Again and again: between two queries there is nothing to interrupt.

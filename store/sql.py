@@ -13,7 +13,8 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime, time
 from decimal import Decimal
 from pathlib import Path
@@ -24,7 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from knee.errors import InputError
-from store.connection import is_damage, translate
+from store.connection import is_damage, is_full_disk, translate
 from store.long_reading import long_reading
 from store.user_tables import put_user_tables, read_user_table
 
@@ -38,6 +39,7 @@ MAX_TABLE_ROWS: Final = 1000
 """A table is for reading; the other formats have all rows."""
 _MAX_CELL = 60
 _BATCH_ROWS = 2048
+_READS_FILES = re.compile(r'\bread_\w+"?\s*\(', re.IGNORECASE)
 _EXPLAIN = re.compile(r"\s*EXPLAIN\b(\s+ANALYZE\b)?", re.IGNORECASE)
 
 
@@ -73,10 +75,16 @@ def run_sql(
     # Before the store is opened: a long file keeps no writer waiting.
     given = {name: read_user_table(file) for name, file in (tables or {}).items()}
     folder = out.parent if out is not None else None
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=".sql-", delete=False) as spool:
+    with (
+        _told(out),
+        tempfile.NamedTemporaryFile(dir=folder, prefix=".sql-", delete=False) as spool,
+    ):
         pass
     try:
-        with long_reading(path, closed=True) as con:
+        # A query that reads the store's own file would lose its lock (DuckDB allows that one file),
+        # so writers are let in from the beginning: what is read does not hang on the lock.
+        with _told(out), long_reading(path, closed=True, after_s=0.0) as con:
+            _refuse_own_file(path, query)
             put_user_tables(con, given)
             given.clear()
             n_rows = _write(con, query, params, (path, output_format, Path(spool.name)))
@@ -112,6 +120,28 @@ def check_reads(con: duckdb.DuckDBPyConnection, query: str) -> None:
             f"this is a {kind.name} statement; only what reads is run",
             "SELECT, WITH, FROM, VALUES, SHOW, DESCRIBE, SUMMARIZE or EXPLAIN; "
             "`export` and `--out` write files",
+        )
+
+
+@contextmanager
+def _told(out: Path | None) -> Generator[None]:
+    """What the system says of the file that is written, as our error."""
+    try:
+        yield
+    except OSError as error:
+        name = repr(tempfile.gettempdir() if out is None else str(out))
+        if is_full_disk(error):
+            told = translate(error, out or Path(tempfile.gettempdir()))
+            told.message = f"no space to write the result in {name}: {error}"
+            raise told from error
+        raise InputError(f"{name} cannot be written: {error}", "name another file") from error
+
+
+def _refuse_own_file(path: Path, query: str) -> None:
+    if path.name in query and _READS_FILES.search(query):
+        raise InputError(
+            "a query reads the store's tables, no files, not even the store's own",
+            "--with name=file.csv joins a table of yours",
         )
 
 
