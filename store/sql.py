@@ -81,9 +81,7 @@ def run_sql(
     ):
         pass
     try:
-        # A query that reads the store's own file would lose its lock (DuckDB allows that one file),
-        # so writers are let in from the beginning: what is read does not hang on the lock.
-        with _told(out), long_reading(path, closed=True, after_s=0.0) as con:
+        with _told(out), long_reading(path, closed=True) as con:
             _refuse_own_file(path, query)
             put_user_tables(con, given)
             given.clear()
@@ -138,6 +136,7 @@ def _told(out: Path | None) -> Generator[None]:
 
 
 def _refuse_own_file(path: Path, query: str) -> None:
+    """DuckDB lets a query read the store's own file; closing it again would drop our lock on it."""
     if path.name in query and _READS_FILES.search(query):
         raise InputError(
             "a query reads the store's tables, no files, not even the store's own",

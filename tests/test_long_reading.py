@@ -31,7 +31,8 @@ with StoreWriter(path, wait_s=wait_s) as writer:
         print(max(waits), flush=True)
 """
 """Commits one change after another and prints its longest wait."""
-SLOW = "SELECT count(*) FROM v_quintuples, range(4000000000) t(i) WHERE hash(i) = 1"
+_LONG = "SELECT count(*) FROM range(4000000000) t(i) WHERE hash(i) = 1"
+SLOW = f"SELECT run_id, ({_LONG}) FROM v_quintuples"
 """A query of a user that runs for minutes."""
 
 
@@ -81,9 +82,15 @@ def test_a_long_reader_sees_one_state_and_a_writer_does_not_wait_for_it(store: P
         assert reasons(con) == {"0 "}
 
 
-def test_sql_of_minutes_lets_a_batch_commit_within_two_seconds(store: Path):
+@pytest.mark.parametrize(
+    "command", [["sql", SLOW], ["export", "{folder}/out", "--where", f"({_LONG}) >= 0"]]
+)
+def test_a_command_of_minutes_lets_a_batch_commit_within_two_seconds(
+    store: Path, command: list[str]
+):
+    arguments = [word.replace("{folder}", str(store.parent)) for word in command]
     query = subprocess.Popen(
-        [sys.executable, "run_pipeline.py", "sql", "--store", str(store), SLOW], cwd=CHECKOUT
+        [sys.executable, "run_pipeline.py", *arguments, "--store", str(store)], cwd=CHECKOUT
     )
     try:
         deadline = time.monotonic() + 30

@@ -86,6 +86,21 @@ def test_a_review_is_of_a_text_whatever_run_writes_it(store: Path):
     assert status(store, "another")[0] != "rejected"
 
 
+def test_a_later_verdict_leaves_the_review_as_it_is(store: Path):
+    assert say(store, "reject", "--by", "AB", "--reason", "wrong_place") == 0
+    with StoreWriter(store) as writer, writer.transaction() as con:
+        con.execute(
+            "INSERT INTO verdicts SELECT run_id, volume_id, question_id, 2, 'again', n_attempts, "
+            "'accepted', [], ['compare@2'], complete, [], NULL, recorded_at FROM outcomes "
+            "WHERE run_id = ? AND state = 'accepted'",
+            [NEW],
+        )
+    assert status(store) == ("rejected", None)
+    assert exported(store) == ROWS[1:]
+    assert say(store, "accept", "--by", "CD") == 0
+    assert status(store) == ("valid", "CD")
+
+
 def test_the_list_and_the_item_show_what_was_said(store: Path, capsys: pytest.CaptureFixture[str]):
     assert say(store, "reject", "--by", "AB", "--reason", "not_visible", "--note", "dark") == 0
     capsys.readouterr()

@@ -266,6 +266,39 @@ v_knee_components
     patient VARCHAR, visit VARCHAR, side VARCHAR, question_id SMALLINT, feature VARCHAR, site
     VARCHAR, component VARCHAR, scale_type VARCHAR, status VARCHAR, grade SMALLINT, readprj
     VARCHAR[], synthetic BOOLEAN, n_quintuples BIGINT
+v_knees
+    patient VARCHAR, visit VARCHAR, side VARCHAR, synthetic BOOLEAN, n_read BIGINT, n_quintuples
+    BIGINT, q01_size SMALLINT, q01_number SMALLINT, q01_percent_bml SMALLINT, q02_size SMALLINT,
+    q02_number SMALLINT, q02_percent_bml SMALLINT, q03_size SMALLINT, q03_number SMALLINT,
+    q03_percent_bml SMALLINT, q04_size SMALLINT, q04_number SMALLINT, q04_percent_bml SMALLINT,
+    q05_size SMALLINT, q05_number SMALLINT, q05_percent_bml SMALLINT, q06_size SMALLINT,
+    q06_number SMALLINT, q06_percent_bml SMALLINT, q07_size SMALLINT, q07_number SMALLINT,
+    q07_percent_bml SMALLINT, q08_size SMALLINT, q08_number SMALLINT, q08_percent_bml SMALLINT,
+    q09_size SMALLINT, q09_number SMALLINT, q09_percent_bml SMALLINT, q10_size SMALLINT,
+    q10_number SMALLINT, q10_percent_bml SMALLINT, q11_size SMALLINT, q11_number SMALLINT,
+    q11_percent_bml SMALLINT, q12_size SMALLINT, q12_number SMALLINT, q12_percent_bml SMALLINT,
+    q13_size SMALLINT, q13_number SMALLINT, q13_percent_bml SMALLINT, q14_size SMALLINT,
+    q14_number SMALLINT, q14_percent_bml SMALLINT, q15_size SMALLINT, q15_number SMALLINT,
+    q15_percent_bml SMALLINT, q16_size SMALLINT, q16_full_thickness SMALLINT, q17_size SMALLINT,
+    q17_full_thickness SMALLINT, q18_size SMALLINT, q18_full_thickness SMALLINT, q19_size
+    SMALLINT, q19_full_thickness SMALLINT, q20_size SMALLINT, q20_full_thickness SMALLINT,
+    q21_size SMALLINT, q21_full_thickness SMALLINT, q22_size SMALLINT, q22_full_thickness
+    SMALLINT, q23_size SMALLINT, q23_full_thickness SMALLINT, q24_size SMALLINT,
+    q24_full_thickness SMALLINT, q25_size SMALLINT, q25_full_thickness SMALLINT, q26_size
+    SMALLINT, q26_full_thickness SMALLINT, q27_size SMALLINT, q27_full_thickness SMALLINT,
+    q28_size SMALLINT, q28_full_thickness SMALLINT, q29_size SMALLINT, q29_full_thickness
+    SMALLINT, q30_grade SMALLINT, q31_grade SMALLINT, q32_grade SMALLINT, q33_grade SMALLINT,
+    q34_grade SMALLINT, q35_grade SMALLINT, q36_grade SMALLINT, q37_grade SMALLINT, q38_grade
+    SMALLINT, q39_grade SMALLINT, q40_grade SMALLINT, q41_grade SMALLINT, q42_grade SMALLINT,
+    q43_grade SMALLINT, q44_grade SMALLINT, q45_grade SMALLINT, q46_grade SMALLINT, q47_grade
+    SMALLINT, q48_morphology SMALLINT, q49_morphology SMALLINT, q50_morphology SMALLINT,
+    q51_morphology SMALLINT, q52_morphology SMALLINT, q53_morphology SMALLINT, q54_presence
+    SMALLINT, q54_tear_location SMALLINT, q55_presence SMALLINT, q55_tear_location SMALLINT,
+    q56_presence SMALLINT, q57_presence SMALLINT, q58_presence SMALLINT, q59_presence SMALLINT,
+    q60_complete_tear SMALLINT, q60_bml_cyst SMALLINT, q60_repair SMALLINT, q61_complete_tear
+    SMALLINT, q61_bml_cyst SMALLINT, q62_signal_abnormality SMALLINT, q63_presence SMALLINT,
+    q64_presence SMALLINT, q65_presence SMALLINT, q66_presence SMALLINT, q67_presence SMALLINT,
+    q68_presence SMALLINT, q69_presence SMALLINT
 v_outcomes
     run_id VARCHAR, volume_id VARCHAR, question_id SMALLINT, findings_id VARCHAR, state VARCHAR,
     codes VARCHAR[], gates VARCHAR[], complete BOOLEAN, n_attempts SMALLINT, verdict_no

@@ -129,3 +129,17 @@ def test_the_flat_view_has_the_words_of_the_question_and_the_reading_projects(tm
     assert row == (volume_id("9104001"), asked, ["15"], "Grade 1.", "valid")
     assert texts[0][0] == texts[0][1] > 150
     assert same == [(True,)]
+
+
+def test_a_row_a_knee_visit_has_every_component_in_a_column(con: duckdb.DuckDBPyConnection):
+    names = [str(row[0]) for row in con.execute("DESCRIBE v_knees").fetchall()]
+    assert names[6:] == [
+        f"q{q.question_id:02d}_{c}" for q in QUESTIONS.values() for c in q.components
+    ]
+    rows = con.execute(
+        "SELECT patient, q01_size, q02_number, q16_full_thickness, q30_grade, n_read, n_quintuples "
+        "FROM v_knees WHERE NOT synthetic ORDER BY patient"
+    ).fetchall()
+    # Of 9104001: question 1 in two blind runs and a label-given one, 2 in that, 16 in one.
+    assert rows[:2] == [("9104001", 1, 1, 1, None, 8, 5), ("9104002", 1, 2, 1, None, 8, 2)]
+    assert len(rows) == 4

@@ -1,5 +1,5 @@
--- Migration 13: what a question's text was, one flat view with it, and selection by all that RULES 16
--- names.
+-- Migration 13: what a question's text was, a flat view with it, a row a knee, and selection by all that
+-- RULES 16 names.
 
 CREATE TABLE run_questions ( -- The text of a question as a run asks it; unique by (run, question, components).
     run_id VARCHAR NOT NULL, -- The run.
@@ -89,6 +89,138 @@ CREATE VIEW v_run_images AS -- How the slices of a run's drafter were drawn; no 
         CAST(images ->> 'rendering' AS INTEGER) AS rendering -- Version of the drawing.
     FROM runs
     WHERE images IS NOT NULL;
+
+CREATE VIEW v_knees AS -- One row per knee-visit, the clinician's grade of every component a column: to join with a table of one's own.
+    SELECT
+        patient, -- Patient id.
+        visit, -- `V00` is baseline.
+        side, -- `right` or `left`.
+        synthetic, -- True for phantoms and painted images.
+        count(grade) AS n_read, -- Components that a clinician read.
+        sum(n_quintuples) FILTER (is_first)::BIGINT AS n_quintuples, -- Quintuples in production runs, stale and rejected ones included.
+        max(grade) FILTER (question_id = 1 AND component = 'size') AS q01_size, -- Size of bml:patella_medial; NULL unless read.
+        max(grade) FILTER (question_id = 1 AND component = 'number') AS q01_number, -- Number of bml:patella_medial; NULL unless read.
+        max(grade) FILTER (question_id = 1 AND component = 'percent_bml') AS q01_percent_bml, -- Percent bml of bml:patella_medial; NULL unless read.
+        max(grade) FILTER (question_id = 2 AND component = 'size') AS q02_size, -- Size of bml:patella_lateral; NULL unless read.
+        max(grade) FILTER (question_id = 2 AND component = 'number') AS q02_number, -- Number of bml:patella_lateral; NULL unless read.
+        max(grade) FILTER (question_id = 2 AND component = 'percent_bml') AS q02_percent_bml, -- Percent bml of bml:patella_lateral; NULL unless read.
+        max(grade) FILTER (question_id = 3 AND component = 'size') AS q03_size, -- Size of bml:femur_medial_trochlea; NULL unless read.
+        max(grade) FILTER (question_id = 3 AND component = 'number') AS q03_number, -- Number of bml:femur_medial_trochlea; NULL unless read.
+        max(grade) FILTER (question_id = 3 AND component = 'percent_bml') AS q03_percent_bml, -- Percent bml of bml:femur_medial_trochlea; NULL unless read.
+        max(grade) FILTER (question_id = 4 AND component = 'size') AS q04_size, -- Size of bml:femur_medial_central; NULL unless read.
+        max(grade) FILTER (question_id = 4 AND component = 'number') AS q04_number, -- Number of bml:femur_medial_central; NULL unless read.
+        max(grade) FILTER (question_id = 4 AND component = 'percent_bml') AS q04_percent_bml, -- Percent bml of bml:femur_medial_central; NULL unless read.
+        max(grade) FILTER (question_id = 5 AND component = 'size') AS q05_size, -- Size of bml:femur_medial_posterior; NULL unless read.
+        max(grade) FILTER (question_id = 5 AND component = 'number') AS q05_number, -- Number of bml:femur_medial_posterior; NULL unless read.
+        max(grade) FILTER (question_id = 5 AND component = 'percent_bml') AS q05_percent_bml, -- Percent bml of bml:femur_medial_posterior; NULL unless read.
+        max(grade) FILTER (question_id = 6 AND component = 'size') AS q06_size, -- Size of bml:femur_lateral_trochlea; NULL unless read.
+        max(grade) FILTER (question_id = 6 AND component = 'number') AS q06_number, -- Number of bml:femur_lateral_trochlea; NULL unless read.
+        max(grade) FILTER (question_id = 6 AND component = 'percent_bml') AS q06_percent_bml, -- Percent bml of bml:femur_lateral_trochlea; NULL unless read.
+        max(grade) FILTER (question_id = 7 AND component = 'size') AS q07_size, -- Size of bml:femur_lateral_central; NULL unless read.
+        max(grade) FILTER (question_id = 7 AND component = 'number') AS q07_number, -- Number of bml:femur_lateral_central; NULL unless read.
+        max(grade) FILTER (question_id = 7 AND component = 'percent_bml') AS q07_percent_bml, -- Percent bml of bml:femur_lateral_central; NULL unless read.
+        max(grade) FILTER (question_id = 8 AND component = 'size') AS q08_size, -- Size of bml:femur_lateral_posterior; NULL unless read.
+        max(grade) FILTER (question_id = 8 AND component = 'number') AS q08_number, -- Number of bml:femur_lateral_posterior; NULL unless read.
+        max(grade) FILTER (question_id = 8 AND component = 'percent_bml') AS q08_percent_bml, -- Percent bml of bml:femur_lateral_posterior; NULL unless read.
+        max(grade) FILTER (question_id = 9 AND component = 'size') AS q09_size, -- Size of bml:tibia_medial_anterior; NULL unless read.
+        max(grade) FILTER (question_id = 9 AND component = 'number') AS q09_number, -- Number of bml:tibia_medial_anterior; NULL unless read.
+        max(grade) FILTER (question_id = 9 AND component = 'percent_bml') AS q09_percent_bml, -- Percent bml of bml:tibia_medial_anterior; NULL unless read.
+        max(grade) FILTER (question_id = 10 AND component = 'size') AS q10_size, -- Size of bml:tibia_medial_central; NULL unless read.
+        max(grade) FILTER (question_id = 10 AND component = 'number') AS q10_number, -- Number of bml:tibia_medial_central; NULL unless read.
+        max(grade) FILTER (question_id = 10 AND component = 'percent_bml') AS q10_percent_bml, -- Percent bml of bml:tibia_medial_central; NULL unless read.
+        max(grade) FILTER (question_id = 11 AND component = 'size') AS q11_size, -- Size of bml:tibia_medial_posterior; NULL unless read.
+        max(grade) FILTER (question_id = 11 AND component = 'number') AS q11_number, -- Number of bml:tibia_medial_posterior; NULL unless read.
+        max(grade) FILTER (question_id = 11 AND component = 'percent_bml') AS q11_percent_bml, -- Percent bml of bml:tibia_medial_posterior; NULL unless read.
+        max(grade) FILTER (question_id = 12 AND component = 'size') AS q12_size, -- Size of bml:tibia_lateral_anterior; NULL unless read.
+        max(grade) FILTER (question_id = 12 AND component = 'number') AS q12_number, -- Number of bml:tibia_lateral_anterior; NULL unless read.
+        max(grade) FILTER (question_id = 12 AND component = 'percent_bml') AS q12_percent_bml, -- Percent bml of bml:tibia_lateral_anterior; NULL unless read.
+        max(grade) FILTER (question_id = 13 AND component = 'size') AS q13_size, -- Size of bml:tibia_lateral_central; NULL unless read.
+        max(grade) FILTER (question_id = 13 AND component = 'number') AS q13_number, -- Number of bml:tibia_lateral_central; NULL unless read.
+        max(grade) FILTER (question_id = 13 AND component = 'percent_bml') AS q13_percent_bml, -- Percent bml of bml:tibia_lateral_central; NULL unless read.
+        max(grade) FILTER (question_id = 14 AND component = 'size') AS q14_size, -- Size of bml:tibia_lateral_posterior; NULL unless read.
+        max(grade) FILTER (question_id = 14 AND component = 'number') AS q14_number, -- Number of bml:tibia_lateral_posterior; NULL unless read.
+        max(grade) FILTER (question_id = 14 AND component = 'percent_bml') AS q14_percent_bml, -- Percent bml of bml:tibia_lateral_posterior; NULL unless read.
+        max(grade) FILTER (question_id = 15 AND component = 'size') AS q15_size, -- Size of bml:tibia_subspinous; NULL unless read.
+        max(grade) FILTER (question_id = 15 AND component = 'number') AS q15_number, -- Number of bml:tibia_subspinous; NULL unless read.
+        max(grade) FILTER (question_id = 15 AND component = 'percent_bml') AS q15_percent_bml, -- Percent bml of bml:tibia_subspinous; NULL unless read.
+        max(grade) FILTER (question_id = 16 AND component = 'size') AS q16_size, -- Size of cartilage:patella_medial; NULL unless read.
+        max(grade) FILTER (question_id = 16 AND component = 'full_thickness') AS q16_full_thickness, -- Full thickness of cartilage:patella_medial; NULL unless read.
+        max(grade) FILTER (question_id = 17 AND component = 'size') AS q17_size, -- Size of cartilage:patella_lateral; NULL unless read.
+        max(grade) FILTER (question_id = 17 AND component = 'full_thickness') AS q17_full_thickness, -- Full thickness of cartilage:patella_lateral; NULL unless read.
+        max(grade) FILTER (question_id = 18 AND component = 'size') AS q18_size, -- Size of cartilage:femur_medial_trochlea; NULL unless read.
+        max(grade) FILTER (question_id = 18 AND component = 'full_thickness') AS q18_full_thickness, -- Full thickness of cartilage:femur_medial_trochlea; NULL unless read.
+        max(grade) FILTER (question_id = 19 AND component = 'size') AS q19_size, -- Size of cartilage:femur_medial_central; NULL unless read.
+        max(grade) FILTER (question_id = 19 AND component = 'full_thickness') AS q19_full_thickness, -- Full thickness of cartilage:femur_medial_central; NULL unless read.
+        max(grade) FILTER (question_id = 20 AND component = 'size') AS q20_size, -- Size of cartilage:femur_medial_posterior; NULL unless read.
+        max(grade) FILTER (question_id = 20 AND component = 'full_thickness') AS q20_full_thickness, -- Full thickness of cartilage:femur_medial_posterior; NULL unless read.
+        max(grade) FILTER (question_id = 21 AND component = 'size') AS q21_size, -- Size of cartilage:femur_lateral_trochlea; NULL unless read.
+        max(grade) FILTER (question_id = 21 AND component = 'full_thickness') AS q21_full_thickness, -- Full thickness of cartilage:femur_lateral_trochlea; NULL unless read.
+        max(grade) FILTER (question_id = 22 AND component = 'size') AS q22_size, -- Size of cartilage:femur_lateral_central; NULL unless read.
+        max(grade) FILTER (question_id = 22 AND component = 'full_thickness') AS q22_full_thickness, -- Full thickness of cartilage:femur_lateral_central; NULL unless read.
+        max(grade) FILTER (question_id = 23 AND component = 'size') AS q23_size, -- Size of cartilage:femur_lateral_posterior; NULL unless read.
+        max(grade) FILTER (question_id = 23 AND component = 'full_thickness') AS q23_full_thickness, -- Full thickness of cartilage:femur_lateral_posterior; NULL unless read.
+        max(grade) FILTER (question_id = 24 AND component = 'size') AS q24_size, -- Size of cartilage:tibia_medial_anterior; NULL unless read.
+        max(grade) FILTER (question_id = 24 AND component = 'full_thickness') AS q24_full_thickness, -- Full thickness of cartilage:tibia_medial_anterior; NULL unless read.
+        max(grade) FILTER (question_id = 25 AND component = 'size') AS q25_size, -- Size of cartilage:tibia_medial_central; NULL unless read.
+        max(grade) FILTER (question_id = 25 AND component = 'full_thickness') AS q25_full_thickness, -- Full thickness of cartilage:tibia_medial_central; NULL unless read.
+        max(grade) FILTER (question_id = 26 AND component = 'size') AS q26_size, -- Size of cartilage:tibia_medial_posterior; NULL unless read.
+        max(grade) FILTER (question_id = 26 AND component = 'full_thickness') AS q26_full_thickness, -- Full thickness of cartilage:tibia_medial_posterior; NULL unless read.
+        max(grade) FILTER (question_id = 27 AND component = 'size') AS q27_size, -- Size of cartilage:tibia_lateral_anterior; NULL unless read.
+        max(grade) FILTER (question_id = 27 AND component = 'full_thickness') AS q27_full_thickness, -- Full thickness of cartilage:tibia_lateral_anterior; NULL unless read.
+        max(grade) FILTER (question_id = 28 AND component = 'size') AS q28_size, -- Size of cartilage:tibia_lateral_central; NULL unless read.
+        max(grade) FILTER (question_id = 28 AND component = 'full_thickness') AS q28_full_thickness, -- Full thickness of cartilage:tibia_lateral_central; NULL unless read.
+        max(grade) FILTER (question_id = 29 AND component = 'size') AS q29_size, -- Size of cartilage:tibia_lateral_posterior; NULL unless read.
+        max(grade) FILTER (question_id = 29 AND component = 'full_thickness') AS q29_full_thickness, -- Full thickness of cartilage:tibia_lateral_posterior; NULL unless read.
+        max(grade) FILTER (question_id = 30 AND component = 'grade') AS q30_grade, -- Grade of osteophyte:patella_superior; NULL unless read.
+        max(grade) FILTER (question_id = 31 AND component = 'grade') AS q31_grade, -- Grade of osteophyte:patella_inferior; NULL unless read.
+        max(grade) FILTER (question_id = 32 AND component = 'grade') AS q32_grade, -- Grade of osteophyte:patella_medial; NULL unless read.
+        max(grade) FILTER (question_id = 33 AND component = 'grade') AS q33_grade, -- Grade of osteophyte:patella_lateral; NULL unless read.
+        max(grade) FILTER (question_id = 34 AND component = 'grade') AS q34_grade, -- Grade of osteophyte:femur_medial_anterior; NULL unless read.
+        max(grade) FILTER (question_id = 35 AND component = 'grade') AS q35_grade, -- Grade of osteophyte:femur_medial_central; NULL unless read.
+        max(grade) FILTER (question_id = 36 AND component = 'grade') AS q36_grade, -- Grade of osteophyte:femur_medial_posterior; NULL unless read.
+        max(grade) FILTER (question_id = 37 AND component = 'grade') AS q37_grade, -- Grade of osteophyte:femur_lateral_anterior; NULL unless read.
+        max(grade) FILTER (question_id = 38 AND component = 'grade') AS q38_grade, -- Grade of osteophyte:femur_lateral_central; NULL unless read.
+        max(grade) FILTER (question_id = 39 AND component = 'grade') AS q39_grade, -- Grade of osteophyte:femur_lateral_posterior; NULL unless read.
+        max(grade) FILTER (question_id = 40 AND component = 'grade') AS q40_grade, -- Grade of osteophyte:tibia_medial; NULL unless read.
+        max(grade) FILTER (question_id = 41 AND component = 'grade') AS q41_grade, -- Grade of osteophyte:tibia_lateral; NULL unless read.
+        max(grade) FILTER (question_id = 42 AND component = 'grade') AS q42_grade, -- Grade of hoffa_synovitis:hoffa_fat_pad; NULL unless read.
+        max(grade) FILTER (question_id = 43 AND component = 'grade') AS q43_grade, -- Grade of effusion_synovitis:joint_cavity; NULL unless read.
+        max(grade) FILTER (question_id = 44 AND component = 'grade') AS q44_grade, -- Grade of extrusion:medial_meniscus_anterior; NULL unless read.
+        max(grade) FILTER (question_id = 45 AND component = 'grade') AS q45_grade, -- Grade of extrusion:medial_meniscus_medial; NULL unless read.
+        max(grade) FILTER (question_id = 46 AND component = 'grade') AS q46_grade, -- Grade of extrusion:lateral_meniscus_anterior; NULL unless read.
+        max(grade) FILTER (question_id = 47 AND component = 'grade') AS q47_grade, -- Grade of extrusion:lateral_meniscus_lateral; NULL unless read.
+        max(grade) FILTER (question_id = 48 AND component = 'morphology') AS q48_morphology, -- Morphology of morphology:medial_meniscus_anterior; NULL unless read.
+        max(grade) FILTER (question_id = 49 AND component = 'morphology') AS q49_morphology, -- Morphology of morphology:medial_meniscus_body; NULL unless read.
+        max(grade) FILTER (question_id = 50 AND component = 'morphology') AS q50_morphology, -- Morphology of morphology:medial_meniscus_posterior; NULL unless read.
+        max(grade) FILTER (question_id = 51 AND component = 'morphology') AS q51_morphology, -- Morphology of morphology:lateral_meniscus_anterior; NULL unless read.
+        max(grade) FILTER (question_id = 52 AND component = 'morphology') AS q52_morphology, -- Morphology of morphology:lateral_meniscus_body; NULL unless read.
+        max(grade) FILTER (question_id = 53 AND component = 'morphology') AS q53_morphology, -- Morphology of morphology:lateral_meniscus_posterior; NULL unless read.
+        max(grade) FILTER (question_id = 54 AND component = 'presence') AS q54_presence, -- Presence of meniscal_cyst:medial_meniscus; NULL unless read.
+        max(grade) FILTER (question_id = 54 AND component = 'tear_location') AS q54_tear_location, -- Tear location of meniscal_cyst:medial_meniscus; NULL unless read.
+        max(grade) FILTER (question_id = 55 AND component = 'presence') AS q55_presence, -- Presence of meniscal_cyst:lateral_meniscus; NULL unless read.
+        max(grade) FILTER (question_id = 55 AND component = 'tear_location') AS q55_tear_location, -- Tear location of meniscal_cyst:lateral_meniscus; NULL unless read.
+        max(grade) FILTER (question_id = 56 AND component = 'presence') AS q56_presence, -- Presence of hypertrophy:medial_meniscus; NULL unless read.
+        max(grade) FILTER (question_id = 57 AND component = 'presence') AS q57_presence, -- Presence of hypertrophy:lateral_meniscus; NULL unless read.
+        max(grade) FILTER (question_id = 58 AND component = 'presence') AS q58_presence, -- Presence of root_tear:medial_posterior_root; NULL unless read.
+        max(grade) FILTER (question_id = 59 AND component = 'presence') AS q59_presence, -- Presence of root_tear:lateral_posterior_root; NULL unless read.
+        max(grade) FILTER (question_id = 60 AND component = 'complete_tear') AS q60_complete_tear, -- Complete tear of acl:acl; NULL unless read.
+        max(grade) FILTER (question_id = 60 AND component = 'bml_cyst') AS q60_bml_cyst, -- Bml cyst of acl:acl; NULL unless read.
+        max(grade) FILTER (question_id = 60 AND component = 'repair') AS q60_repair, -- Repair of acl:acl; NULL unless read.
+        max(grade) FILTER (question_id = 61 AND component = 'complete_tear') AS q61_complete_tear, -- Complete tear of pcl:pcl; NULL unless read.
+        max(grade) FILTER (question_id = 61 AND component = 'bml_cyst') AS q61_bml_cyst, -- Bml cyst of pcl:pcl; NULL unless read.
+        max(grade) FILTER (question_id = 62 AND component = 'signal_abnormality') AS q62_signal_abnormality, -- Signal abnormality of patellar_tendon:patellar_tendon; NULL unless read.
+        max(grade) FILTER (question_id = 63 AND component = 'presence') AS q63_presence, -- Presence of periarticular:pes_anserine_bursitis; NULL unless read.
+        max(grade) FILTER (question_id = 64 AND component = 'presence') AS q64_presence, -- Presence of periarticular:iliotibial_band_signal; NULL unless read.
+        max(grade) FILTER (question_id = 65 AND component = 'presence') AS q65_presence, -- Presence of periarticular:popliteal_cyst; NULL unless read.
+        max(grade) FILTER (question_id = 66 AND component = 'presence') AS q66_presence, -- Presence of periarticular:infrapatellar_bursitis; NULL unless read.
+        max(grade) FILTER (question_id = 67 AND component = 'presence') AS q67_presence, -- Presence of periarticular:prepatellar_bursitis; NULL unless read.
+        max(grade) FILTER (question_id = 68 AND component = 'presence') AS q68_presence, -- Presence of periarticular:ganglion_cyst; NULL unless read.
+        max(grade) FILTER (question_id = 69 AND component = 'presence') AS q69_presence -- Presence of periarticular:loose_bodies; NULL unless read.
+    FROM (
+        SELECT *, component = first(component) OVER (PARTITION BY patient, visit, side, question_id ORDER BY component) AS is_first
+        FROM v_knee_components
+    )
+    GROUP BY patient, visit, side, synthetic;
 
 DROP VIEW v_selection_weight;
 DROP VIEW v_selection;
