@@ -11,6 +11,7 @@ from knee.anatomy import Side
 from knee.geometry import voxel_box
 from knee.keys import content_hash
 from knee.run_config import ImageSettings
+from prompts.context import reading_planes
 from run_pipeline import main
 from stages.export_slices import UNSEEN, slices_of
 from stages.run_images import images_identity
@@ -171,7 +172,7 @@ def test_references_are_the_slices_that_would_be_drawn(tmp_path: Path, codes: st
             "orientation": codes, "shape": list(volume.shape), "shown_slices": None,
         }  # fmt: skip
         refs = slices_of(row)
-        planes = tuple(dict.fromkeys(ref.plane for ref in refs))
+        planes = reading_planes(QUESTION)
         drawn = draw_slices(volume, box, Side.RIGHT, planes, (0.0, 900.0), SliceStyle())
         assert [(r.plane, r.axis, r.slice_index) for r in refs] == [
             (d.shown.plane, d.shown.axis, d.shown.index) for d in drawn
