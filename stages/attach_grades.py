@@ -23,8 +23,8 @@ from stages.export_writers import GROUP_ROWS, Row
 from stages.pseudonyms import Pseudonyms, read_key
 from store.arrow_rows import BOX, GRADES, TEXT
 from store.attaching import StoreGrades
-from store.connection import open_store
 from store.export_facts import known_ids
+from store.long_reading import long_reading
 from tools.moaks_table import MoaksTable, read_moaks_tables
 
 _STEPS: Final = pa.list_(
@@ -101,7 +101,7 @@ def attach_grades(
     n_rows = 0
     with export_folder(out) as folder:
         if store is not None:
-            with open_store(store, read_only=True) as con:
+            with long_reading(store) as con:
                 names = None if key is None else Pseudonyms(key, *known_ids(con))
                 source: StoreGrades | _TableGrades = StoreGrades(con, names)
                 n_rows = _copy(export, folder, manifest, source)

@@ -1,7 +1,9 @@
 """`export`: accepted quintuples as a folder to train on, with its card and checksums."""
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +17,7 @@ from stages.console import emit_json, say
 from stages.export_card import card
 from stages.export_chat import chat, dataset_info
 from stages.export_folder import export_folder, write_json
+from stages.export_pictures import PLAIN, ChatPictures, Renaming
 from stages.export_release import ReleaseItems, check_fits, write_questions, write_volumes
 from stages.export_renamed import renamed
 from stages.export_writers import (
@@ -32,6 +35,7 @@ from store.connection import open_store
 from store.export import ExportRequest, ExportRows, Schema, open_export
 from store.export_facts import ExportFacts, known_ids, load_facts
 from store.migrations import APPLICATION, SCHEMA_VERSION
+from store.shown_image_rows import stored_images
 
 FORMATS: Final = ("parquet", "jsonl", "sft-chat", "release")
 """What `--format` may name."""
@@ -56,6 +60,10 @@ class ExportOptions:
     """One of `FORMATS`."""
     key_file: Path | None = None
     """Pseudonymises with this key."""
+    with_images: bool = False
+    """Chats: draws their slices into the export."""
+    cohort_root: Path | None = None
+    """Where the images lie now; None takes where they were prepared."""
     as_json: bool = False
     """Print counts on stdout."""
 
@@ -73,24 +81,43 @@ def export(options: ExportOptions) -> int:
             f"format {options.output_format!r} is made of answers, which hold the grades",
             "without reference grades take parquet or jsonl; `attach-grades` completes them",
         )
+    is_chat = options.output_format == "sft-chat"
+    if options.with_images and not is_chat:
+        raise InputError(
+            f"format {options.output_format!r} has no pictures", "--with-images is for sft-chat"
+        )
     names = None if options.key_file is None else _pseudonyms(options.store, options.key_file)
     # The folder comes first: what is wrong with it is told before the store is searched.
     with (
         export_folder(options.out) as folder,
         open_export(
             options.store,
-            options.request,
+            options.request._replace(slices=is_chat),
             question_words,
         ) as rows,
     ):
         facts = load_facts(rows)
-        shards = _write(folder, rows, options.output_format, names)
+        pictures = _pictures(folder, rows, options, names) if options.with_images else None
+        shards = _write(folder, rows, options.output_format, names, pictures)
         manifest = _manifest(rows, facts, options, shards, names)
         write_json(folder / MANIFEST, manifest)
         text = card(rows, facts, manifest, names)
         (folder / CARD).write_text(text, encoding="utf-8")
     _tell(rows, facts, shards, options)
+    if pictures is not None:
+        say(f"{pictures.n_written} picture(s) drawn; those that a drafter saw are the very same")
     return 0
+
+
+def _pictures(
+    folder: Path, rows: ExportRows, options: ExportOptions, names: Pseudonyms | None
+) -> ChatPictures:
+    found = rows.fetch(
+        "SELECT run_id, images FROM runs SEMI JOIN chosen USING (run_id) WHERE images IS NOT NULL"
+    )
+    runs = {str(run_id): str(images) for run_id, images in found}
+    naming = PLAIN if names is None else Renaming(names.volume, names.run, names.digest)
+    return ChatPictures(folder, stored_images(rows.con), runs, options.cohort_root, naming)
 
 
 def _pseudonyms(store: Path, key_file: Path) -> Pseudonyms:
@@ -107,7 +134,11 @@ def question_words(question_id: int, wording: str, components: tuple[str, ...]) 
 
 
 def _write(
-    folder: Path, rows: ExportRows, output_format: str, names: Pseudonyms | None
+    folder: Path,
+    rows: ExportRows,
+    output_format: str,
+    names: Pseudonyms | None,
+    pictures: ChatPictures | None,
 ) -> dict[str, list[Shard]]:
     """Writes all splits in one pass; returns the files of each."""
     splits = dict(rows.splits)
@@ -115,9 +146,10 @@ def _write(
         _write_release(folder, rows, names)
         splits = {split.value: splits.get(split.value, 0) for split in Split}
     schema = rows.schema if names is None else names.schema(rows.schema)
+    as_chat = None if output_format != "sft-chat" else partial(chat, pictures=pictures)
     with ExitStack() as stack:
         files = {
-            split: _files(folder, split, n_rows, output_format, schema)
+            split: _files(folder, split, n_rows, output_format, schema, as_chat)
             for split, n_rows in splits.items()
         }
         for one in files.values():
@@ -138,12 +170,19 @@ def _write(
     return shards
 
 
-def _files(folder: Path, split: str, n_rows: int, output_format: str, schema: Schema) -> Files:
+def _files(
+    folder: Path,
+    split: str,
+    n_rows: int,
+    output_format: str,
+    schema: Schema,
+    as_chat: Callable[[Row], Row] | None,
+) -> Files:
     if output_format == "parquet":
         return ParquetFiles(folder, split, n_rows, schema)
     if output_format == "release":
         return ReleaseItems(folder, split, n_rows)
-    return JsonLines(folder, split, n_rows, chat if output_format == "sft-chat" else None)
+    return JsonLines(folder, split, n_rows, as_chat)
 
 
 def _write_release(folder: Path, rows: ExportRows, names: Pseudonyms | None) -> None:
@@ -187,6 +226,7 @@ def _manifest(
         "label_given": request.label_given,
         "synthetic": request.synthetic,
         "reference_grades": request.reference_grades,
+        "pictures": options.with_images,
         "pseudonym_key": None if names is None else names.key_name,
         **facts.as_json(),
         "columns": columns,

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from stages.console import percent
-from stages.export_chat import MAX_SLICES
 from stages.export_release import STAMP
 from stages.export_writers import SHARD_ROWS
 from stages.pseudonyms import Pseudonyms
@@ -23,15 +22,17 @@ _KINDS = {
     "jsonl": f"one JSON object a line, at most {SHARD_ROWS} a file: "
     '`datasets.load_dataset("<this folder>")`.',
     "sft-chat": "chats (`messages`, `images`) as ms-swift reads them, and LLaMA-Factory as "
-    f"`sharegpt` by `dataset_info.json`. At most {MAX_SLICES} sagittal slices a chat, spread over "
-    "the box; `slices` says plane, stored axis and index. **The images are not in this export.**",
+    "`sharegpt` by `dataset_info.json`. `slices` says plane, stored axis and index of each "
+    "picture, `slices_seen_by_drafter` whether the text was written by a model that saw them: "
+    "where it is false the text was written from measurements alone, and may say things that no "
+    "picture shows.",
     "release": "the layout of the released 3DReasonKnee data set; the order of box numbers is "
     f"**inferred** (`{STAMP}`). Texts are per item, not templates.",
 }
 _CAUTION = (
     "**Model text checked against one clinician read.** Every text is written by a model "
     "(`author = model`); it was kept because its grades equal one clinician's read of that knee, "
-    "and passed the gates below. No clinician wrote or read it.",
+    "and passed the gates below. No clinician wrote it.",
     "**Not a population sample.** Knees were chosen for the studies that read them, by outcome in "
     "some (READPRJ); acceptance then chose among them by grade, see below. `selection_weight` "
     "undoes the second, not the first.",
@@ -95,11 +96,30 @@ def _summary(rows: ExportRows, facts: ExportFacts, manifest: dict[str, Any]) -> 
         f"{facts.n_volumes} volumes and {facts.n_patients} patients, all {kind}. Splits: {splits}; "
         "a patient is in one split.",
         f"Format: {_KINDS[manifest['format']]}",
+        *_picture_lines(manifest),
         f"Condition: `{manifest['where']}`" if manifest["where"] else "Condition: none.",
         f"{facts.n_stale} stale quintuple(s) of the same runs are left out (findings, clinician's "
-        "grade or verdict changed since).",
+        f"grade or verdict changed since), and {facts.n_rejected} that a person rejected.",
+        f"{facts.n_checked} of {rows.total} texts were read and accepted by a person; nobody read "
+        "the others.",
     ]
     return "\n".join(f"- {line}" for line in lines)
+
+
+def _picture_lines(manifest: dict[str, Any]) -> Iterable[str]:
+    if manifest["format"] != "sft-chat":
+        return
+    if manifest["pictures"]:
+        yield (
+            "Pictures: in `images/`. Those that a drafter saw are byte for byte what it was shown; "
+            "where `box_outlined` is true the region is outlined in them, so they are not for "
+            "training a model to find it. The others are drawn without an outline."
+        )
+    else:
+        yield (
+            "**The pictures are not in this export**: `images` says where they belong, and "
+            "`export --with-images` draws them."
+        )
 
 
 def _protection(rows: ExportRows, facts: ExportFacts, manifest: dict[str, Any]) -> Iterable[str]:
@@ -218,12 +238,12 @@ def _controls(facts: ExportFacts, text: _Text) -> str:
 
 def _licences(facts: ExportFacts, text: _Text) -> str:
     shown = [[*map(text, row[:3]), row[3]] for row in facts.licences]
-    masks = [[*map(text, row[:2]), row[2]] for row in facts.mask_sources]
+    masks = [[*map(text, row[:3]), row[3]] for row in facts.mask_sources]
     trained = [list(row) for row in facts.segmenter_trained_on]
     return "\n\n".join(
         (
             _table(["masks", "images", "drafting model", "rows"], shown),
-            _table(["mask source", "segmenter", "rows"], masks),
+            _table(["mask source", "segmenter", "image source", "rows"], masks),
             _table(["segmenter was trained on this patient", "rows"], trained),
         )
     )

@@ -1,19 +1,20 @@
 """Chats to fine-tune a vision-language model on: `messages` and `images`, a JSON object a line.
 
 This is the format that ms-swift reads as it is, and LLaMA-Factory as `sharegpt` (its
-`dataset_info.json` is written beside). The images themselves are not in the export: `images` names
-where the trainer finds them, `slices` says which slice each is.
+`dataset_info.json` is written beside). `images` names pictures in the export, in the order of the
+`<image>` marks in the user's message; `slices` says which slice of which volume each is, and
+`slices_seen_by_drafter` whether the text was written by one who saw them.
 """
 
 import json
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from knee.answers import StepName
 from knee.keys import JsonValue
+from stages.export_pictures import ChatPictures
+from stages.export_slices import SliceRef, is_seen, slices_of
 from stages.export_writers import Row
 
-MAX_SLICES: Final = 8
-"""Slices of a chat, spread evenly over the box."""
 SYSTEM: Final = "You are a radiologist. You are given a question and slices of a knee MRI."
 """The system message; the same for every row."""
 FINAL_MARK: Final = "Final diagnosis:"
@@ -25,59 +26,40 @@ _SIDE_COLUMNS: Final = (
 )
 
 
-class SliceRef(NamedTuple):
-    """One slice of a volume."""
+def chat(row: Row, pictures: ChatPictures | None = None) -> Row:
+    """Returns a row as a chat: slices and question, then steps and grades.
 
-    path: str
-    """Where the trainer finds it, relative to its image folder."""
-    plane: str
-    """`sagittal`, `coronal` or `axial`."""
-    axis: int
-    """Axis of the stored array on which slices of this plane are counted, 0-2."""
-    slice_index: int
-    """Index along it."""
-
-
-def slices_of(row: Row) -> tuple[SliceRef, ...]:
-    """Returns the sagittal slices that a chat shows: evenly spread over the box, ends included.
-
-    The seam for slices that a drafter was really shown: where the store knows them, they belong
-    here instead.
-
-    Raises:
-        KeyError: the row has no box or axis; `chat` leaves those without images.
+    Args:
+        row: a row of an export with slices.
+        pictures: writes them; None leaves references.
     """
-    axis, box = int(row["slice_axis"]), row["box"]
-    first = int(box[("i0", "j0", "k0")[axis]])
-    last = int(box[("i1", "j1", "k1")[axis]]) - 1
-    n_slices = min(MAX_SLICES, last - first + 1)
-    indices = [
-        first + round(number * (last - first) / max(1, n_slices - 1)) for number in range(n_slices)
-    ]
-    folder = str(row["volume_id"]).replace("/", "_")
-    return tuple(
-        SliceRef(f"slices/{folder}/sagittal-{index:04d}.png", "sagittal", axis, index)
-        for index in indices
-    )
-
-
-def chat(row: Row) -> Row:
-    """Returns a row as a chat: slices and question, then steps and grades."""
-    slices = slices_of(row) if row["box"] is not None and row["slice_axis"] is not None else ()
-    shown = ", ".join(str(one.slice_index) for one in slices)
-    where = f"Sagittal slices {shown} of a {row['side']} knee.\n" if slices else ""
+    slices = slices_of(row)
+    if pictures is not None:
+        slices = pictures.draw(row, slices)
     messages = [
         {"role": "system", "content": SYSTEM},
-        {"role": "user", "content": "<image>" * len(slices) + where + str(row["question"])},
+        {"role": "user", "content": _shown(slices, row) + str(row["question"])},
         {"role": "assistant", "content": answer(row)},
     ]
     return {
         "messages": messages,
         "images": [one.path for one in slices],
         "slices": [one._asdict() for one in slices],
+        "slices_seen_by_drafter": is_seen(row),
+        "box_outlined": bool(row["shown_box_drawn"]),
         "source_image": row["image"],
         **{name: row.get(name) for name in _SIDE_COLUMNS},
     }
+
+
+def _shown(slices: tuple[SliceRef, ...], row: Row) -> str:
+    """A line for each slice: its name, its edges, and the mark where the picture goes."""
+    lines = [
+        f"{one.plane.capitalize()} slice {one.slice_index} (left edge: {one.left}; right edge: "
+        f"{one.right}): <image>\n"
+        for one in slices
+    ]
+    return "".join((f"Slices of a {row['side']} knee.\n", *lines)) if lines else ""
 
 
 def answer(row: Row) -> str:

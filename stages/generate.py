@@ -41,6 +41,7 @@ from stages.dry_run import dry_run
 from stages.judge_plan import SEES_NO_SLICES
 from stages.keeping import OutcomeKeeper
 from stages.prefix_cache import prefix_cache_told
+from stages.question_words import question_words_of
 from stages.quota_plan import show_choice
 from stages.report import write_report
 from stages.retrying import load_earlier_tries
@@ -54,6 +55,7 @@ from store.items import Selection
 from store.journal import Journal
 from store.prompt_sources import PromptSource, put_prompt_sources
 from store.queries import selection_states
+from store.question_rows import put_question_words
 from store.quota_rows import put_choice
 from store.writer import StoreWriter
 
@@ -151,6 +153,7 @@ async def _run(
         with writer.transaction():
             _put_prompts(plan, writer)
             run_id, resumed = writer.start_or_resume_run(plan.run)
+            put_question_words(writer, run_id, question_words_of(plan.run.wording))
             writer.bind_volumes(run_id, plan.options.trial and plan.options.trial.volume_ids)
             if plan.quotas is not None:
                 put_choice(writer, run_id, plan.quotas)

@@ -169,6 +169,9 @@ class Pseudonyms:
             return self.value(value)
         if carries is Carries.FILE:
             return self.file(str(value), str(row["volume_id"]), name)
+        if carries is Carries.DIGEST and isinstance(value, list):
+            digests: list[str] = value
+            return [self.digest(digest) for digest in digests]
         make = {
             Carries.VOLUME: self.volume,
             Carries.PATIENT: self.patient,

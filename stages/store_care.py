@@ -10,6 +10,7 @@ from stages.console import emit_json, say, show_table
 from stages.explained_item import load_explained
 from store.backup import copy_store
 from store.connection import open_store
+from store.long_reading import long_reading
 from store.verifying import (
     Problem,
     findings_hash_problem,
@@ -38,7 +39,7 @@ def verify(
         InputError: the settings are not as asked.
         StoreError: the store cannot be read.
     """
-    with open_store(store, read_only=True) as con:
+    with long_reading(store) as con:
         problems = [*structure_problems(con), *prompt_hash_problems(con)]
     if contents:
         problems += _summed("findings: content is not the hashed one", _findings(store))

@@ -1,20 +1,23 @@
 """A copy of a store, also while a batch writes it.
 
-A reader that has the file open keeps writers out, so the bytes do not change while they are copied.
-They are copied by another process: POSIX drops this process's lock on the file as soon as it closes
-any descriptor of it.
+While it is copied writers commit into the write-ahead log alone (`store.long_reading`), so the
+bytes that count do not change and a batch does not wait. They are copied by another process: POSIX
+drops this process's lock on the file as soon as it closes any descriptor of it.
 """
 
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import duckdb
 
 from knee.errors import InputError, StoreError
-from store.connection import READ_WAIT_S, open_store, translate
+from store.connection import READ_WAIT_S, is_full_disk, open_store, translate
+from store.long_reading import SteppingAside
+from store.reading_mark import log_of
 
 _COPY: Final = """
 import os, shutil, sys
@@ -49,10 +52,14 @@ def copy_store(path: Path, target: Path, *, wait_s: float = READ_WAIT_S) -> None
     if not target.parent.is_dir():
         raise InputError(f"folder not found: {str(target.parent)!r}", "make the folder first")
     draft = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    logs = [file.with_name(file.name + ".wal") for file in (path, draft)]
+    reader = SteppingAside(path)
     try:
         with open_store(path, read_only=True, wait_s=wait_s):
-            _copy([path, draft, *logs], target)
+            # The log first, while no one writes: what comes later is not part of the copy.
+            _copy([log_of(path), log_of(draft)], target)
+            reader.step_aside()
+            _copy([path, draft], target)
+            reader.check_same()
         # Opening it replays the log and proves that it is a store; closing it writes one file.
         open_store(draft, read_only=False).close()
         os.link(draft, target)
@@ -63,8 +70,10 @@ def copy_store(path: Path, target: Path, *, wait_s: float = READ_WAIT_S) -> None
     except (duckdb.Error, OSError) as error:
         raise translate(error, target) from error
     finally:
-        for file in (draft, logs[1]):
-            file.unlink(missing_ok=True)
+        reader.leave()
+        for file in (draft, log_of(draft)):
+            with suppress(OSError):
+                file.unlink()
 
 
 def _copy(files: list[Path], target: Path) -> None:
@@ -78,5 +87,8 @@ def _copy(files: list[Path], target: Path) -> None:
         return
     number, found, words = done.stderr.strip().rpartition("\n")[2].partition(":")
     if found and number.isdigit():
-        raise translate(OSError(int(number), words), target)
+        error = OSError(int(number), words)
+        if is_full_disk(error):
+            raise translate(error, target)
+        raise InputError(f"{str(target)!r} cannot be written: {words}", "name another file")
     raise StoreError(f"the store could not be copied to {str(target)!r}", done.stderr.strip())

@@ -2,7 +2,8 @@
 
 DuckDB locks a file for one writing process, and a process that writes keeps every other one out.
 So nobody keeps the file open: a writer opens it for one transaction and closes it, a reader opens
-it for its query, and both wait a moment where they meet.
+it for its query, and both wait a moment where they meet. Who reads for longer lets writers in
+(`store.long_reading`).
 
 Nothing here reads the file's bytes directly: POSIX drops all of a process's locks on a file as
 soon as the process closes any descriptor of it, which would let a second writer in.
@@ -19,6 +20,7 @@ import duckdb
 
 from knee.errors import InputError, KneeError, StoreError
 from store.migrations import SCHEMA_VERSION, apply_migrations, is_ours, schema_version
+from store.reading_mark import is_marked
 
 READ_WAIT_S: Final = 2.0
 """How long a reader waits for a writer's commit."""
@@ -35,6 +37,9 @@ _CLOSED: Final[dict[str, Any]] = {
     "python_enable_replacements": "false",
     "lock_configuration": "true",
 }
+# Until it is known whether somebody is reading beside it; see `_spare_readers`.
+_NO_CHECKPOINT: Final[dict[str, Any]] = {"checkpoint_threshold": "1TB"}
+_CHECKPOINT_THRESHOLD = "16MiB"
 _HOLDER = re.compile(r"Conflicting lock is held in (?P<command>.+?) \(PID (?P<pid>\d+)\)")
 _BUSY = ("Could not set lock on file", "different configuration than existing connections")
 _FULL = ("No space left on device", "File too large", "Disk quota exceeded", "Out of disk")
@@ -99,11 +104,13 @@ def open_store(
             f"store not found: {str(path)!r}", "run `run_pipeline.py prepare` to make one"
         )
     limit = {} if memory is None else {"memory_limit": memory}
-    con = _connect(path, read_only, wait_s, {**_SAFE, **(_CLOSED if closed else {}), **limit})
-    if known:
-        return con
+    config = {**_SAFE, **(_CLOSED if closed else {}), **limit}
+    con = _connect(path, read_only, wait_s, {**config, **({} if read_only else _NO_CHECKPOINT)})
     try:
-        _check(con, path, migrates=not read_only)
+        if not read_only:
+            _spare_readers(con, path)
+        if not known:
+            _check(con, path, migrates=not read_only)
     except duckdb.Error as error:
         con.close()
         raise translate(error, path) from error
@@ -178,6 +185,14 @@ def _connect(
             if not busy or time.monotonic() >= deadline:
                 raise translate(error, path) from error
         time.sleep(_POLL_S)
+
+
+def _spare_readers(con: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Commits go into the log alone where a long reader needs the file as it is."""
+    if is_marked(path):
+        con.execute("PRAGMA disable_checkpoint_on_shutdown")
+    else:
+        con.execute(f"SET checkpoint_threshold = '{_CHECKPOINT_THRESHOLD}'")
 
 
 def _check(con: duckdb.DuckDBPyConnection, path: Path, *, migrates: bool) -> None:

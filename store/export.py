@@ -15,10 +15,11 @@ import pyarrow.compute
 
 from knee.errors import InputError
 from knee.records import Grounding, RunKind
-from store.connection import is_damage, open_store, translate
+from store.connection import is_damage, translate
 from store.export_checks import check_licences, check_runs, check_selected, check_splits
 from store.export_columns import kept_without_grades
 from store.export_flow import make_flow, make_weights
+from store.long_reading import long_reading
 from store.where import check_condition
 
 _COMPUTE: Any = pyarrow.compute  # its functions are made when it is imported
@@ -51,9 +52,21 @@ _EXTRA: Final = {
     "selection_weight": "w.selection_weight",
 }
 """Columns beside those of the view, unless the view has them."""
+_SLICES: Final = {
+    "orientation": "f.orientation",
+    "shape": "f.shape",
+    "shown_slices": "list_transform(s.slices, lambda e: struct_pack(plane := e.plane, "
+    'axis := e.axis, "index" := e."index", "left" := e."left", "right" := e."right", '
+    "box_pixels := e.box_pixels))",
+    "shown_sha256": "list_transform(s.slices, lambda e: e.sha256)",
+    "shown_window": "[s.window_low, s.window_high]",
+    "shown_box_drawn": "s.box_drawn",
+}
+"""Columns for chats: the volume's axes, and what the drafter was shown of it (NULL: nothing)."""
 _SLICE_AXIS = (
-    "(SELECT volume_id, findings_id, list_position(list_transform(string_split(orientation, ''), "
-    "lambda c: c IN ('L', 'R')), true)::SMALLINT - 1 AS slice_axis FROM findings_sets)"
+    "(SELECT volume_id, findings_id, orientation, shape, "
+    "list_position(list_transform(string_split(orientation, ''), lambda c: c IN "
+    "('L', 'R')), true)::SMALLINT - 1 AS slice_axis FROM findings_sets)"
 )
 
 
@@ -72,6 +85,8 @@ class ExportRequest(NamedTuple):
     """Licences that are named: a selection with several values needs them all (RULES 26)."""
     reference_grades: bool = True
     """Whether clinicians' grades, and what they follow from, go out (RULES 25)."""
+    slices: bool = False
+    """Whether rows say what their drafter was shown of the image."""
 
 
 QuestionText: TypeAlias = Callable[[int, str, tuple[str, ...]], str]
@@ -96,6 +111,7 @@ class ExportRows:
         )
         described = con.execute("DESCRIBE v_quintuples").fetchall()
         self._view = tuple(str(row[0]) for row in described)
+        self._extra = {**_EXTRA, **(_SLICES if request.slices else {})}
         self.columns = self._columns()
         self._schema: Schema | None = None
 
@@ -146,7 +162,7 @@ class ExportRows:
             yield first, str(rows[-1][0])
 
     def _columns(self) -> tuple[str, ...]:
-        names = [*self._view, *(name for name in _EXTRA if name not in self._view)]
+        names = [*self._view, *(name for name in self._extra if name not in self._view)]
         if self.request.reference_grades:
             return tuple(name for name in names if name != "steps_sha256")
         return tuple(name for name in names if kept_without_grades(name))
@@ -154,7 +170,7 @@ class ExportRows:
     def _read(self, first: str, last: str) -> Table:
         """Reads the chosen rows of a stretch of volumes, in order."""
         columns = ", ".join(
-            f'q."{name}"' if name in self._view else f'{_EXTRA[name]} AS "{name}"'
+            f'q."{name}"' if name in self._view else f'{self._extra[name]} AS "{name}"'
             for name in self.columns
         )
         # A range of literals is carried down to the tables, where it skips what cannot match; a
@@ -164,6 +180,8 @@ class ExportRows:
             "JOIN chosen c USING (run_id, volume_id, question_id) "
             "LEFT JOIN question_texts x ON x.question_id = q.question_id "
             "AND x.wording = q.wording AND x.components = c.components_scored "
+            "LEFT JOIN shown_images s ON s.run_id = q.run_id AND s.volume_id = q.volume_id "
+            "AND s.question_id = q.question_id AND s.image_volume_id = q.volume_id "
             f"LEFT JOIN {_SLICE_AXIS} f "
             "ON f.volume_id = q.volume_id AND f.findings_id = q.findings_id "
             "LEFT JOIN weights w ON w.run_id = q.run_id AND w.volume_id = q.volume_id "
@@ -185,7 +203,7 @@ def open_export(
 ) -> Generator[ExportRows]:
     """Opens a store and chooses the rows of an export.
 
-    A writer's commits wait while this is open; it journals meanwhile.
+    A writer waits about a second at most, and all rows are of one moment (`long_reading`).
 
     Args:
         path: the store.
@@ -198,7 +216,7 @@ def open_export(
         StoreError: the store cannot be opened.
     """
     try:
-        with open_store(path, read_only=True, closed=True, memory=_MEMORY) as con:
+        with long_reading(path, closed=True, memory=_MEMORY) as con:
             check_runs(con, request.run_ids or ())
             if request.where is not None:
                 check_condition(con, request.where, subqueries=request.reference_grades)

@@ -36,7 +36,8 @@ CARRIES: Final[dict[str, Carries]] = {
             *("complete", "kind", "control", "grounding", "wording", "prompt_id", "author"),
             *("prompt_version", "prompt_sha256", "attempt_no", "n_attempts", "grade_changed"),
             *("scheme", "synthetic", "restricted", "segmenter_trained_on", "status"),
-            *("stale_reasons", "verdict_no", "selection_weight", "slice_axis"),
+            *("stale_reasons", "verdict_no", "selection_weight", "slice_axis", "orientation"),
+            *("shape", "shown_slices", "shown_window", "shown_box_drawn"),
         ),
         Carries.NOTHING,
     ),
@@ -46,6 +47,7 @@ CARRIES: Final[dict[str, Carries]] = {
     "image": Carries.FILE,
     "label_map": Carries.FILE,
     "findings_id": Carries.DIGEST,
+    "shown_sha256": Carries.DIGEST,
     "steps_sha256": Carries.NOTHING,
     **dict.fromkeys(
         (

@@ -47,8 +47,8 @@ class ExportFacts(NamedTuple):
     """Gates that the rows passed."""
     licences: tuple[tuple[str, str, str, int], ...]
     """Licence of masks, of images, of the model, and rows."""
-    mask_sources: tuple[tuple[str, str, int], ...]
-    """Where masks come from, what drew them, and rows."""
+    mask_sources: tuple[tuple[str, str, str, int], ...]
+    """Where masks come from, what drew them, where images come from, and rows."""
     segmenter_trained_on: tuple[tuple[str, int], ...]
     """Whether the segmenter was trained on the row's patient, and rows."""
     n_patients: int
@@ -61,6 +61,10 @@ class ExportFacts(NamedTuple):
     """Rows whose drafter saw the grade."""
     n_stale: int
     """Stale quintuples of the same runs, which are left out."""
+    n_rejected: int
+    """Quintuples of the same runs that a person rejected, which are left out."""
+    n_checked: int
+    """Rows whose text a person read and accepted."""
     controls: tuple[ControlRun, ...]
     """Negative controls in the store, of the same kind of volumes."""
 
@@ -115,7 +119,11 @@ SELECT count(DISTINCT patient), count(DISTINCT volume_id),
     count(*) FILTER (restricted IS NOT FALSE AND NOT synthetic),
     count(*) FILTER (grounding = 'label_given'),
     (SELECT count(*) FROM v_quintuples
-        WHERE status = 'stale' AND run_id IN (SELECT run_id FROM chosen))
+        WHERE status = 'stale' AND run_id IN (SELECT run_id FROM chosen)),
+    (SELECT count(*) FROM v_quintuples
+        WHERE status = 'rejected' AND run_id IN (SELECT run_id FROM chosen)),
+    (SELECT count(*) FROM v_quintuples SEMI JOIN chosen USING (run_id, volume_id, question_id)
+        WHERE checked_by IS NOT NULL)
 FROM chosen
 """
 _CONTROLS = """
@@ -134,24 +142,27 @@ def load_facts(rows: ExportRows) -> ExportFacts:
     }
     licences = ", ".join(f"coalesce({name}, '{NOT_KNOWN}') AS {name}" for name in LICENCE_COLUMNS)
     volumes = "FROM chosen c JOIN volumes v USING (volume_id) GROUP BY ALL ORDER BY ALL"
-    n_patients, n_volumes, n_restricted, n_label_given, n_stale = rows.fetch(_COUNTS)[0]
+    counts = tuple(int(n) for n in rows.fetch(_COUNTS)[0])
+    n_patients, n_volumes, n_restricted, n_label_given, n_stale, n_rejected, n_checked = counts
     return ExportFacts(
         **lists,
         licences=_rows(rows, f"SELECT {licences}, count(*) FROM chosen GROUP BY ALL ORDER BY ALL"),
         mask_sources=_rows(
             rows,
             f"SELECT coalesce(mask_source, '{NOT_KNOWN}'), coalesce(segmenter, '{NOT_KNOWN}'), "
-            f"count(*) {volumes}",
+            f"coalesce(image_source, '{NOT_KNOWN}'), count(*) {volumes}",
         ),
         segmenter_trained_on=_rows(
             rows,
             f"SELECT coalesce(segmenter_trained_on::VARCHAR, '{NOT_KNOWN}'), count(*) {volumes}",
         ),
-        n_patients=int(n_patients),
-        n_volumes=int(n_volumes),
-        n_restricted=int(n_restricted),
-        n_label_given=int(n_label_given),
-        n_stale=int(n_stale),
+        n_patients=n_patients,
+        n_volumes=n_volumes,
+        n_restricted=n_restricted,
+        n_label_given=n_label_given,
+        n_stale=n_stale,
+        n_rejected=n_rejected,
+        n_checked=n_checked,
         controls=tuple(
             ControlRun(str(control), str(model), int(accepted), int(drafted))
             for control, model, accepted, drafted in rows.fetch(_CONTROLS)

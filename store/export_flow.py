@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import duckdb
 
-from knee.findings import TEXT_EVIDENCE
+from knee.findings import TEXT_EVIDENCE, EvidenceLevel
 
 SMOOTHING: Final = 10
 """Components of average acceptance that are added to each stratum, so that a rare grade of which
@@ -40,12 +40,14 @@ SELECT
     CASE WHEN c.status = 'graded' THEN o.n_attempts END AS attempts,
     coalesce(coalesce(c.clinician_status, g.status) = 'read', false) AS is_read,
     is_read AND b.box IS NOT NULL AS is_boxed,
-    is_boxed AND coalesce(d.level IN ({_LEVELS}), false) AS has_evidence,
+    is_boxed AND coalesce(d.level IN ({_LEVELS}) OR (d.level = '{EvidenceLevel.IMAGE.value}'
+        AND r.images IS NOT NULL), false) AS has_evidence,
     coalesce(c.status = 'graded', false) AS is_drafted,
     is_drafted AND e.run_id IS NOT NULL AS is_accepted,
     is_accepted AND h.run_id IS NOT NULL AS is_exported
 FROM flow_items f
 JOIN run_items i USING (run_id, volume_id, question_id)
+JOIN runs r USING (run_id)
 JOIN volumes v USING (volume_id)
 JOIN questions q USING (question_id)
 JOIN components k USING (question_id)

@@ -102,8 +102,8 @@ def apply_migrations(con: duckdb.DuckDBPyConnection) -> int:
                 con.execute(_BOOKKEEPING)
                 con.execute("INSERT INTO application VALUES (?, ?)", [APPLICATION, now])
             con.execute(migration.sql)
-            for statement in comment_statements(migration.sql):
-                con.execute(statement)
+            # In one go: a thousand statements one by one take a third longer.
+            con.execute(";\n".join(comment_statements(migration.sql)))
             con.execute(
                 "INSERT INTO schema_migrations VALUES (?, ?, ?)",
                 [migration.version, migration.name, now],

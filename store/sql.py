@@ -3,7 +3,8 @@
 The connection is read-only, without file or network access, its configuration locked. That is not
 enough: DuckDB still lets `COPY … TO` write to the database's own files (it overwrites the
 write-ahead log), so only statements that read are run at all. The result is complete on disk
-before it is shown: a reader that pages through it does not keep the writer waiting.
+before it is shown: a reader that pages through it does not keep the writer waiting, and a query
+of minutes lets writers in (`store.long_reading`).
 """
 
 import csv
@@ -12,7 +13,8 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime, time
 from decimal import Decimal
 from pathlib import Path
@@ -23,7 +25,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from knee.errors import InputError
-from store.connection import is_damage, open_store, translate
+from store.connection import is_damage, is_full_disk, translate
+from store.long_reading import long_reading
 from store.user_tables import put_user_tables, read_user_table
 
 Parameters: TypeAlias = Sequence[object] | Mapping[str, object]
@@ -36,6 +39,7 @@ MAX_TABLE_ROWS: Final = 1000
 """A table is for reading; the other formats have all rows."""
 _MAX_CELL = 60
 _BATCH_ROWS = 2048
+_READS_FILES = re.compile(r'\bread_\w+"?\s*\(', re.IGNORECASE)
 _EXPLAIN = re.compile(r"\s*EXPLAIN\b(\s+ANALYZE\b)?", re.IGNORECASE)
 
 
@@ -71,10 +75,14 @@ def run_sql(
     # Before the store is opened: a long file keeps no writer waiting.
     given = {name: read_user_table(file) for name, file in (tables or {}).items()}
     folder = out.parent if out is not None else None
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=".sql-", delete=False) as spool:
+    with (
+        _told(out),
+        tempfile.NamedTemporaryFile(dir=folder, prefix=".sql-", delete=False) as spool,
+    ):
         pass
     try:
-        with open_store(path, read_only=True, closed=True) as con:
+        with _told(out), long_reading(path, closed=True) as con:
+            _refuse_own_file(path, query)
             put_user_tables(con, given)
             given.clear()
             n_rows = _write(con, query, params, (path, output_format, Path(spool.name)))
@@ -110,6 +118,29 @@ def check_reads(con: duckdb.DuckDBPyConnection, query: str) -> None:
             f"this is a {kind.name} statement; only what reads is run",
             "SELECT, WITH, FROM, VALUES, SHOW, DESCRIBE, SUMMARIZE or EXPLAIN; "
             "`export` and `--out` write files",
+        )
+
+
+@contextmanager
+def _told(out: Path | None) -> Generator[None]:
+    """What the system says of the file that is written, as our error."""
+    try:
+        yield
+    except OSError as error:
+        name = repr(tempfile.gettempdir() if out is None else str(out))
+        if is_full_disk(error):
+            told = translate(error, out or Path(tempfile.gettempdir()))
+            told.message = f"no space to write the result in {name}: {error}"
+            raise told from error
+        raise InputError(f"{name} cannot be written: {error}", "name another file") from error
+
+
+def _refuse_own_file(path: Path, query: str) -> None:
+    """DuckDB lets a query read the store's own file; closing it again would drop our lock on it."""
+    if path.name in query and _READS_FILES.search(query):
+        raise InputError(
+            "a query reads the store's tables, no files, not even the store's own",
+            "--with name=file.csv joins a table of yours",
         )
 
 

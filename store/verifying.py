@@ -66,6 +66,8 @@ _PARENTS: Final[tuple[tuple[str, tuple[str, ...], str], ...]] = (
     ("reviews", (*_ITEM, "attempt_no"), "attempts"),
     ("run_quotas", ("run_id",), "runs"),
     ("run_quota_items", _ITEM, "run_items"),
+    ("run_questions", ("run_id",), "runs"),
+    ("run_questions", ("question_id",), "questions"),
     ("frozen_rows", ("name",), "frozen_releases"),
 )
 """Child, the columns that name its parent, and the parent; a child with a NULL there has none."""

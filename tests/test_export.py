@@ -105,10 +105,16 @@ def test_a_chat_has_a_placeholder_for_each_slice_and_ends_with_the_grades(
     chat: dict[str, Any] = json.loads(line)
     assert [message["role"] for message in chat["messages"]] == ["system", "user", "assistant"]
     user, answer = (chat["messages"][n]["content"] for n in (1, 2))
-    assert user.count("<image>") == len(chat["images"]) == len(chat["slices"]) == 8
-    # The knee's sagittal axis is the stored axis 2, and its box has k from 5 to 12 inclusive.
-    assert [one["slice_index"] for one in chat["slices"]] == list(range(5, 13))
-    assert {(one["plane"], one["axis"]) for one in chat["slices"]} == {("sagittal", 2)}
+    assert user.count("<image>") == len(chat["images"]) == len(chat["slices"]) == 15
+    # Stored axes are P, I and R; the box has i from 3 to 9, j from 4 to 10 and k from 5 to 12.
+    shown = [(one["plane"], one["axis"], one["slice_index"]) for one in chat["slices"]]
+    assert [index for plane, axis, index in shown if (plane, axis) == ("sagittal", "k")] == [
+        *[5, 7, 9, 10, 12]
+    ]
+    assert [index for plane, axis, index in shown if (plane, axis) == ("coronal", "i")] == [
+        *[9, 7, 6, 5, 3]
+    ]
+    assert not chat["slices_seen_by_drafter"]
     assert json.loads(answer.rpartition("Final diagnosis: ")[2]) == {
         "size": 1, "number": 1, "percent_bml": 1,
     }  # fmt: skip
@@ -158,6 +164,9 @@ def test_the_card_says_what_must_be_known(store: Path, tmp_path: Path):
         "`compare@1`",
         "`draft v1 sha256:",
         "6 rows are of restricted volumes",
+        "0 stale quintuple(s) of the same runs are left out",
+        "and 0 that a person rejected",
+        "0 of 6 texts were read and accepted by a person",
     ):
         assert words in card, words
 

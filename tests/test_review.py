@@ -57,6 +57,23 @@ def test_a_rejected_text_is_not_exported_and_the_newest_word_holds(store: Path):
     assert exported(store) == ROWS
 
 
+def test_the_card_counts_what_people_rejected_as_lost_and_names_nobody(store: Path, tmp_path: Path):
+    assert say(store, "reject", "--by", "Dr Zimmer", "--reason", "wrong_place") == 0
+    other = "9104002/V00/right/dess#1"
+    assert say(store, "accept", "--by", "Dr Zimmer", item=other) == 0
+    out = tmp_path / "out"
+    command = ["export", "--store", str(store), "--out", str(out), "--where", "NOT synthetic"]
+    assert main([*command, "--format", "sft-chat"]) == 0
+    card = (out / "README.md").read_text()
+    # Both runs wrote the text that was rejected.
+    assert "and 2 that a person rejected." in card
+    assert "1 of 5 texts were read and accepted by a person" in card
+    # BML size at grade 1: all four knees' items were drafted; one text is neither kept nor out.
+    assert "| bml | size | 1 | 7 | 7 | 7 | 7 | 4 | 3 | 3 |" in card
+    files = [path for path in out.rglob("*") if path.is_file()]
+    assert not [path for path in files if "Zimmer" in path.read_text()]
+
+
 def test_a_review_is_of_a_text_whatever_run_writes_it(store: Path):
     assert say(store, "reject", "--by", "AB", "--reason", "other", "--note", "no") == 0
     assert status(store, OLD) == ("rejected", None)
@@ -67,6 +84,21 @@ def test_a_review_is_of_a_text_whatever_run_writes_it(store: Path):
             writer.put_outcomes(name, [told(name, "9104001", 1, grade)])
     assert status(store, "again") == ("rejected", None)
     assert status(store, "another")[0] != "rejected"
+
+
+def test_a_later_verdict_leaves_the_review_as_it_is(store: Path):
+    assert say(store, "reject", "--by", "AB", "--reason", "wrong_place") == 0
+    with StoreWriter(store) as writer, writer.transaction() as con:
+        con.execute(
+            "INSERT INTO verdicts SELECT run_id, volume_id, question_id, 2, 'again', n_attempts, "
+            "'accepted', [], ['compare@2'], complete, [], NULL, recorded_at FROM outcomes "
+            "WHERE run_id = ? AND state = 'accepted'",
+            [NEW],
+        )
+    assert status(store) == ("rejected", None)
+    assert exported(store) == ROWS[1:]
+    assert say(store, "accept", "--by", "CD") == 0
+    assert status(store) == ("valid", "CD")
 
 
 def test_the_list_and_the_item_show_what_was_said(store: Path, capsys: pytest.CaptureFixture[str]):

@@ -229,9 +229,10 @@ def test_examples_are_spread_over_features_and_can_be_drawn(store: Path):
 def test_selection_goes_from_all_to_accepted_without_growing(store: Path):
     with open_store(store, read_only=True) as con:
         rows = con.execute(
-            "SELECT component, clinician_grade, n_all, n_read, n_boxed, n_evidence, n_drafted, "
-            "n_accepted FROM v_selection WHERE run_id = 'r1' AND feature = 'bml' "
-            "AND component = 'size' ORDER BY clinician_grade NULLS FIRST"
+            "SELECT component, clinician_grade, sum(n_all), sum(n_read), sum(n_boxed), "
+            "sum(n_evidence), sum(n_drafted), sum(n_accepted) FROM v_selection "
+            "WHERE run_id = 'r1' AND feature = 'bml' AND component = 'size' "
+            "GROUP BY ALL ORDER BY clinician_grade NULLS FIRST"
         ).fetchall()
         assert rows == [
             ("size", None, 28, 0, 0, 0, 0, 0),

@@ -176,6 +176,9 @@ reviews
 run_items
     run_id VARCHAR NOT NULL, volume_id VARCHAR NOT NULL, question_id SMALLINT NOT NULL,
     findings_id VARCHAR NOT NULL, starting_state VARCHAR NOT NULL
+run_questions
+    run_id VARCHAR NOT NULL, question_id SMALLINT NOT NULL, components VARCHAR[] NOT NULL, text
+    VARCHAR NOT NULL
 run_quota_items
     run_id VARCHAR NOT NULL, choice_no SMALLINT NOT NULL, volume_id VARCHAR NOT NULL,
     question_id SMALLINT NOT NULL, quota_nos SMALLINT[] NOT NULL
@@ -225,6 +228,28 @@ v_clinician_reads
     patient VARCHAR, visit VARCHAR, side VARCHAR, question_id SMALLINT, feature VARCHAR, site
     VARCHAR, component VARCHAR, read_no BIGINT, status VARCHAR, grade SMALLINT, raw VARCHAR,
     file VARCHAR, line INTEGER, readprj VARCHAR, version VARCHAR, taken BOOLEAN, policy VARCHAR
+v_flat
+    run_id VARCHAR, volume_id VARCHAR, patient VARCHAR, visit VARCHAR, side VARCHAR, sequence
+    VARCHAR, split VARCHAR, question_id SMALLINT, question VARCHAR, feature VARCHAR, site
+    VARCHAR, region VARCHAR, region_name VARCHAR, compartment VARCHAR, box STRUCT(i0 INTEGER, i1
+    INTEGER, j0 INTEGER, j1 INTEGER, k0 INTEGER, k1 INTEGER), box_world STRUCT(x0 DOUBLE, x1
+    DOUBLE, y0 DOUBLE, y1 DOUBLE, z0 DOUBLE, z1 DOUBLE), box_source VARCHAR, truncated BOOLEAN,
+    definition_id VARCHAR, steps STRUCT("name" VARCHAR, "text" VARCHAR, box STRUCT(i0 INTEGER,
+    i1 INTEGER, j0 INTEGER, j1 INTEGER, k0 INTEGER, k1 INTEGER), cites VARCHAR[])[], grades
+    STRUCT(size SMALLINT, number SMALLINT, percent_bml SMALLINT, full_thickness SMALLINT, grade
+    SMALLINT, morphology SMALLINT, presence SMALLINT, tear_location SMALLINT, complete_tear
+    SMALLINT, bml_cyst SMALLINT, repair SMALLINT, signal_abnormality SMALLINT), clinician_grades
+    STRUCT(size SMALLINT, number SMALLINT, percent_bml SMALLINT, full_thickness SMALLINT, grade
+    SMALLINT, morphology SMALLINT, presence SMALLINT, tear_location SMALLINT, complete_tear
+    SMALLINT, bml_cyst SMALLINT, repair SMALLINT, signal_abnormality SMALLINT), readprj
+    VARCHAR[], components_scored VARCHAR[], complete BOOLEAN, kind VARCHAR, control VARCHAR,
+    grounding VARCHAR, wording VARCHAR, prompt_id VARCHAR, prompt_version INTEGER, prompt_sha256
+    VARCHAR, model VARCHAR, judge_model VARCHAR, author VARCHAR, gates VARCHAR[], attempt_no
+    SMALLINT, n_attempts SMALLINT, grade_changed BOOLEAN, findings_id VARCHAR, image VARCHAR,
+    label_map VARCHAR, scheme VARCHAR, mask_source VARCHAR, segmenter VARCHAR, licence VARCHAR,
+    model_licence VARCHAR, synthetic BOOLEAN, image_source VARCHAR, image_licence VARCHAR,
+    restricted BOOLEAN, segmenter_trained_on BOOLEAN, status VARCHAR, stale_reasons VARCHAR[],
+    verdict_no SMALLINT, checked_by VARCHAR
 v_item_states
     run_id VARCHAR, volume_id VARCHAR, question_id SMALLINT, feature VARCHAR, state VARCHAR,
     synthetic BOOLEAN
@@ -243,6 +268,39 @@ v_knee_components
     patient VARCHAR, visit VARCHAR, side VARCHAR, question_id SMALLINT, feature VARCHAR, site
     VARCHAR, component VARCHAR, scale_type VARCHAR, status VARCHAR, grade SMALLINT, readprj
     VARCHAR[], synthetic BOOLEAN, n_quintuples BIGINT
+v_knees
+    patient VARCHAR, visit VARCHAR, side VARCHAR, synthetic BOOLEAN, n_read BIGINT, n_quintuples
+    BIGINT, q01_size SMALLINT, q01_number SMALLINT, q01_percent_bml SMALLINT, q02_size SMALLINT,
+    q02_number SMALLINT, q02_percent_bml SMALLINT, q03_size SMALLINT, q03_number SMALLINT,
+    q03_percent_bml SMALLINT, q04_size SMALLINT, q04_number SMALLINT, q04_percent_bml SMALLINT,
+    q05_size SMALLINT, q05_number SMALLINT, q05_percent_bml SMALLINT, q06_size SMALLINT,
+    q06_number SMALLINT, q06_percent_bml SMALLINT, q07_size SMALLINT, q07_number SMALLINT,
+    q07_percent_bml SMALLINT, q08_size SMALLINT, q08_number SMALLINT, q08_percent_bml SMALLINT,
+    q09_size SMALLINT, q09_number SMALLINT, q09_percent_bml SMALLINT, q10_size SMALLINT,
+    q10_number SMALLINT, q10_percent_bml SMALLINT, q11_size SMALLINT, q11_number SMALLINT,
+    q11_percent_bml SMALLINT, q12_size SMALLINT, q12_number SMALLINT, q12_percent_bml SMALLINT,
+    q13_size SMALLINT, q13_number SMALLINT, q13_percent_bml SMALLINT, q14_size SMALLINT,
+    q14_number SMALLINT, q14_percent_bml SMALLINT, q15_size SMALLINT, q15_number SMALLINT,
+    q15_percent_bml SMALLINT, q16_size SMALLINT, q16_full_thickness SMALLINT, q17_size SMALLINT,
+    q17_full_thickness SMALLINT, q18_size SMALLINT, q18_full_thickness SMALLINT, q19_size
+    SMALLINT, q19_full_thickness SMALLINT, q20_size SMALLINT, q20_full_thickness SMALLINT,
+    q21_size SMALLINT, q21_full_thickness SMALLINT, q22_size SMALLINT, q22_full_thickness
+    SMALLINT, q23_size SMALLINT, q23_full_thickness SMALLINT, q24_size SMALLINT,
+    q24_full_thickness SMALLINT, q25_size SMALLINT, q25_full_thickness SMALLINT, q26_size
+    SMALLINT, q26_full_thickness SMALLINT, q27_size SMALLINT, q27_full_thickness SMALLINT,
+    q28_size SMALLINT, q28_full_thickness SMALLINT, q29_size SMALLINT, q29_full_thickness
+    SMALLINT, q30_grade SMALLINT, q31_grade SMALLINT, q32_grade SMALLINT, q33_grade SMALLINT,
+    q34_grade SMALLINT, q35_grade SMALLINT, q36_grade SMALLINT, q37_grade SMALLINT, q38_grade
+    SMALLINT, q39_grade SMALLINT, q40_grade SMALLINT, q41_grade SMALLINT, q42_grade SMALLINT,
+    q43_grade SMALLINT, q44_grade SMALLINT, q45_grade SMALLINT, q46_grade SMALLINT, q47_grade
+    SMALLINT, q48_morphology SMALLINT, q49_morphology SMALLINT, q50_morphology SMALLINT,
+    q51_morphology SMALLINT, q52_morphology SMALLINT, q53_morphology SMALLINT, q54_presence
+    SMALLINT, q54_tear_location SMALLINT, q55_presence SMALLINT, q55_tear_location SMALLINT,
+    q56_presence SMALLINT, q57_presence SMALLINT, q58_presence SMALLINT, q59_presence SMALLINT,
+    q60_complete_tear SMALLINT, q60_bml_cyst SMALLINT, q60_repair SMALLINT, q61_complete_tear
+    SMALLINT, q61_bml_cyst SMALLINT, q62_signal_abnormality SMALLINT, q63_presence SMALLINT,
+    q64_presence SMALLINT, q65_presence SMALLINT, q66_presence SMALLINT, q67_presence SMALLINT,
+    q68_presence SMALLINT, q69_presence SMALLINT
 v_outcomes
     run_id VARCHAR, volume_id VARCHAR, question_id SMALLINT, findings_id VARCHAR, state VARCHAR,
     codes VARCHAR[], gates VARCHAR[], complete BOOLEAN, n_attempts SMALLINT, verdict_no
@@ -286,21 +344,25 @@ v_run_costs
     run_id VARCHAR, kind VARCHAR, drafter_model VARCHAR, judge_model VARCHAR, items BIGINT,
     accepted BIGINT, calls BIGINT, prompt_tokens BIGINT, completion_tokens BIGINT, latency_s
     DOUBLE, judge_calls BIGINT, judge_tokens BIGINT, tokens_per_accepted DOUBLE
+v_run_images
+    run_id VARCHAR, planes VARCHAR[], n_slices INTEGER, max_pixels INTEGER, margin_mm DOUBLE,
+    box_drawn BOOLEAN, percentiles DOUBLE[], rendering INTEGER
 v_selection
     run_id VARCHAR, feature VARCHAR, component VARCHAR, clinician_status VARCHAR,
-    clinician_grade SMALLINT, synthetic BOOLEAN, n_all BIGINT, n_read BIGINT, n_boxed BIGINT,
-    n_evidence BIGINT, n_drafted BIGINT, n_accepted BIGINT
+    clinician_grade SMALLINT, attempts SMALLINT, readprj VARCHAR, visit VARCHAR, mask_source
+    VARCHAR, synthetic BOOLEAN, n_all BIGINT, n_read BIGINT, n_boxed BIGINT, n_evidence BIGINT,
+    n_drafted BIGINT, n_accepted BIGINT, weight DOUBLE
 v_selection_weight
     run_id VARCHAR, feature VARCHAR, component VARCHAR, clinician_grade SMALLINT, synthetic
     BOOLEAN, n_read BIGINT, n_accepted BIGINT, weight DOUBLE
-v_stale_counts
-    run_id VARCHAR, status VARCHAR, stale_reasons VARCHAR[], quintuples BIGINT
 v_shown_slices
     run_id VARCHAR, volume_id VARCHAR, question_id SMALLINT, feature VARCHAR, image_volume_id
     VARCHAR, image VARCHAR, image_sha256 VARCHAR, position SMALLINT, plane VARCHAR, axis
     VARCHAR, slice_index INTEGER, window_low DOUBLE, window_high DOUBLE, width INTEGER, height
     INTEGER, mm_per_pixel DOUBLE, box_pixels INTEGER[4], box_drawn BOOLEAN, sha256 VARCHAR,
     synthetic BOOLEAN
+v_stale_counts
+    run_id VARCHAR, status VARCHAR, stale_reasons VARCHAR[], quintuples BIGINT
 v_staleness
     run_id VARCHAR, volume_id VARCHAR, question_id SMALLINT, stale_reasons VARCHAR[]
 v_texts
@@ -410,8 +472,10 @@ def test_every_table_view_and_column_says_what_it_is(con: duckdb.DuckDBPyConnect
     assert silent == []
 
 
-def test_migrations_are_numbered_without_gaps_and_applied_once(con: duckdb.DuckDBPyConnection):
-    assert [migration.version for migration in MIGRATIONS] == list(range(1, SCHEMA_VERSION + 1))
+def test_migrations_are_numbered_and_applied_once(con: duckdb.DuckDBPyConnection):
+    versions = [migration.version for migration in MIGRATIONS]
+    assert versions == sorted(set(versions))
+    assert versions[-1] == SCHEMA_VERSION
     assert schema_version(con) == SCHEMA_VERSION
     assert apply_migrations(con) == 0
 

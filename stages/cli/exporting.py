@@ -24,6 +24,8 @@ def _export(options: argparse.Namespace) -> int:
             request=_request(options, reference_grades=not options.no_reference_grades),
             output_format=options.format,
             key_file=options.pseudonymise,
+            with_images=options.with_images,
+            cohort_root=options.cohort_root,
             as_json=options.json,
         )
     )
@@ -117,6 +119,10 @@ def _add_export(commands: Commands) -> None:
     parser.add_argument(
         "--pseudonymise", type=Path, default=None, metavar="KEYFILE", help="rename what can tell"
     )
+    parser.add_argument(
+        "--with-images", action="store_true", help="sft-chat: draw the slices into the export"
+    )
+    parser.add_argument("--cohort-root", type=Path, default=None, help="where the images lie now")
     json_option(parser)
     parser.set_defaults(run_command=_export)
 

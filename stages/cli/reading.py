@@ -1,4 +1,4 @@
-"""Commands that read a store: `status`, `sql`, `report`."""
+"""Commands that read a store: `status`, `sql`, `schema`, `report`."""
 
 import argparse
 from pathlib import Path
@@ -31,6 +31,12 @@ def _sql(options: argparse.Namespace) -> int:
     )
 
 
+def _schema(options: argparse.Namespace) -> int:
+    from stages.schema import schema
+
+    return schema(options.store, tuple(options.names), as_json=options.json)
+
+
 def _report(options: argparse.Namespace) -> int:
     from stages.report import report
 
@@ -38,7 +44,7 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def add_commands(commands: Commands) -> None:
-    """`status`, `sql`, `report`: what reads a store."""
+    """`status`, `sql`, `schema`, `report`: what reads a store."""
     parser = commands.add_parser("status", help="runs, states and acceptance")
     store_option(parser)
     parser.add_argument("--run", default=None, help="run id (the newest)")
@@ -46,6 +52,14 @@ def add_commands(commands: Commands) -> None:
     parser.set_defaults(run_command=_status)
 
     _add_sql(commands)
+
+    parser = commands.add_parser("schema", help="tables, views and columns, and what they are")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="tables and views (all)")
+    parser.add_argument(
+        "--store", type=Path, default=None, help="the DuckDB file (the schema of this program)"
+    )
+    json_option(parser)
+    parser.set_defaults(run_command=_schema)
 
     parser = commands.add_parser("report", help="write a run's HTML report again")
     store_option(parser)
@@ -56,7 +70,7 @@ def add_commands(commands: Commands) -> None:
 
 
 def _add_sql(commands: Commands) -> None:
-    parser = commands.add_parser("sql", help="read-only SQL; `SHOW TABLES` lists what there is")
+    parser = commands.add_parser("sql", help="read-only SQL; `schema` lists what there is")
     parser.add_argument("--store", type=Path, default=None, help="the DuckDB file")
     parser.add_argument("query", nargs="?", help="one SELECT, SHOW, DESCRIBE or the like")
     parser.add_argument("--named", default=None, metavar="NAME", help="run a query of --list")
