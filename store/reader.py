@@ -14,7 +14,13 @@ import duckdb
 from knee.keys import ItemKey
 from knee.records import Item
 from store.connection import READ_WAIT_S, open_store
-from store.items import Selection, finished_keys, load_items, select_volumes
+from store.items import (
+    Selection,
+    finished_keys,
+    load_items,
+    select_volumes,
+    settled_volumes,
+)
 
 
 class StoreReader:
@@ -52,9 +58,20 @@ class StoreReader:
             chunk: volumes that are read at a time.
         """
         with self.reading() as con:
-            volumes = iter(select_volumes(con, selection))
+            volumes = select_volumes(con, selection)
+            settled: dict[str, int] = {}
+            if run_id is not None and selection.pending_only:
+                settled = settled_volumes(con, run_id, selection)
+        if selection.limit is None:
+            volumes = [volume for volume in volumes if volume not in settled]
+        ids = iter(volumes)
         left = selection.limit
-        while part := tuple(islice(volumes, chunk)):
+        while part := tuple(islice(ids, chunk)):
+            if left is not None and all(volume in settled for volume in part):
+                left -= sum(settled[volume] for volume in part)
+                if left <= 0:
+                    return
+                continue
             with self.reading() as con:
                 some = selection._replace(volume_ids=part, limit=left)
                 items = list(load_items(con, some, run_id=run_id))
