@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from typing import Final
 
 import duckdb
 
@@ -21,6 +22,9 @@ from store.items import (
     select_volumes,
     settled_volumes,
 )
+
+_FIRST: Final = 2
+"""Volumes that are read at first."""
 
 
 class StoreReader:
@@ -66,7 +70,10 @@ class StoreReader:
             volumes = [volume for volume in volumes if volume not in settled]
         ids = iter(volumes)
         left = selection.limit
-        while part := tuple(islice(ids, chunk)):
+        # The first few volumes come alone: whoever waits for an item need not wait for sixteen.
+        size = min(chunk, _FIRST)
+        while part := tuple(islice(ids, size)):
+            size = chunk
             if left is not None and all(volume in settled for volume in part):
                 left -= sum(settled[volume] for volume in part)
                 if left <= 0:
