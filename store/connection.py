@@ -35,6 +35,8 @@ _CLOSED: Final[dict[str, Any]] = {
     "python_enable_replacements": "false",
     "lock_configuration": "true",
 }
+# Left to itself DuckDB takes DICT_FSST for every string: drafts are 1.8 times as long as with zstd.
+_WRITING: Final[dict[str, Any]] = {"force_compression": "zstd"}
 _HOLDER = re.compile(r"Conflicting lock is held in (?P<command>.+?) \(PID (?P<pid>\d+)\)")
 _BUSY = ("Could not set lock on file", "different configuration than existing connections")
 _FULL = ("No space left on device", "File too large", "Disk quota exceeded", "Out of disk")
@@ -99,7 +101,8 @@ def open_store(
             f"store not found: {str(path)!r}", "run `run_pipeline.py prepare` to make one"
         )
     limit = {} if memory is None else {"memory_limit": memory}
-    con = _connect(path, read_only, wait_s, {**_SAFE, **(_CLOSED if closed else {}), **limit})
+    config = {**_SAFE, **({} if read_only else _WRITING), **(_CLOSED if closed else {}), **limit}
+    con = _connect(path, read_only, wait_s, config)
     if known:
         return con
     try:
