@@ -38,7 +38,7 @@ compile = $(1)/bin/python -m compileall -qq -j 0 $(1)/lib >/dev/null 2>&1 || tru
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-vllm setup-vllm-gpu check format test demo demo-model bench-tools \
-	bench-agents bench-checks soak lock clean \
+	bench-agents bench-checks bench-store soak lock clean \
 	check-python check-linux build-venv build-venv-vllm build-venv-vllm-gpu
 
 help: ## list the targets
@@ -83,8 +83,12 @@ bench-tools: setup ## grades, boxes, speed and reading of the measuring code (an
 bench-agents: setup setup-vllm ## a whole generate beside a bare loop over its client (40 minutes, 2 idle cores)
 	$(BIN)/python -m tests.bench_agents --write
 
-soak: setup ## faults that no item may notice, the full form (10 minutes)
+bench-store: setup ## the store at the published size, its bars and file size (12 minutes on 2 idle cores)
+	$(BIN)/python -m tests.bench_store --write
+
+soak: setup ## faults and kill -9 that no item may notice, the full form (20 minutes)
 	$(BIN)/python -m tests.soak_faults
+	$(BIN)/python -m tests.soak_kills
 
 bench-checks: setup ## share of spoiled drafts caught, false alarms on sound ones (5 minutes on 2 cores)
 	$(BIN)/python -m tests.bench_checks --write

@@ -1,8 +1,10 @@
 """A folder that is complete or not there: written beside its place, checked, then renamed."""
 
+import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -11,17 +13,21 @@ from typing import Final
 
 from knee.errors import InputError
 from knee.keys import JsonValue
+from stages.console import say
 from store.connection import is_full_disk, translate
 
 CHECKSUMS: Final = "SHA256SUMS"
 """Checksums of every other file, as `sha256sum -c` reads them."""
+
+_PARTIAL: Final = re.compile(r"\..+\.(\d+)\.export\.partial")
 
 
 @contextmanager
 def export_folder(out: Path) -> Generator[Path]:
     """Yields a folder to fill; it becomes `out` when all of it is on the disk.
 
-    After any failure nothing is left. After a kill a hidden `.<name>.<pid>.partial` may be.
+    After any failure nothing is left. A kill leaves a hidden
+    `.<name>.<pid>.export.partial`, which the next export into the same parent folder removes.
 
     Args:
         out: must not be there, or be an empty folder.
@@ -34,9 +40,12 @@ def export_folder(out: Path) -> Generator[Path]:
         raise InputError(f"{str(out)!r} is there and not an empty folder", "name another one")
     if not out.absolute().parent.is_dir():
         raise InputError(f"folder not found: {str(out.parent)!r}", "make the folder first")
-    draft = out.absolute().with_name(f".{out.name}.{os.getpid()}.partial")
+    _remove_stale(out.absolute().parent)
+    draft = out.absolute().with_name(f".{out.name}.{os.getpid()}.export.partial")
+    lock: int | None = None
     try:
         draft.mkdir()
+        lock = _lock(draft)
         yield draft
         _write_checksums(draft)
         # Renaming a folder onto an empty one replaces it at once.
@@ -45,6 +54,52 @@ def export_folder(out: Path) -> Generator[Path]:
         raise _told(error, out) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def _remove_stale(parent: Path) -> None:
+    """Removes what killed exports left in a folder.
+
+    Left alone is a draft whose process number is alive here, or whose lock is held: by an export on
+    another machine, or in another container.
+    """
+    for draft in sorted(parent.glob(".*.export.partial")):
+        match = _PARTIAL.fullmatch(draft.name)
+        if match is None or draft.is_symlink() or not draft.is_dir() or _is_alive(int(match[1])):
+            continue
+        descriptor = _lock(draft)
+        if descriptor is None:
+            continue
+        try:
+            shutil.rmtree(draft, ignore_errors=True)
+        finally:
+            os.close(descriptor)
+        say(f"removed {str(draft)!r}, left by an export that was killed")
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _lock(folder: Path) -> int | None:
+    """Returns the descriptor that holds a folder's lock; the kernel drops it when a process ends.
+
+    None where another process holds it, or the file system has no locks for folders.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 def write_json(path: Path, value: JsonValue) -> None:

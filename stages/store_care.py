@@ -1,15 +1,25 @@
 """`store verify` and `store backup`."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, TypeVar
+
+import duckdb
 
 from knee.keys import ItemKey
 from stages.console import emit_json, say, show_table
 from stages.explained_item import load_explained
 from store.backup import copy_store
 from store.connection import open_store
+from store.content_hashes import (
+    FindingsKey,
+    OutcomeKey,
+    unproven_findings,
+    unproven_outcomes,
+)
 from store.long_reading import long_reading
 from store.verifying import (
     Problem,
@@ -19,8 +29,15 @@ from store.verifying import (
     structure_problems,
 )
 
-CHUNK = 32
-"""Volumes, or items, for which the store is open at a time: a batch commits in between."""
+CHUNK: Final = 32
+"""Items for which the store is open at a time: a batch commits in between."""
+STRETCH: Final = 64
+"""Volumes whose contents the database hashes at once; some 100 MB of text."""
+_WORKERS: Final = min(4, os.cpu_count() or 1)
+_VOLUMES: Final = (
+    "volume_id FROM (SELECT volume_id FROM findings_sets UNION SELECT volume_id FROM outcomes)"
+)
+_T = TypeVar("_T")
 
 
 def verify(
@@ -42,8 +59,9 @@ def verify(
     with long_reading(store) as con:
         problems = [*structure_problems(con), *prompt_hash_problems(con)]
     if contents:
-        problems += _summed("findings: content is not the hashed one", _findings(store))
-        problems += _summed("outcomes: content is not the hashed one", _outcomes(store))
+        findings, outcomes = _contents(store)
+        problems += _summed("findings: content is not the hashed one", findings)
+        problems += _summed("outcomes: content is not the hashed one", outcomes)
     if prompts:
         problems += _summed(
             "attempts: rendered again it is not what was sent", _sent(store, config)
@@ -70,25 +88,39 @@ def backup(store: Path, target: Path) -> int:
     return 0
 
 
-def _summed(where: str, examples: Iterator[str]) -> list[Problem]:
+def _summed(where: str, examples: Iterable[str]) -> list[Problem]:
     found = list(examples)
     return [Problem("hash", where, len(found), found[0])] if found else []
 
 
-def _findings(store: Path) -> Iterator[str]:
-    for part in _batched(_keys(store, "volume_id, findings_id FROM findings_sets"), CHUNK):
-        with open_store(store, read_only=True) as con:
-            for volume_id, findings_id in part:
-                problem = findings_hash_problem(con, volume_id, findings_id)
-                if problem is not None:
-                    yield problem
+def _contents(store: Path) -> tuple[list[str], list[str]]:
+    """Returns the findings and the outcomes whose content is not the hashed one.
+
+    The database hashes stretches of volumes, several at a time; what it cannot prove is made again
+    as a record and hashed.
+    """
+    findings: list[str] = []
+    outcomes: list[str] = []
+    volumes = [str(row[0]) for row in _keys(store, _VOLUMES)]
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        for part in _batched(volumes, STRETCH * _WORKERS):
+            ends = [(p[0], p[-1]) for p in _batched(part, STRETCH)]
+            with open_store(store, read_only=True) as con:
+                cursors = [con.cursor() for _ in ends]
+                unproven = list(pool.map(_unproven, cursors, ends))
+                for sets, _ in unproven:
+                    findings += filter(None, (findings_hash_problem(con, *key) for key in sets))
+                # By run and volume, as the records are loaded.
+                for run_id, volume_id in sorted({key[:2] for _, keys in unproven for key in keys}):
+                    outcomes += outcome_hash_problems(con, run_id, volume_id)
+    return findings, outcomes
 
 
-def _outcomes(store: Path) -> Iterator[str]:
-    for part in _batched(_keys(store, "DISTINCT run_id, volume_id FROM outcomes"), CHUNK):
-        with open_store(store, read_only=True) as con:
-            for run_id, volume_id in part:
-                yield from outcome_hash_problems(con, run_id, volume_id)
+def _unproven(
+    con: duckdb.DuckDBPyConnection, ends: tuple[str, str]
+) -> tuple[list[FindingsKey], list[OutcomeKey]]:
+    with con:
+        return unproven_findings(con, *ends), unproven_outcomes(con, *ends)
 
 
 def _sent(store: Path, config: Path | None) -> Iterator[str]:
@@ -104,7 +136,7 @@ def _sent(store: Path, config: Path | None) -> Iterator[str]:
                         yield f"{name} attempt {number}: {sent.warning}"
 
 
-def _batched(keys: list[tuple[Any, ...]], size: int) -> Iterator[tuple[tuple[Any, ...], ...]]:
+def _batched(keys: Sequence[_T], size: int) -> Iterator[tuple[_T, ...]]:
     rest = iter(keys)
     while part := tuple(islice(rest, size)):
         yield part

@@ -29,7 +29,7 @@ Schema: TypeAlias = Any
 """A pyarrow.Schema."""
 _CHUNK_ROWS: Final = 10_000
 """Rows that are read at a time, about."""
-_MEMORY: Final = "1GB"
+_MEMORY: Final = "500MB"
 """What DuckDB may keep in memory; more is put on the disk beside the store."""
 UNASSIGNED: Final = "unassigned"
 """Where phantoms without a split go; patients without one are refused."""

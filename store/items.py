@@ -128,6 +128,51 @@ def finished_keys(
     return {ItemKey(str(volume), int(question)) for volume, question in rows}
 
 
+def settled_volumes(
+    con: duckdb.DuckDBPyConnection, run_id: str, selection: Selection
+) -> dict[str, int]:
+    """Returns volumes of which a run has nothing left to draft, with how many items they have.
+
+    Counted are the items that were pending when the run was bound. A volume whose grades were
+    loaded since the run's last start is never among them: more of its items may be pending now.
+    """
+    rows = con.execute(
+        f"""
+        WITH bound AS (
+            SELECT i.volume_id, i.question_id FROM run_items i
+            WHERE i.run_id = $run AND i.starting_state = 'pending'
+                AND ($questions IS NULL OR i.question_id IN (SELECT unnest($questions)))
+                AND ($chosen IS NULL OR i.volume_id || '#' || i.question_id::VARCHAR
+                    IN (SELECT unnest($chosen)))
+        ), done AS (
+            SELECT o.volume_id, o.question_id FROM outcomes o
+            WHERE o.run_id = $run AND NOT {TRIED_AGAIN}
+        )
+        SELECT volume_id, n FROM (
+            SELECT b.volume_id, count(*) AS n, count(d.volume_id) AS n_done
+            FROM bound b LEFT JOIN done d USING (volume_id, question_id) GROUP BY b.volume_id
+        ) WHERE n = n_done AND volume_id NOT IN (
+            SELECT v.volume_id FROM volumes v JOIN clinician_grades g USING (patient, visit, side)
+            WHERE g.loaded_at >= (
+                SELECT coalesce(resumed_at, started_at) FROM runs WHERE run_id = $run)
+        )
+        """,
+        {
+            "run": run_id,
+            "questions": None if selection.question_ids is None else list(selection.question_ids),
+            "chosen": chosen_names(selection),
+        },
+    ).fetchall()
+    return {str(volume): int(n) for volume, n in rows}
+
+
+def chosen_names(selection: Selection) -> list[str] | None:
+    """Returns the chosen items as `<volume id>#<question id>`, for a query; None for all."""
+    if selection.chosen is None:
+        return None
+    return [f"{volume}#{question}" for volume, question in selection.chosen]
+
+
 def failed_keys(con: duckdb.DuckDBPyConnection, run_id: str) -> set[ItemKey]:
     """Returns the items of a run that failed and that a start of it tries again."""
     rows = con.execute(

@@ -16,6 +16,7 @@ from knee.records import Control, ItemState, RunKind
 from store.items import (
     TRIED_AGAIN,
     Selection,
+    chosen_names,
     evidence_levels,
     finished_keys,
     load_items,
@@ -213,7 +214,6 @@ def count_left(con: duckdb.DuckDBPyConnection, run_id: str, selection: Selection
 
     The limit counts from the first item of the selection, finished or not.
     """
-    chosen = selection.chosen
     row = con.execute(
         f"""
         SELECT count(*) FILTER (NOT done) FROM (
@@ -232,7 +232,7 @@ def count_left(con: duckdb.DuckDBPyConnection, run_id: str, selection: Selection
             "run": run_id,
             "volumes": select_volumes(con, selection),
             "questions": None if selection.question_ids is None else list(selection.question_ids),
-            "chosen": None if chosen is None else [f"{volume}#{q}" for volume, q in chosen],
+            "chosen": chosen_names(selection),
             "limit": selection.limit,
         },
     ).fetchone()

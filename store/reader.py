@@ -8,13 +8,23 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from typing import Final
 
 import duckdb
 
 from knee.keys import ItemKey
 from knee.records import Item
 from store.connection import READ_WAIT_S, open_store
-from store.items import Selection, finished_keys, load_items, select_volumes
+from store.items import (
+    Selection,
+    finished_keys,
+    load_items,
+    select_volumes,
+    settled_volumes,
+)
+
+_FIRST: Final = 2
+"""Volumes that are read at first."""
 
 
 class StoreReader:
@@ -52,9 +62,23 @@ class StoreReader:
             chunk: volumes that are read at a time.
         """
         with self.reading() as con:
-            volumes = iter(select_volumes(con, selection))
+            volumes = select_volumes(con, selection)
+            settled: dict[str, int] = {}
+            if run_id is not None and selection.pending_only:
+                settled = settled_volumes(con, run_id, selection)
+        if selection.limit is None:
+            volumes = [volume for volume in volumes if volume not in settled]
+        ids = iter(volumes)
         left = selection.limit
-        while part := tuple(islice(volumes, chunk)):
+        # The first few volumes come alone: whoever waits for an item need not wait for sixteen.
+        size = min(chunk, _FIRST)
+        while part := tuple(islice(ids, size)):
+            size = chunk
+            if left is not None and all(volume in settled for volume in part):
+                left -= sum(settled[volume] for volume in part)
+                if left <= 0:
+                    return
+                continue
             with self.reading() as con:
                 some = selection._replace(volume_ids=part, limit=left)
                 items = list(load_items(con, some, run_id=run_id))

@@ -1,7 +1,9 @@
 """`export` as files: layouts, splits, checksums, the same bytes, and nothing half-written."""
 
+import fcntl
 import hashlib
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -18,6 +20,7 @@ from knee.errors import InputError, StoreError
 from stages import export as export_stage
 from stages import export_writers
 from stages.export import ExportOptions, export
+from stages.export_folder import export_folder
 from stages.export_writers import regroup, shard_name
 from stages.import_release import import_release
 from store.connection import open_store
@@ -228,3 +231,37 @@ def test_a_full_disk_ends_with_code_3_and_an_older_option_still_works(store: Pat
     assert list(tmp_path.iterdir()) == []
     assert run(str(tmp_path / "phantoms"), "--synthetic") == 0
     assert (tmp_path / "phantoms/data/unassigned").is_dir()
+
+
+def test_what_a_killed_export_left_is_removed_by_the_next_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    code = (
+        "import os, pathlib, signal, sys\n"
+        "from stages.export_folder import export_folder\n"
+        "with export_folder(pathlib.Path(sys.argv[1])) as draft:\n"
+        "    (draft / 'data').mkdir()\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "killed")], cwd=CHECKOUT, check=False
+    )
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith(".killed.")
+    dead = left.name.split(".")[2]
+    foreign = tmp_path / f".x.{dead}.partial"
+    foreign.mkdir()
+    # Of a process that lives, and of a dead one's number on another machine, which holds the lock.
+    alive = tmp_path / f".a.{os.getpid()}.export.partial"
+    alive.mkdir()
+    held = tmp_path / f".b.{dead}.export.partial"
+    held.mkdir()
+    descriptor = os.open(held, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with export_folder(tmp_path / "out") as draft:
+        (draft / "some.txt").write_text("some")
+    os.close(descriptor)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("out", foreign.name, alive.name, held.name)
+    }
+    assert f"removed {str(left)!r}" in capsys.readouterr().err

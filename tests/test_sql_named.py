@@ -10,6 +10,7 @@ import pytest
 from knee.errors import InputError
 from run_pipeline import main
 from stages.query import QueryOptions, query
+from store.connection import open_store
 from store.named_queries import load_named_queries, named_query
 from store.sql import run_sql
 from store.user_tables import parse_with
@@ -42,6 +43,40 @@ def test_every_named_query_runs_and_says_what_it_takes(
     values = [f"{p.name}={GIVEN[p.name]}" for p in one.parameters if p.required]
     found = rows(capsys, named(store, name, *values))
     assert found or name in {"review_queue"}
+
+
+EARLIER_TEXT = {
+    "patient": """
+SELECT visit, side, sequence, run_id, question_id, feature, region_name, grades, clinician_grades,
+    status
+FROM v_quintuples WHERE volume_id IN (SELECT volume_id FROM volumes WHERE patient = $patient)
+ORDER BY visit, side, sequence, question_id, run_id""",
+    "accepted_by_clinician_grade": """
+SELECT feature, component, clinician_grade,
+    sum(accepted)::BIGINT AS accepted, sum(rejected)::BIGINT AS rejected,
+    sum(disagrees)::BIGINT AS disagrees, sum(failed)::BIGINT AS failed,
+    round(sum(accepted) / sum(drafted), 4) AS acceptance
+FROM v_acceptance WHERE run_id = coalesce($run, (SELECT run_id FROM runs
+    WHERE kind = 'production' ORDER BY started_at DESC, run_id DESC LIMIT 1))
+GROUP BY ALL ORDER BY min(question_id), component, clinician_grade""",
+}
+"""As they were before they were made fast."""
+
+
+def test_rewritten_queries_give_what_they_gave(store: Path):
+    with open_store(store, read_only=True) as con:
+        patients = con.execute("SELECT DISTINCT patient FROM volumes").fetchall()
+        runs = con.execute("SELECT run_id FROM runs UNION ALL SELECT NULL").fetchall()
+        asked = [("patient", {"patient": str(row[0])}) for row in [*patients, ("910",)]]
+        asked += [("accepted_by_clinician_grade", {"run": row[0]}) for row in runs]
+        n_rows = 0
+        for name, values in asked:
+            was = con.execute(EARLIER_TEXT[name], values)
+            columns, rows = was.description, was.fetchall()
+            now = con.execute(named_query(name).sql, values)
+            assert (now.description, now.fetchall()) == (columns, rows)
+            n_rows += len(rows)
+    assert n_rows > 12
 
 
 def test_their_figures_are_those_of_the_store(store: Path, capsys: pytest.CaptureFixture[str]):

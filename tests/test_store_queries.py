@@ -10,7 +10,7 @@ from knee.moaks import Component, Feature
 from knee.questions import QUESTIONS
 from knee.records import Control, ItemState, RunKind
 from store.connection import open_store
-from store.items import Selection, load_items, sagittal_axis
+from store.items import Selection, load_items, sagittal_axis, settled_volumes
 from store.loading import outcome_examples
 from store.queries import (
     Acceptance,
@@ -112,6 +112,40 @@ def test_the_writer_leaves_out_what_a_run_has_finished(store: Path):
             assert count_left(con, "r1", Selection(limit=1)) == 0
             assert count_left(con, "r1", Selection(question_ids=(1,))) == 0
             assert finished_keys(con, "r1") == {ItemKey(V1, 1), ItemKey(V2, 1), ItemKey(V2, 16)}
+
+
+def test_volumes_of_which_nothing_is_left_are_passed_over_unless_grades_came(tmp_path: Path):
+    path = tmp_path / "knees.duckdb"
+    third = "9003/V00/right/dess"
+    with StoreWriter(path, create=True) as writer:
+        writer.put_catalogue()
+        for patient in ("9001", "9002", "9003"):
+            record = volume(patient)
+            writer.put_volume(record)
+            writer.put_findings(findings(record.volume_id))
+            writer.put_clinician_grades(clinician_grades(record, (1, 16)))
+        writer.start_or_resume_run(run())
+        writer.bind_volumes("r1")
+        done = [(patient, q) for patient in ("9001", "9002") for q in (1, 16)]
+        writer.put_outcomes("r1", [outcome("r1", f"{p}/V00/right/dess", q) for p, q in done])
+        with writer.reading() as con:
+            settled = settled_volumes(con, "r1", Selection())
+            assert settled == {"9001/V00/right/dess": 2, "9002/V00/right/dess": 2}
+            some = Selection(question_ids=(1,), chosen=frozenset({ItemKey(third, 1)}))
+            assert settled_volumes(con, "r1", some) == {}
+
+        def left(limit: int | None = None, chunk: int = 16) -> list[tuple[str, int]]:
+            items = writer.items(Selection(limit=limit), run_id="r1", chunk=chunk)
+            return [(item.volume_id, item.question_id) for item in items]
+
+        assert left() == [(third, 1), (third, 16)]
+        assert left(5, 1) == [(third, 1)]
+        assert left(4, 1) == left(3, 1) == left(4) == []
+        # A table that was loaded since the start may make more of a finished volume pending.
+        writer.put_clinician_grades(clinician_grades(volume("9001"), (2,)))
+        with writer.reading() as con:
+            assert settled_volumes(con, "r1", Selection()) == {"9002/V00/right/dess": 2}
+        assert left() == [("9001/V00/right/dess", 2), (third, 1), (third, 16)]
 
 
 def test_states_cover_all_69_questions_of_the_runs_volumes(store: Path):
