@@ -4,13 +4,12 @@ Identity (in the run's fingerprint): prompts, models, sampling, checks, judge, g
 Not identity: URLs, concurrency, time-outs, how the server is started.
 """
 
-import ipaddress
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, NamedTuple, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -27,6 +26,7 @@ from knee.errors import InputError
 from knee.keys import JsonValue
 from knee.questions import parse_question_ids
 from knee.records import Grounding, Wording
+from knee.serve_settings import ServeSettings, is_loopback
 from knee.shown_images import PlaneName
 from knee.toml_lines import KeyPath, key_lines, line_of
 
@@ -76,13 +76,7 @@ class ModelEndpoint(_Settings):
     @property
     def is_local(self) -> bool:
         """True for loopback addresses and `localhost`."""
-        host = urlsplit(self.base_url).hostname or ""
-        if host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(urlsplit(self.base_url).hostname or "")
 
 
 class ImageSettings(_Settings):
@@ -151,6 +145,9 @@ class JudgeEndpoint(ModelEndpoint):
     """How its answers are drawn; greedy by default."""
     max_repairs: int = Field(default=1, ge=0, le=5)
     """Further tries for an answer that cannot be read, for each of the two tasks."""
+    serve: ServeSettings | None = None
+    """How `serve` starts the judge's own server; None when it is the drafter's, or somebody
+    else starts it."""
 
 
 class CheckSettings(_Settings):
@@ -185,33 +182,6 @@ class BatchSettings(_Settings):
     """How long the batch waits for a server that went away before it stops (exit 3)."""
 
 
-class ServeSettings(_Settings):
-    """How `serve` starts vLLM. `python` is the interpreter of vLLM's own environment."""
-
-    python: str = ".venv-vllm/bin/python"
-    """Relative paths are relative to the checkout."""
-    model_path: str
-    """Folder or hub name given to --model."""
-    device: str = Field(default="cpu", pattern="^(cpu|gpu)$")
-    """`cpu` adds the settings that vLLM's CPU build needs."""
-    host: str = "127.0.0.1"
-    """Address to listen on."""
-    port: int = Field(ge=1, le=65535)
-    """Port to listen on."""
-    max_model_len: int = Field(ge=128)
-    """Context in tokens."""
-    max_num_seqs: int = Field(default=64, ge=1)
-    """Sequences in a batch."""
-    dtype: str = "bfloat16"
-    """Weights' type at run time."""
-    ready_timeout_s: float = Field(default=300.0, gt=0)
-    """Longest wait for the server's health."""
-    extra_args: tuple[str, ...] = ()
-    """Further vLLM flags, as written."""
-    env: dict[str, str] = Field(default_factory=dict)
-    """Further environment variables."""
-
-
 class RunConfig(_Settings):
     """One settings file."""
 
@@ -241,7 +211,7 @@ class RunConfig(_Settings):
     batch: BatchSettings = BatchSettings()
     """How the batch runs."""
     serve: ServeSettings | None = None
-    """How `serve` starts the server; None when somebody else does."""
+    """How `serve` starts the drafter's server; None when somebody else does."""
 
     @field_validator("questions")
     @classmethod
@@ -266,16 +236,64 @@ class RunConfig(_Settings):
         return self
 
     @model_validator(mode="after")
-    def validate_context(self) -> Self:
-        """Refuses an answer that leaves no room for a prompt in the server that `serve` starts."""
-        if self.serve is not None:
-            longest, context = self.drafter.sampling.max_tokens, self.serve.max_model_len
-            if longest >= context:
-                raise ValueError(
-                    f"drafter.sampling.max_tokens {longest!r} leaves no room for a prompt in "
-                    f"serve.max_model_len {context!r}"
-                )
+    def validate_servers(self) -> Self:
+        """Refuses servers that could not serve the endpoint beside which they stand."""
+        for server in self.servers:
+            server.validate()
+        ports = [server.settings.port for server in self.servers]
+        if len(set(ports)) != len(ports):
+            raise ValueError(f"judge.serve.port {ports[-1]!r} is the drafter's own, serve.port")
         return self
+
+    @property
+    def servers(self) -> tuple["DescribedServer", ...]:
+        """The servers that the file says how to start; the drafter's first."""
+        found: list[DescribedServer] = []
+        if self.serve is not None:
+            found.append(DescribedServer("drafter", "serve", self.drafter, self.serve))
+        if self.judge is not None and self.judge.serve is not None:
+            found.append(DescribedServer("judge", "judge.serve", self.judge, self.judge.serve))
+        return tuple(found)
+
+
+class DescribedServer(NamedTuple):
+    """A server that a settings file says how to start."""
+
+    role: Literal["drafter", "judge"]
+    """Whose it is."""
+    part: str
+    """The file's part: `serve` or `judge.serve`."""
+    endpoint: ModelEndpoint
+    """How the model is asked."""
+    settings: ServeSettings
+    """How it is started."""
+
+    def validate(self) -> None:
+        """Checks what two parts of the file say of one server.
+
+        Raises:
+            ValueError: no room for a prompt, another port than the endpoint's, or a server that
+                other machines reach without a key.
+        """
+        endpoint, settings = self.endpoint, self.settings
+        longest, context = endpoint.sampling.max_tokens, settings.max_model_len
+        if longest >= context:
+            raise ValueError(
+                f"{self.role}.sampling.max_tokens {longest!r} leaves no room for a prompt in "
+                f"{self.part}.max_model_len {context!r}"
+            )
+        asked = urlsplit(endpoint.base_url).port
+        if endpoint.is_local and asked is not None and asked != settings.port:
+            raise ValueError(
+                f"{self.role}.base_url {endpoint.base_url!r} asks another port than the server "
+                f"listens on, {self.part}.port {settings.port!r}"
+            )
+        if not settings.is_local and endpoint.api_key_env is None:
+            raise ValueError(
+                f"{self.part}.host {settings.host!r} lets other machines ask the server, which "
+                f"needs a key: set {self.role}.api_key_env to the environment variable that "
+                "holds it"
+            )
 
 
 @dataclass(frozen=True, slots=True)
