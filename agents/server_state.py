@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from agents.state_file import start_ticks
+from agents.state_file import process_stat, start_ticks
 from knee.errors import InputError
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -60,6 +60,10 @@ class ServerState(BaseModel):
     """vLLM's own process and process group; 0 between two starts."""
     vllm_start_ticks: int = 0
     """When that process started, in the kernel's ticks: tells it from a later one of its number."""
+    noted_ticks: int = 0
+    """When the supervisor last wrote here, in the same ticks."""
+    boot_id: str = ""
+    """The run of the machine in which those ticks count."""
     ready: bool = False
     """Whether it has answered its health check since its last start."""
     restarts: int = 0
@@ -196,7 +200,7 @@ def stop_entry(entry: ServerEntry) -> bool:
                 f"process {state.supervisor_pid} of port {state.port} belongs to another user",
                 "who started the server must stop it",
             ) from error
-        if not _wait_for_end(state.port):
+        if not _wait_for_end(state):
             raise InputError(
                 f"the server on port {state.port} did not end within {STOP_WAIT_S:.0f} s",
                 f"kill -9 {state.supervisor_pid}; its log is {state.log!r}",
@@ -206,25 +210,48 @@ def stop_entry(entry: ServerEntry) -> bool:
     return entry.running or left
 
 
-def _wait_for_end(port: int) -> bool:
+def _wait_for_end(state: ServerState) -> bool:
+    """Returns whether the supervisor ended in time: its file is the last but one thing to go."""
     deadline = time.monotonic() + STOP_WAIT_S
     while time.monotonic() < deadline:
-        entry = find_server(port)
-        if entry is None or not entry.running:
+        entry = find_server(state.port)
+        gone = entry is None or not entry.running
+        if gone and start_ticks(state.supervisor_pid) is None:
             return True
         time.sleep(_POLL_S)
     return False
 
 
 def end_leftover(state: ServerState) -> bool:
-    """Kills vLLM's process group where its supervisor was killed before it could.
+    """Kills what is left of a server whose supervisor was killed before it could.
 
-    The group is vLLM's own only while its first process is the one that was noted.
+    Numbers of processes and groups are used again. The server's own processes are of its group,
+    started no earlier than its first one, and before the supervisor's last note (of its being
+    ready): whoever got such a number later started later than that.
     """
-    if not state.vllm_pid or start_ticks(state.vllm_pid) != state.vllm_start_ticks:
+    if not state.vllm_pid or state.boot_id != boot_id():
         return False
+    left = False
+    for path in Path("/proc").glob("[0-9]*"):
+        stat = process_stat(int(path.name))
+        if stat is None or stat.group != state.vllm_pid:
+            continue
+        if state.vllm_start_ticks <= stat.start_ticks <= state.noted_ticks:
+            left = _kill(int(path.name)) or left
+    return left
+
+
+def _kill(pid: int) -> bool:
     try:
-        os.killpg(state.vllm_pid, signal.SIGKILL)
+        os.kill(pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
         return False
     return True
+
+
+def boot_id() -> str:
+    """Returns the kernel's name of this run of the machine; empty where it has none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""

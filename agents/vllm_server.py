@@ -13,8 +13,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -27,6 +25,7 @@ from agents.serve_checks import CPU_KV_GIB, CPU_KV_VARIABLE, checks_before_start
 from agents.server_state import (
     CHECKOUT,
     ServerState,
+    boot_id,
     claim_port,
     end_leftover,
     find_server,
@@ -127,13 +126,13 @@ def server_environment(settings: ServeSettings, endpoint: ModelEndpoint) -> dict
     }
 
 
-def is_healthy(settings: ServeSettings) -> bool:
-    """Returns whether the server answers its health check now."""
-    try:
-        with urllib.request.urlopen(f"{settings.own_url}/health", timeout=2) as answer:
-            return answer.status == 200
-    except (urllib.error.URLError, OSError):
-        return False
+def is_ready(port: int) -> bool:
+    """Returns whether the supervisor of a port has seen its server answer the health check.
+
+    Its word and no look of our own: what it has not seen ready it does not start anew.
+    """
+    entry = find_server(port)
+    return entry is not None and entry.running and entry.state.ready
 
 
 def log_tail(path: Path, lines: int = _LOG_TAIL) -> str:
@@ -185,6 +184,7 @@ def start_server(
         started_by=" ".join(sys.argv),
         started_at=datetime.now(UTC).isoformat(timespec="seconds"),
         detached=detached,
+        boot_id=boot_id(),
     )
     process = _spawn(command, server_environment(settings, endpoint), state)
     try:
@@ -234,7 +234,7 @@ def _wait_until_ready(
     on_wait: Callable[[float], None] | None,
 ) -> RunningServer:
     started = time.monotonic()
-    while not is_healthy(settings):
+    while not is_ready(settings.port):
         waited = time.monotonic() - started
         if process.poll() is not None:
             raise InputError(
@@ -263,6 +263,12 @@ def _wait_until_ready(
 def stop_server(server: RunningServer) -> None:
     """Stops the server and every process that it started; returns when they are gone."""
     _end(server.process, server.port)
+
+
+def let_go(server: RunningServer) -> None:
+    """Lets a detached server live on: it is no child to be waited for any more."""
+    # Else Python takes note, when the object goes, of a process that it thinks was forgotten.
+    server.process.returncode = 0
 
 
 def _end(process: subprocess.Popen[bytes], port: int) -> None:

@@ -32,7 +32,8 @@ RESTARTS_WITHIN_S = 600.0
 """Length of the window, in seconds."""
 _GRACE_S = 10.0
 _POLL_S = 0.2
-_HEALTH_EVERY_S = 1.0
+_HEALTH_EVERY_S = 0.5
+_HEALTH_TIMEOUT_S = 2.0
 _PR_SET_PDEATHSIG = 1
 
 
@@ -65,7 +66,7 @@ def end_group(child: subprocess.Popen[bytes], grace_s: float = _GRACE_S) -> None
 
 def _is_healthy(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=_HEALTH_EVERY_S) as answer:
+        with urllib.request.urlopen(url, timeout=_HEALTH_TIMEOUT_S) as answer:
             return answer.status == 200
     except (urllib.error.URLError, OSError):
         return False

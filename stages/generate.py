@@ -34,6 +34,7 @@ from stages.console import emit_json, say
 from stages.control_table import control_json, load_control_report, show_control
 from stages.controls import count_work, work_of
 from stages.dry_run import dry_run
+from stages.first_accepted import first_shown
 from stages.keeping import OutcomeKeeper
 from stages.prefix_cache import prefix_cache_told
 from stages.quota_plan import show_choice
@@ -241,7 +242,7 @@ async def _work_off(
                 work_of(plan, writer, context.run_id, drafter),
                 context,
                 batch,
-                keeper.keep,
+                first_shown(keeper.keep, plan.options.show_first_since),
                 progress=progress,
             )
 

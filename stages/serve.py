@@ -11,6 +11,7 @@ from agents.vllm_server import (
     CHECKOUT,
     RunningServer,
     ServerLabel,
+    let_go,
     log_tail,
     running_server,
     start_server,
@@ -214,6 +215,7 @@ def _detach(servers: list[DescribedServer], config: RunConfig, path: Path, log: 
         raise
     say(f"stop with `run_pipeline.py serve stop --config {path}`")
     for server in started:
+        let_go(server)
         emit(server.base_url)
     return 0
 

@@ -8,7 +8,7 @@ from knee.keys import JsonValue
 from stages.console import emit_json, say, show_table
 from stages.settings import load_settings
 
-_COLUMNS = ("port", "role", "model", "state", "restarts", "pid", "since", "detached", "log")
+_COLUMNS = ("port", "role", "model", "state", "restarts", "process", "since (UTC)", "detached")
 
 
 def status(*, as_json: bool) -> int:
@@ -18,6 +18,8 @@ def status(*, as_json: bool) -> int:
         emit_json([_as_json(entry) for entry in entries])
     elif entries:
         show_table("servers of this checkout", _COLUMNS, [_row(e) for e in entries], to_stdout=True)
+        for entry in entries:
+            say(f"log of port {entry.state.port}: {entry.state.log}")
     else:
         say("no server of this checkout runs")
     for entry in entries:
@@ -64,9 +66,8 @@ def _row(entry: ServerEntry) -> list[object]:
         _phase(entry),
         state.restarts,
         state.supervisor_pid,
-        state.started_at,
+        state.started_at.removesuffix("+00:00"),
         "yes" if state.detached else "no",
-        state.log,
     ]
 
 
