@@ -72,7 +72,7 @@ def write_serve_settings(
         )
     path = folder / "served.toml"
     path.write_text(
-        f'name = "served-{port}"\n'
+        f'name = "served"\n'
         f'[drafter]\nbase_url = "http://127.0.0.1:{port}/v1"\nmodel = "fake"\n'
         f'prompt_id = "demo-draft"\nprompt_version = 1\nlicence = "none"\n{drafter}\n'
         f"[drafter.sampling]\nmax_tokens = 256\n"
