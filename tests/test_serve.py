@@ -87,9 +87,7 @@ def test_detached_it_outlives_the_command_and_stop_ends_every_process(
     assert f"{port}" in command("serve", "status").out
     again = command("serve", "--config", str(config))
     assert again.code == 2
-    assert f"taken by a server of this checkout: drafter 'fake' of settings 'served'" in (
-        again.err
-    )
+    assert "taken by a server of this checkout: drafter 'fake' of settings 'served'" in (again.err)
     assert f"serve stop --port {port}" in again.err
     stopped = command("serve", "stop", "--config", str(config))
     assert stopped.code == 0, stopped.err

@@ -87,7 +87,8 @@ def test_the_run_ends_as_if_its_engine_had_not_been_killed(demo_run: DemoRun, tm
         run = row[0]
         outcomes = con.execute(
             "SELECT count(*), count(DISTINCT (volume_id, question_id)), "
-            "count(*) FILTER (state = 'failed' OR error IS NOT NULL) FROM outcomes WHERE run_id = ?",
+            "count(*) FILTER (state = 'failed' OR error IS NOT NULL) FROM outcomes "
+            "WHERE run_id = ?",
             [run],
         ).fetchone()
         own = con.execute(FIRST, [run]).fetchall()
