@@ -61,6 +61,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not self._is_allowed():
             self._send(401, {"error": "Unauthorized"})
             return
+        time.sleep(float(os.environ.get("FAKE_VLLM_ANSWER_S", "0")))
         form = body.get("response_format")
         text = "x" if form is None else json.dumps(minimal_answer(form["json_schema"]["schema"]))
         message = {"role": "assistant", "content": text}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,14 +12,29 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
-from agents.server_state import find_server, state_path
+from agents.server_state import ServerEntry, ServerState, find_server, state_path
 from run_pipeline import main
+from store.connection import open_store
 from tests.demo_run import CHECKOUT, CommandResult, free_port
+from tests.sampled_store import make_sampled_store
 from tests.serve_cases import server_processes, wait_until, write_serve_settings
 
 Command = Callable[..., CommandResult]
+NO_STATE = ServerState(
+    name="none",
+    role="drafter",
+    model="none",
+    config="",
+    base_url="",
+    port=0,
+    log="",
+    started_by="",
+    started_at="",
+    detached=False,
+)
 
 
 @pytest.fixture
@@ -266,3 +282,76 @@ def test_status_marks_what_ended_without_cleaning_up(tmp_path: Path, port: int, 
     assert shown["state"] == "ended"
     assert status(command, port) is None, "it is told once"
     assert wait_until(lambda: not server_processes(port))
+
+
+def test_generate_brings_up_and_down_every_server_that_it_needs(
+    tmp_path: Path, port: int, command: Command
+):
+    store = make_sampled_store(tmp_path / "s.duckdb")
+    judge_port = free_port()
+    config = write_serve_settings(tmp_path, port=port, judge_port=judge_port)
+    options = ("generate", "--serve", "--store", str(store), "--config", str(config))
+    done = command(*options, "--limit", "3")
+    assert done.code == 0, done.err
+    assert "drafter ready" in done.err
+    assert "judge ready" in done.err
+    assert "the longest prompt of the drafter has" in done.err
+    assert server_processes(port) + server_processes(judge_port) == []
+    control = command(*options, "--limit", "3", "--control", "always-majority")
+    assert control.code == 0, control.err
+    assert "starting vLLM for judge" in control.err
+    assert "starting vLLM for drafter" not in control.err, "nobody drafts"
+    assert server_processes(port) + server_processes(judge_port) == []
+
+
+def test_a_run_whose_server_is_killed_ends_with_the_rows_of_an_undisturbed_one(
+    tmp_path: Path, port: int, command: Command
+):
+    undisturbed = make_sampled_store(tmp_path / "a.duckdb")
+    disturbed = Path(shutil.copy(undisturbed, tmp_path / "b.duckdb"))
+    slow = 'env = { FAKE_VLLM_ANSWER_S = "0.3" }\n[batch]\nconcurrency = 2\ncommit_seconds = 0.1'
+    config = write_serve_settings(tmp_path, port=port, more=slow)
+    arguments = ("generate", "--serve", "--config", str(config), "--store")
+    assert command(*arguments, str(undisturbed)).code == 0
+    process = subprocess.Popen(
+        [sys.executable, "run_pipeline.py", *arguments, str(disturbed)],
+        cwd=CHECKOUT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        assert wait_until(lambda: (find_server(port) or no_server()).state.ready, 120)
+        assert wait_until(lambda: _n_outcomes(disturbed) > 0, 120)
+        entry = find_server(port)
+        assert entry is not None
+        n_before = _n_outcomes(disturbed)
+        os.kill(entry.state.vllm_pid, signal.SIGKILL)
+        assert wait_until(lambda: (find_server(port) or no_server()).state.restarts == 1, 60)
+        assert process.wait(timeout=120) == 0
+    finally:
+        process.kill()
+        process.wait()
+    rows = _rows(disturbed)
+    assert 0 < n_before < len(rows), "it was killed in the midst of the run"
+    assert rows == _rows(undisturbed)
+    assert server_processes(port) == []
+
+
+def no_server() -> ServerEntry:
+    return ServerEntry(Path(), NO_STATE, running=False)
+
+
+def _n_outcomes(store: Path) -> int:
+    with open_store(store, read_only=True, wait_s=30) as con:
+        row = con.execute("SELECT count(*) FROM outcomes").fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def _rows(store: Path) -> list[tuple[Any, ...]]:
+    """Returns every attempt with its text and its item's outcome."""
+    with duckdb.connect(str(store), read_only=True) as con:
+        return con.execute(
+            "SELECT volume_id, question_id, attempt_no, prompt_text_sha256, text, steps, grades, "
+            "issues, state, codes, error FROM attempts JOIN outcomes "
+            "USING (run_id, volume_id, question_id) ORDER BY ALL"
+        ).fetchall()

@@ -16,7 +16,7 @@ from store.connection import open_store
 from tests.demo_run import CHECKOUT, DemoRun, config_on_free_port
 from tests.serve_cases import server_processes, wait_until
 
-pytestmark = pytest.mark.vllm
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1800)]
 N_ITEMS = 48
 FIRST = (
     "SELECT volume_id, question_id, prompt_text_sha256, passed FROM attempts "
