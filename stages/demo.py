@@ -53,17 +53,10 @@ def demo(out: Path, *, knees: int, seed: int, config_path: Path, as_json: bool) 
     started = time.monotonic()
     _check(out, knees, seed)
     config = load_run_config(config_path)
-    for _ in checks_before_start(serve_settings(config, config_path), config.drafter):
-        pass  # What a server lacks is told before the first knee is made.
     store, cohort = out / "knees.duckdb", out / "cohort"
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"cannot make the folder {str(out)!r}: {error.strerror}", "name another with --out"
-        ) from error
     code = 0
     with _server_meanwhile(config, config_path, out / _LOG) as wait_for_server:
+        _make_folder(out)
         if not cohort.exists():
             make_phantom_cohort(cohort, knees, seed, PhantomSettings(), as_json=False)
         calibration = config_path.parent / config.calibration if config.calibration else None
@@ -92,6 +85,15 @@ def demo(out: Path, *, knees: int, seed: int, config_path: Path, as_json: bool) 
     return code
 
 
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot make the folder {str(out)!r}: {error.strerror}", "name another with --out"
+        ) from error
+
+
 def _check(out: Path, knees: int, seed: int) -> None:
     if knees < 2:
         raise InputError(f"the demo needs 2 knees or more, got {knees!r}", "--knees 2")
@@ -114,6 +116,8 @@ def _server_meanwhile(
 ) -> Generator["_WaitForServer"]:
     """Starts the server while the knees are made; it is down again when the block is left."""
     settings = serve_settings(config, config_path)
+    for _ in checks_before_start(settings, config.drafter):
+        pass  # What a server lacks is told before anything is made.
     say(f"starting vLLM for {config.drafter.model!r} meanwhile; log: {log}")
     label = ServerLabel(config.name, str(config_path.resolve()))
     with ThreadPoolExecutor(1) as pool:
