@@ -1,6 +1,7 @@
 """`generate --serve` with a real vLLM server whose engine is killed in the midst of a run."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -54,8 +55,13 @@ def test_the_run_ends_as_if_its_engine_had_not_been_killed(demo_run: DemoRun, tm
     shutil.copy(demo_run.store, store)
     config = config_on_free_port(tmp_path)
     # Another number of revisions is another run, whose first attempts are the demo's first ones.
-    text = config.read_text().replace("max_revisions = 1", "max_revisions = 0")
-    config.write_text(text.replace("concurrency = 32", "concurrency = 8"))
+    text, n_changed = re.subn(
+        r"max_revisions = (\d+)",
+        lambda found: f"max_revisions = {int(found[1] == '0')}",
+        config.read_text(),
+    )
+    assert n_changed == 1
+    config.write_text(re.sub(r"concurrency = \d+", "concurrency = 8", text))
     port = int(text.split("port = ")[1].split()[0])
     command = [sys.executable, "run_pipeline.py", "generate", "--serve", "--store", str(store)]
     newest = _newest(store)
