@@ -113,7 +113,7 @@ def serve(config_path: Path, log: Path | None, *, only: str | None, detach: bool
     if detach:
         return _detach(servers, config, config_path, log)
     try:
-        with _sigterm_is_ctrl_c(), running_servers(servers, config, config_path, log) as running:
+        with _signals_interrupt(), running_servers(servers, config, config_path, log) as running:
             say("Ctrl-C stops " + ("it" if len(running) == 1 else "them"))
             for server in running:
                 emit(server.base_url)
@@ -136,15 +136,19 @@ def _wait_for_one(running: list[RunningServer]) -> RunningServer:
 
 
 @contextmanager
-def _sigterm_is_ctrl_c() -> Generator[None]:
+def _signals_interrupt() -> Generator[None]:
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    # SIGINT too: a shell that starts a command with `&` has it ignored, and Python leaves it so.
+    before = {
+        number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGINT)
+    }
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
