@@ -20,6 +20,7 @@ from stages.cli import (
     reading,
     reads,
     reviewing,
+    serving,
 )
 from stages.cli.options import Command
 
@@ -43,7 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    families = (making, cohorts, reads, drafting, prompting, reading, reviewing, exporting)
+    families = (making, cohorts, reads, serving, drafting, prompting, reading, reviewing, exporting)
     for family in (*families, looking, caring):
         family.add_commands(commands)
     return parser

@@ -1,4 +1,4 @@
-"""What vLLM tells at `/metrics` of its prefix cache: how many prompt tokens it did not compute.
+"""What vLLM tells at `/metrics`: prompt tokens that it did not compute, seconds to a first token.
 
 The counters count from the server's start and over everything that it serves, so that a run's
 figure is a difference, and is a run's own only while nobody else asks the server.
@@ -12,6 +12,10 @@ from urllib.parse import urlsplit
 
 _COUNTER = re.compile(
     r"^vllm:prefix_cache_(queries|hits)(?:_total)?(?:\{(?P<labels>[^}]*)\})?\s+(?P<value>\S+)$",
+    re.MULTILINE,
+)
+_FIRST_TOKEN = re.compile(
+    r"^vllm:time_to_first_token_seconds_(sum|count)(?:\{(?P<labels>[^}]*)\})?\s+(?P<value>\S+)$",
     re.MULTILINE,
 )
 _MODEL = re.compile(r'model_name="((?:[^"\\]|\\.)*)"')
@@ -38,6 +42,29 @@ class PrefixCacheCounts(NamedTuple):
         return PrefixCacheCounts(queries, hits) if queries >= 0 and hits >= 0 else None
 
 
+class FirstTokenTimes(NamedTuple):
+    """Answers that began, and how long they took to begin."""
+
+    seconds: float
+    """Seconds from a request's arrival to its first token, added up."""
+    n: int
+    """Answers."""
+
+    def mean_since(self, earlier: "FirstTokenTimes") -> float | None:
+        """Returns the mean of what came since; None when nothing did, or the server restarted."""
+        n = self.n - earlier.n
+        return (self.seconds - earlier.seconds) / n if n > 0 else None
+
+
+class ServerCounters(NamedTuple):
+    """A server's counters at one moment; None for what it does not count."""
+
+    prefix_cache: PrefixCacheCounts | None
+    """Of the prefix cache."""
+    first_token: FirstTokenTimes | None
+    """Of the time to the first token."""
+
+
 def parse_prefix_cache(text: str, model: str) -> PrefixCacheCounts | None:
     """Returns the counters of a model, engines added up; None when the text has none.
 
@@ -45,14 +72,27 @@ def parse_prefix_cache(text: str, model: str) -> PrefixCacheCounts | None:
         text: Prometheus' text form, as vLLM serves it.
         model: the name under which the server lists the model.
     """
-    found: dict[str, float] = {}
-    for match in _COUNTER.finditer(text):
-        named = _MODEL.search(match["labels"] or "")
-        if named is None or named[1] == model:
-            found[match[1]] = found.get(match[1], 0.0) + float(match["value"])
+    found = _add_up(_COUNTER, text, model)
     if found.keys() != {"queries", "hits"}:
         return None
     return PrefixCacheCounts(round(found["queries"]), round(found["hits"]))
+
+
+def parse_first_token(text: str, model: str) -> FirstTokenTimes | None:
+    """Returns the times to a first token of a model, engines added up; None without any."""
+    found = _add_up(_FIRST_TOKEN, text, model)
+    if found.keys() != {"sum", "count"}:
+        return None
+    return FirstTokenTimes(found["sum"], round(found["count"]))
+
+
+def _add_up(pattern: re.Pattern[str], text: str, model: str) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for match in pattern.finditer(text):
+        named = _MODEL.search(match["labels"] or "")
+        if named is None or named[1] == model:
+            found[match[1]] = found.get(match[1], 0.0) + float(match["value"])
+    return found
 
 
 def read_prefix_cache(base_url: str, model: str) -> PrefixCacheCounts | None:
@@ -63,12 +103,17 @@ def read_prefix_cache(base_url: str, model: str) -> PrefixCacheCounts | None:
             without content is sent there.
         model: the model's name.
     """
+    return read_counters(base_url, model).prefix_cache
+
+
+def read_counters(base_url: str, model: str) -> ServerCounters:
+    """Returns what a server counts; see `read_prefix_cache`."""
     parts = urlsplit(base_url)
     address = f"{parts.scheme}://{parts.netloc}/metrics"
     try:
         with urllib.request.urlopen(address, timeout=_TIMEOUT_S) as answer:
             text = answer.read(_MAX_BYTES).decode("utf-8", errors="replace")
-        return parse_prefix_cache(text, model)
+        return ServerCounters(parse_prefix_cache(text, model), parse_first_token(text, model))
     except (urllib.error.URLError, OSError, ValueError):
         # Another kind of server: there is no figure then, which is no reason to stop a run.
-        return None
+        return ServerCounters(None, None)

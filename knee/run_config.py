@@ -4,14 +4,12 @@ Identity (in the run's fingerprint): prompts, models, sampling, checks, judge, g
 Not identity: URLs, concurrency, time-outs, how the server is started.
 """
 
-import ipaddress
 import json
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
-from urllib.parse import urlsplit
+from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import (
     BaseModel,
@@ -27,10 +25,10 @@ from knee.errors import InputError
 from knee.keys import JsonValue
 from knee.questions import parse_question_ids
 from knee.records import Grounding, Wording
+from knee.serve_settings import ServeSettings
+from knee.settings_between import DRAFTER_TOKENS, JUDGE_TOKENS, is_local_url, problems_between
 from knee.shown_images import PlaneName
 from knee.toml_lines import KeyPath, key_lines, line_of
-
-_DEFAULT_TOKENS = 1024
 
 
 class _Settings(BaseModel):
@@ -44,7 +42,7 @@ class Sampling(_Settings):
     """0 is greedy."""
     top_p: float = Field(default=1.0, gt=0, le=1)
     """Nucleus mass."""
-    max_tokens: int = Field(default=_DEFAULT_TOKENS, ge=16)
+    max_tokens: int = Field(default=DRAFTER_TOKENS, ge=16)
     """Bound on the answer's length in tokens."""
     seed: int | None = None
     """Provenance, not reproducibility: batching changes results all the same."""
@@ -78,7 +76,7 @@ class ModelEndpoint(_Settings):
     @property
     def is_local(self) -> bool:
         """True for loopback addresses and `localhost`."""
-        return _is_local(self.base_url)
+        return is_local_url(self.base_url)
 
 
 class ImageSettings(_Settings):
@@ -143,13 +141,16 @@ class JudgeEndpoint(ModelEndpoint):
     """Prompt of the rubric."""
     rubric_prompt_version: int = Field(default=2, ge=1)
     """Its version."""
-    sampling: Sampling = Sampling(max_tokens=768)
+    sampling: Sampling = Sampling(max_tokens=JUDGE_TOKENS)
     """How its answers are drawn; greedy by default."""
     max_repairs: int = Field(default=1, ge=0, le=5)
     """Further tries for an answer that cannot be read, for each task."""
     decoy: bool = True
     """Whether what would pass is put to it once more on the wrong knee: a judge that does not
     notice, or was talked into a favour, accepts nothing (docs/judge.md). One call a draft."""
+    serve: ServeSettings | None = None
+    """How `serve` starts the judge's own server; None when it is the drafter's, or somebody
+    else starts it."""
 
 
 class CheckSettings(_Settings):
@@ -187,33 +188,6 @@ class BatchSettings(_Settings):
     """How long the batch waits for a server that went away before it stops (exit 3)."""
 
 
-class ServeSettings(_Settings):
-    """How `serve` starts vLLM. `python` is the interpreter of vLLM's own environment."""
-
-    python: str = ".venv-vllm/bin/python"
-    """Relative paths are relative to the checkout."""
-    model_path: str
-    """Folder or hub name given to --model."""
-    device: str = Field(default="cpu", pattern="^(cpu|gpu)$")
-    """`cpu` adds the settings that vLLM's CPU build needs."""
-    host: str = "127.0.0.1"
-    """Address to listen on."""
-    port: int = Field(ge=1, le=65535)
-    """Port to listen on."""
-    max_model_len: int = Field(ge=128)
-    """Context in tokens."""
-    max_num_seqs: int = Field(default=64, ge=1)
-    """Sequences in a batch."""
-    dtype: str = "bfloat16"
-    """Weights' type at run time."""
-    ready_timeout_s: float = Field(default=300.0, gt=0)
-    """Longest wait for the server's health."""
-    extra_args: tuple[str, ...] = ()
-    """Further vLLM flags, as written."""
-    env: dict[str, str] = Field(default_factory=dict)
-    """Further environment variables."""
-
-
 class RunConfig(_Settings):
     """One settings file."""
 
@@ -243,7 +217,7 @@ class RunConfig(_Settings):
     batch: BatchSettings = BatchSettings()
     """How the batch runs."""
     serve: ServeSettings | None = None
-    """How `serve` starts the server; None when somebody else does."""
+    """How `serve` starts the drafter's server; None when somebody else does."""
 
     @field_validator("questions")
     @classmethod
@@ -257,10 +231,33 @@ class RunConfig(_Settings):
 
     @model_validator(mode="after")
     def validate_whole(self) -> Self:
-        """Refuses a remote endpoint that is not allowed, and an answer that fills the context."""
-        for path, message in _problems_between(self.model_dump(mode="json")):
+        """Refuses settings that contradict each other, the first of them named."""
+        for path, message in problems_between(self.model_dump(mode="json")):
             raise ValueError(f"{'.'.join(map(str, path))}: {message}")
         return self
+
+    @property
+    def servers(self) -> tuple["DescribedServer", ...]:
+        """The servers that the file says how to start; the drafter's first."""
+        found: list[DescribedServer] = []
+        if self.serve is not None:
+            found.append(DescribedServer("drafter", "serve", self.drafter, self.serve))
+        if self.judge is not None and self.judge.serve is not None:
+            found.append(DescribedServer("judge", "judge.serve", self.judge, self.judge.serve))
+        return tuple(found)
+
+
+class DescribedServer(NamedTuple):
+    """A server that a settings file says how to start."""
+
+    role: Literal["drafter", "judge"]
+    """Whose it is."""
+    part: str
+    """The file's part: `serve` or `judge.serve`."""
+    endpoint: ModelEndpoint
+    """How the model is asked."""
+    settings: ServeSettings
+    """How it is started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,7 +337,7 @@ def read_settings(path: Path) -> SettingsFile:
         config = RunConfig.model_validate_json(json.dumps(data, default=_no_json), strict=True)
     except ValidationError as error:
         own = (_problem(issue) for issue in error.errors(include_url=False) if issue["loc"])
-        problems = (*own, *_problems_between(data))
+        problems = (*own, *problems_between(data))
     return SettingsFile(path, data, key_lines(text), config, problems)
 
 
@@ -353,37 +350,3 @@ def _problem(issue: ErrorDetails) -> tuple[KeyPath, str]:
     # A problem of a whole part has all of its settings as input: its message names what is wrong.
     shown = "" if isinstance(issue["input"], dict) else f" (got {issue['input']!r})"[:160]
     return issue["loc"], issue["msg"] + shown
-
-
-def _problems_between(data: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
-    """Yields what is wrong between settings, whatever is wrong with others beside them.
-
-    Args:
-        data: settings as read; a value of a wrong type is its own problem and passed over here.
-    """
-    tables = {name: data.get(name) for name in ("drafter", "judge", "serve")}
-    parts = {name: part for name, part in tables.items() if isinstance(part, dict)}
-    for name in ("drafter", "judge"):
-        url = parts.get(name, {}).get("base_url")
-        if isinstance(url, str) and not _is_local(url) and data.get("allow_remote") is not True:
-            yield (
-                (name, "base_url"),
-                f"{url!r} is not this machine; patient data would leave it: set "
-                "allow_remote = true if that is permitted",
-            )
-    sampling = parts.get("drafter", {}).get("sampling", {})
-    longest = sampling.get("max_tokens", _DEFAULT_TOKENS) if isinstance(sampling, dict) else None
-    context = parts.get("serve", {}).get("max_model_len")
-    if isinstance(longest, int) and isinstance(context, int) and longest >= context:
-        yield (
-            ("drafter", "sampling", "max_tokens"),
-            f"{longest!r} leaves no room for a prompt in serve.max_model_len {context!r}",
-        )
-
-
-def _is_local(base_url: str) -> bool:
-    try:
-        host = urlsplit(base_url).hostname or ""
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -10,7 +10,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from agents.vllm_server import RunningServer, start_server, stop_server
+from agents.serve_checks import checks_before_start
+from agents.vllm_server import RunningServer, ServerLabel, start_server, stop_server
 from knee.errors import InputError
 from knee.keys import JsonValue
 from knee.moaks import Feature
@@ -53,14 +54,9 @@ def demo(out: Path, *, knees: int, seed: int, config_path: Path, as_json: bool) 
     _check(out, knees, seed)
     config = load_run_config(config_path)
     store, cohort = out / "knees.duckdb", out / "cohort"
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"cannot make the folder {str(out)!r}: {error.strerror}", "name another with --out"
-        ) from error
     code = 0
     with _server_meanwhile(config, config_path, out / _LOG) as wait_for_server:
+        _make_folder(out)
         if not cohort.exists():
             make_phantom_cohort(cohort, knees, seed, PhantomSettings(), as_json=False)
         calibration = config_path.parent / config.calibration if config.calibration else None
@@ -70,7 +66,11 @@ def demo(out: Path, *, knees: int, seed: int, config_path: Path, as_json: bool) 
         for control in (None, Control.SHUFFLED_FINDINGS.value):
             say("\n" + ("drafting" if control is None else "control: findings of another knee"))
             options = GenerateOptions(
-                store=store, config=config_path, control=control, quiet=control is not None
+                store=store,
+                config=config_path,
+                control=control,
+                quiet=control is not None,
+                show_first_since=started if control is None else None,
             )
             code = max(code, generate(options))
             if code > 1:
@@ -83,6 +83,15 @@ def demo(out: Path, *, knees: int, seed: int, config_path: Path, as_json: bool) 
     _show(real, shuffled, store, seconds)
     say(str(page))
     return code
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot make the folder {str(out)!r}: {error.strerror}", "name another with --out"
+        ) from error
 
 
 def _check(out: Path, knees: int, seed: int) -> None:
@@ -107,9 +116,14 @@ def _server_meanwhile(
 ) -> Generator["_WaitForServer"]:
     """Starts the server while the knees are made; it is down again when the block is left."""
     settings = serve_settings(config, config_path)
+    for _ in checks_before_start(settings, config.drafter):
+        pass  # What a server lacks is told before anything is made.
     say(f"starting vLLM for {config.drafter.model!r} meanwhile; log: {log}")
+    label = ServerLabel(config.name, str(config_path.resolve()))
     with ThreadPoolExecutor(1) as pool:
-        starting = pool.submit(start_server, settings, config.drafter, log, WaitingLine())
+        starting = pool.submit(
+            start_server, settings, config.drafter, log, WaitingLine(), label=label
+        )
         try:
             yield _WaitForServer(starting)
         finally:

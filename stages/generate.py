@@ -12,7 +12,6 @@ from collections import Counter
 from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, closing
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 from typing import NamedTuple
 
 from agents.batch import BatchResult, WorkItem, run_batch
@@ -26,11 +25,11 @@ from agents.preflight import preflight
 from agents.progress import BatchProgress, progress_shown
 from agents.scripted_model import ScriptedChatModel
 from agents.slice_source import SliceSource
-from agents.vllm_server import RunningServer, running_server
+from agents.vllm_server import RunningServer
 from knee.errors import InputError
 from knee.keys import JsonValue
 from knee.records import Control
-from knee.run_config import ModelEndpoint, RunConfig
+from knee.run_config import ModelEndpoint
 from prompts.judging import render_judge
 from prompts.registry import list_prompts
 from prompts.render import ChatMessage
@@ -38,6 +37,7 @@ from stages.console import emit_json, say
 from stages.control_table import control_json, load_control_report, show_control
 from stages.controls import count_work, work_of
 from stages.dry_run import dry_run
+from stages.first_accepted import first_shown
 from stages.judge_plan import SEES_NO_SLICES
 from stages.keeping import OutcomeKeeper
 from stages.prefix_cache import prefix_cache_told
@@ -47,7 +47,7 @@ from stages.report import write_report
 from stages.retrying import load_earlier_tries
 from stages.run_images import draw_first, open_slice_source
 from stages.run_plan import GenerateOptions, RunPlan, make_plan
-from stages.serve import WaitingLine, default_log, serve_settings
+from stages.serve import running_servers, servers_of
 from stages.settings import load_settings
 from stages.summary import load_summary, show_states, show_summary
 from stages.token_estimate import STAND_IN_STEPS
@@ -59,7 +59,7 @@ from store.question_rows import put_question_words
 from store.quota_rows import put_choice
 from store.writer import StoreWriter
 
-__all__ = ["GenerateOptions", "GenerateResult", "generate", "run_generation", "server_of"]
+__all__ = ["GenerateOptions", "GenerateResult", "generate", "run_generation"]
 
 _PROMPT_SAMPLE = 256
 """Items whose prompts are rendered to find a long one for the probe."""
@@ -106,7 +106,7 @@ def run_generation(options: GenerateOptions) -> GenerateResult:
         if first is None and plan.resumes is None:
             return GenerateResult(_nothing_to_draft(plan, writer), None)
         if first is not None and options.serve:
-            stack.enter_context(server_of(config, options.config))
+            stack.enter_context(_servers(plan, writer))
         run_id, result = asyncio.run(_run(plan, writer, left_out, has_work=first is not None))
     return GenerateResult(_finish(plan, run_id, result, left_out), run_id)
 
@@ -123,12 +123,15 @@ def _nothing_to_draft(plan: RunPlan, writer: StoreWriter) -> int:
     return 0
 
 
-def server_of(config: RunConfig, path: Path) -> AbstractContextManager[RunningServer]:
-    """Returns the server of a settings file at `path`: up inside the block, down behind it."""
-    settings = serve_settings(config, path)
-    log = default_log(config)
-    say(f"starting vLLM for {config.drafter.model!r}; log: {log}")
-    return running_server(settings, config.drafter, log, WaitingLine())
+def _servers(plan: RunPlan, writer: StoreWriter) -> AbstractContextManager[list[RunningServer]]:
+    """Returns the servers that a run needs; the first of its prompts must fit into them."""
+    work = islice(work_of(plan, writer, plan.resumes), _PROMPT_SAMPLE)
+    path = plan.options.config
+    # The majority control drafts without a model.
+    only = None if plan.majority is None else "judge"
+    servers = servers_of(plan.config, path, only)
+    items = [entry.shown or entry.item for entry in work]
+    return running_servers(servers, plan.config, path, items=items)
 
 
 async def _run(
@@ -257,7 +260,7 @@ async def _work_off(
                 work_of(plan, writer, context.run_id, drafter),
                 replace(context, checkers=checkers),
                 batch,
-                keeper.keep,
+                first_shown(keeper.keep, plan.options.show_first_since),
                 progress=progress,
             )
 

@@ -72,6 +72,8 @@ class GenerateOptions:
     """Count and render, call nobody, write nothing."""
     cohort_root: Path | None = None
     """Where the images lie now: for the report's pictures, and for slices that are shown."""
+    show_first_since: float | None = None
+    """Monotonic time of the command's start: shows the first accepted quintuple; None does not."""
     as_json: bool = False
     """Print the summary on stdout."""
     quiet: bool = False

@@ -14,9 +14,10 @@ from knee.keys import ItemKey
 from knee.questions import parse_question_ids
 from prompts.registry import PromptTemplate
 from stages.console import say
-from stages.generate import GenerateOptions, GenerateResult, run_generation, server_of
+from stages.generate import GenerateOptions, GenerateResult, run_generation
 from stages.prompt_names import drafting_prompt, full_name
 from stages.run_plan import Trial
+from stages.serve import running_servers, servers_of
 from stages.settings import load_settings
 from stages.trial_sample import SampleRequest, TrialSample, draw_sample, sample_of, show_sample
 from store.writer import StoreWriter
@@ -102,7 +103,8 @@ def try_prompts(
     results: list[GenerateResult] = []
     with ExitStack() as stack:
         if options.serve:
-            stack.enter_context(server_of(config, options.config))
+            servers = servers_of(config, options.config)
+            stack.enter_context(running_servers(servers, config, options.config))
         for template in templates:
             say(f"\ntrying {full_name(template)} ({template.sha256[:19]}…)")
             result = run_generation(_options_of(template, sample, options, quiet=quiet))

@@ -28,6 +28,17 @@ def test_the_demo_ends_well_and_names_its_report_last(demo_run: DemoRun):
     assert demo_run.figures["report"] == str(report)
 
 
+def test_the_first_accepted_quintuple_is_on_the_screen_before_the_run_ends(demo_run: DemoRun):
+    said = demo_run.result.err
+    assert said.count("first accepted quintuple, after ") == 1, (
+        "of the real run, not of the control"
+    )
+    shown = said[said.index("first accepted quintuple, after ") :]
+    for part in ("volume ", "question ", "box ", "locate ", "conclude ", "grades ", "gates "):
+        assert f"\n  {part}" in shown
+    assert shown.index("gates ") < shown.index("control: findings of another knee")
+
+
 def test_at_least_two_knees_and_all_questions_have_a_state(demo_run: DemoRun):
     figures = demo_run.figures["own_findings"]
     assert sum(figures["states"].values()) >= 2 * 69

@@ -6,7 +6,13 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from agents.server_metrics import PrefixCacheCounts, parse_prefix_cache, read_prefix_cache
+from agents.server_metrics import (
+    FirstTokenTimes,
+    PrefixCacheCounts,
+    parse_first_token,
+    parse_prefix_cache,
+    read_prefix_cache,
+)
 from stages.prefix_cache import cache_line
 from tests.stub_server import StubServer
 
@@ -69,3 +75,19 @@ def test_the_counters_are_read_beside_the_api(body: bytes):
     server.server_close()
     assert found == (13_000, 9_600)
     assert asked == ["/metrics"]
+
+
+def test_the_time_to_a_first_token_is_a_mean_over_what_came_since():
+    text = (
+        'vllm:time_to_first_token_seconds_bucket{engine="0",le="0.1",model_name="demo"} 3.0\n'
+        'vllm:time_to_first_token_seconds_count{engine="0",model_name="demo"} 10.0\n'
+        'vllm:time_to_first_token_seconds_sum{engine="0",model_name="demo"} 5.0\n'
+        'vllm:time_to_first_token_seconds_count{engine="0",model_name="judge"} 99.0\n'
+    )
+    found = parse_first_token(text, "demo")
+    assert found == FirstTokenTimes(5.0, 10)
+    assert found is not None
+    assert FirstTokenTimes(8.0, 14).mean_since(found) == 0.75
+    assert found.mean_since(found) is None, "nothing was asked"
+    assert FirstTokenTimes(0.5, 1).mean_since(found) is None, "the server started anew"
+    assert parse_first_token("", "demo") is None

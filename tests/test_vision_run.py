@@ -3,16 +3,13 @@
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from agents import vllm_server
 from knee.errors import InputError
 from knee.records import ItemState
-from knee.run_config import ServeSettings, load_run_config
 from run_pipeline import main
 from stages.generate import GenerateOptions, generate
 from stages.recheck import recheck
@@ -52,15 +49,6 @@ ready_timeout_s = 600
 extra_args = ["--enforce-eager", "--limit-mm-per-prompt", '{{"image": 6}}']
 [serve.env]
 OMP_NUM_THREADS = "1"
-"""
-PARSE_FLAGS = """
-import json, sys
-from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
-from vllm.utils.argparse_utils import FlexibleArgumentParser
-for argv in json.loads(sys.argv[1]):
-    args = make_arg_parser(FlexibleArgumentParser()).parse_args(argv)
-    validate_parsed_serve_args(args)
-    print(json.dumps([args.model, args.limit_mm_per_prompt, args.enable_prefix_caching]))
 """
 
 
@@ -268,32 +256,3 @@ def test_tiny_vision_model_drafts_from_slices_through_real_vllm(demo_run: DemoRu
     assert ("image",) in levels
     assert slices is not None
     assert slices[0] >= 4 * 4
-
-
-@pytest.mark.vllm
-def test_vllms_own_parser_takes_the_flags_of_the_gpu_settings(monkeypatch: pytest.MonkeyPatch):
-    def this_python(_: ServeSettings) -> Path:
-        return Path(sys.executable)
-
-    monkeypatch.setattr(vllm_server, "interpreter", this_python)
-    commands: list[list[str]] = []
-    for name in ("gpu", "gpu-vision"):
-        config = load_run_config(CHECKOUT / "configs" / f"{name}.toml")
-        assert config.serve is not None
-        commands.append(vllm_server.server_command(config.serve, config.drafter)[3:])
-    parsed = subprocess.run(
-        [str(VLLM_PYTHON), "-c", PARSE_FLAGS, json.dumps(commands)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert parsed.returncode == 0, parsed.stderr[-2000:]
-    lines = [json.loads(line) for line in parsed.stdout.splitlines() if line.startswith("[")]
-    assert [line[0] for line in lines] == [
-        "Qwen/Qwen2.5-7B-Instruct",
-        "Qwen/Qwen2.5-VL-7B-Instruct",
-    ]
-    vision = load_run_config(CHECKOUT / "configs" / "gpu-vision.toml").drafter.images
-    assert vision is not None
-    assert lines[1][1] == {"image": vision.n_slices * len(vision.planes)}
-    assert all(line[2] for line in lines)

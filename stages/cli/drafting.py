@@ -1,15 +1,9 @@
-"""Commands that have to do with models: `serve`, `generate`, `recheck`, `graph`."""
+"""Commands that draft and check: `generate`, `recheck`, `graph`."""
 
 import argparse
 from pathlib import Path
 
 from stages.cli.options import Commands, json_option, positive, store_option
-
-
-def _serve(options: argparse.Namespace) -> int:
-    from stages.serve import serve
-
-    return serve(options.config, options.log)
 
 
 def _generate(options: argparse.Namespace) -> int:
@@ -47,12 +41,7 @@ def _graph(_options: argparse.Namespace) -> int:
 
 
 def add_commands(commands: Commands) -> None:
-    """`serve`, `generate`, `recheck`, `graph`: what has to do with models."""
-    parser = commands.add_parser("serve", help="start vLLM with the right flags; Ctrl-C stops it")
-    parser.add_argument("--config", type=Path, required=True, help="settings file")
-    parser.add_argument("--log", type=Path, default=None, help="log file (.cache/serve/<name>.log)")
-    parser.set_defaults(run_command=_serve)
-
+    """`generate`, `recheck`, `graph`: what drafts and checks."""
     parser = commands.add_parser("generate", help="draft, check, compare and judge; resumable")
     store_option(parser)
     parser.add_argument("--config", type=Path, required=True, help="settings file")
@@ -73,7 +62,9 @@ def add_commands(commands: Commands) -> None:
         default=None,
         help="negative control: another knee's findings, none, or always the commonest grade",
     )
-    parser.add_argument("--serve", action="store_true", help="bring the server up and down as well")
+    parser.add_argument(
+        "--serve", action="store_true", help="bring every server of the settings up and down"
+    )
     parser.add_argument(
         "--dry-run",
         action="store_true",
