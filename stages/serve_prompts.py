@@ -110,7 +110,8 @@ def _revised(config: RunConfig, tokens: int, answer: int) -> int:
 def _messages(
     server: DescribedServer, config: RunConfig, rendered: RenderedItem
 ) -> tuple[ChatMessage, ...]:
-    judge = plan_judge(config) if server.role == "judge" else None
+    sees_images = config.drafter.images is not None
+    judge = plan_judge(config, sees_images=sees_images) if server.role == "judge" else None
     if judge is None:
         return rendered.task.messages
     prompts = (

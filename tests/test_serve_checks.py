@@ -272,7 +272,7 @@ def test_the_smaller_of_the_machines_and_the_containers_memory(tmp_path: Path):
         ('extra_args = ["--api_key=x"]', "--api-key would show the key"),
         ('env = { VLLM_API_KEY = "x" }', "does not belong into a settings file"),
         ('extra_args = ["--port", "1"]', "--port is set by port"),
-        ('host = "0.0.0.0"', "serve.host '0.0.0.0' lets other machines ask the server"),
+        ('host = "0.0.0.0"', "'0.0.0.0' lets other machines ask the server"),
     ],
 )
 def test_settings_that_would_open_the_server_or_show_its_key(
