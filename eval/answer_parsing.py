@@ -31,6 +31,7 @@ _THINK = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL | re.IGNORECASE)
 _MARK = re.compile(r"final (?:diagnosis|answer)\W{0,4}:", re.IGNORECASE)
 _WHOLE = re.compile(r"\s*(?:grade\s*:?\s*)?(\d{1,4})(?:\.0+)?\s*", re.IGNORECASE)
 _MAX_SHOWN = 60
+_LARGEST = 1e9
 _MAX_CHARACTERS = 100_000
 """Longer answers are cut: no answer is, and the scan for braces takes time."""
 _MAX_FAILURES = 200
@@ -194,20 +195,22 @@ def _as_box(value: JsonValue, coordinates: Coordinates) -> AnswerBox | None:
 
 
 def _picture(value: JsonValue) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
-        return None
-    return int(value)
+    number = _number(value)
+    return None if number is None or not number.is_integer() else int(number)
 
 
 def _numbers(value: JsonValue, n: int) -> list[float] | None:
     if not isinstance(value, list) or len(value) != n:
         return None
-    numbers: list[float] = []
-    for entry in value:
-        if isinstance(entry, bool) or not isinstance(entry, int | float):
-            return None
-        numbers.append(float(entry))
-    return numbers
+    numbers = [_number(entry) for entry in value]
+    return [entry for entry in numbers if entry is not None] if None not in numbers else None
+
+
+def _number(value: JsonValue) -> float | None:
+    """A finite number of a size that coordinates can have; a truth value is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if abs(value) <= _LARGEST else None
 
 
 def _reasoning(answer: str, mark: int | None, objects: list[Mapping[str, Any]]) -> str | None:

@@ -53,7 +53,8 @@ class BenchModel(ModelEndpoint):
     """Prefix of the prompts' folders: the setting's name follows."""
     prompt_version: int = Field(default=1, ge=1)
     """Version of the setting's prompt."""
-    sampling: BenchSampling = BenchSampling()
+    # The records are frozen, so that a narrower type is safe.
+    sampling: BenchSampling = BenchSampling()  # pyright: ignore[reportIncompatibleVariableOverride]
     """How tokens are drawn; greedy by default."""
     coordinates: Coordinates
     """In which numbers it gives boxes; what it was trained to give."""
@@ -173,7 +174,8 @@ def planes_shown(
     pictures: PictureSettings, reading: tuple[PlaneName, ...]
 ) -> tuple[PlaneName, ...]:
     """Returns the planes that are shown of those in which a feature is read, in that order."""
-    return tuple(plane for plane in reading if plane in pictures.planes)[: pictures.max_planes]
+    allowed = frozenset(pictures.planes)
+    return tuple(plane for plane in reading if plane in allowed)[: pictures.max_planes]
 
 
 def load_bench_config(path: Path) -> BenchConfig:
@@ -223,4 +225,3 @@ def _hints(data: Mapping[str, Any]) -> Iterator[str]:
     if "drafter" in data:
         yield "a settings file of `generate` is none of a bench: "
         yield _EXAMPLE
-

@@ -113,9 +113,7 @@ def picture_box(
     if coordinates is Coordinates.PER_MILLE:
         x, y = [v * MILLE / width for v in x], [v * MILLE / height for v in y]
     (x0, x1), (y0, y1) = _whole(x), _whole(y)
-    return PictureBox(
-        first=plane.first + low, last=plane.first + high, rectangle=(x0, y0, x1, y1)
-    )
+    return PictureBox(first=plane.first + low, last=plane.first + high, rectangle=(x0, y0, x1, y1))
 
 
 def best_parts(plane: PlanePictures, low: int, high: int) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from knee.questions import Question
 _NAMES: dict[Component, str] = {
     Component.SIZE: r"size",
     Component.NUMBER: r"number",
-    Component.PERCENT_BML: r"(?:%|percent(?:age)?)[ _]?(?:of )?(?:the )?(?:lesion that is )?bml|percent_bml",
+    Component.PERCENT_BML: r"(?:%|percent(?:age)?)[ _]?(?:of (?:the )?lesion that is )?bml",
     Component.FULL_THICKNESS: r"full[-_ ]thickness|depth",
     Component.GRADE: r"(?!)",
     Component.MORPHOLOGY: r"morphology",
@@ -29,7 +29,9 @@ _NAMES: dict[Component, str] = {
 """How prose names a component; `grade` has no name beside the word itself."""
 _LINK = r"[\s\"'*_`()]*(?:grade|score)?[\s\"'*_`()]*(?:is|of|was|:|=|at)?[\s\"'*_`(]*(?:grade\s*)?"
 _GRADE_WORD = r"\b(?:grade|score)\b[\s\"'*_`]*(?:is|of|was|:|=)?[\s\"'*_`(]*"
-_DIGIT = r"(?P<digit>\d{1,4})(?![\d%])(?!\s*(?:[.,]\d|%|mm|[-–/]\s*\d|to\s+\d|or\s+\d|and\s+\d|through))"
+_DIGIT = (
+    r"(?P<digit>\d{1,4})(?![\d%])(?!\s*(?:[.,]\d|%|mm|[-–/]\s*\d|to\s+\d|or\s+\d|and\s+\d|through))"
+)
 _ANY_DIGIT = r"(?P<digit>\d{1,4})"
 _NEGATED = re.compile(
     r"\b(?:not|no|never|cannot|can't|isn't|neither|nor|without|rather than|instead of|unlike|"
@@ -43,7 +45,9 @@ _WORDS: dict[Feature, dict[str, int]] = {
 }
 """Words of MOAKS' own scale that mean one grade."""
 _YES_NO = {"absent": 0, "no": 0, "present": 1, "yes": 1}
-_ALONE = re.compile(r"[\W_]*(?:(?:it|the answer|grade|finding) (?:is )?)?([a-z]+)[\W_]*", re.IGNORECASE)
+_ALONE = re.compile(
+    r"[\W_]*(?:(?:it|the answer|grade|finding) (?:is )?)?([a-z]+)[\W_]*", re.IGNORECASE
+)
 
 
 class ProseGrade(NamedTuple):
@@ -88,9 +92,7 @@ def prose_grade(text: str, question: Question, component: Component) -> ProseGra
     return ProseGrade(stated.pop(), None) if stated else ProseGrade(None, None)
 
 
-def _statements(
-    text: str, question: Question, component: Component
-) -> Iterator[re.Match[str]]:
+def _statements(text: str, question: Question, component: Component) -> Iterator[re.Match[str]]:
     patterns = [rf"(?<!\w)(?:{_NAMES[component]})(?!\w){_LINK}{_ANY_DIGIT}"]
     if len(question.components) == 1:
         patterns.append(_GRADE_WORD + _ANY_DIGIT)

@@ -131,9 +131,7 @@ class PictureSource:
         n_images = settings.max_planes * settings.n_slices
         return n_images * (pixels + _PNG_OVERHEAD) * 4 // 3
 
-    def _draw(
-        self, item: BenchItem, own: BenchVolume, opened: OpenVolume | None
-    ) -> BenchPictures:
+    def _draw(self, item: BenchItem, own: BenchVolume, opened: OpenVolume | None) -> BenchPictures:
         planes = planes_shown(self._settings, reading_planes(item.question))
         if not planes:
             raise SlicesUnavailable(

@@ -1,13 +1,13 @@
 """The pictures of one item as a series: which slices, and where their pixels are in the volume.
 
-Pictures are numbered 1, 2, … over all planes. The slices of a plane lie in the middles of equal
-parts of the volume, and a picture stands for its part: from the first to the last picture of a
-region the parts reach from end to end, so that a box of any size can be said in pictures, with an
-error of at most one part at either end.
+Pictures are numbered 1, 2, … over all planes. A picture stands for the slices that are nearer to it
+than to its neighbours: who says on which pictures a region is seen says its extent without bias,
+with an error of at most half the distance of two pictures at either end.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from knee.geometry import Box3D, voxel_box
 from knee.shown_images import PlaneName
 from tools.planes import PLANES, Window, image_axes
 from tools.slice_images import SliceImage, SliceStyle, draw_slices
-from tools.volumes import Volume, stored_box_to_canonical
+from tools.volumes import Volume
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,18 +71,19 @@ class PictureSeries:
         return next((p for p in self.planes if p.first <= picture <= p.last), None)
 
 
-def equal_parts(low: int, high: int, n: int) -> tuple[tuple[int, int], ...]:
-    """Returns `n` equal half-open parts of [low, high), at most as many as it has indices.
+def slice_parts(indices: Sequence[int], n: int) -> tuple[tuple[int, int], ...]:
+    """Returns the half-open part of [0, n) that each slice stands for: up to midway to the next.
 
-    `tools.slice_images.choose_slices` takes the middle of each.
+    Args:
+        indices: of the slices, ascending.
+        n: slices of the volume along that axis.
 
     Example:
-        >>> equal_parts(10, 20, 3), equal_parts(10, 12, 5)
-        (((10, 13), (13, 16), (16, 20)), ((10, 11), (11, 12)))
+        >>> slice_parts((2, 7, 12), 15)
+        ((0, 5), (5, 10), (10, 15))
     """
-    length = max(high - low, 0)
-    n = min(n, length)
-    return tuple((low + k * length // n, low + (k + 1) * length // n) for k in range(n))
+    edges = [0, *((a + b + 1) // 2 for a, b in pairwise(indices)), n]
+    return tuple(pairwise(edges))
 
 
 def draw_series(
@@ -118,14 +119,12 @@ def draw_series(
     )
     box = whole if cut_to is None else cut_to
     images = draw_slices(volume, box, side, planes, window, style)
-    bounds = stored_box_to_canonical(box, volume).indices
     shape = volume.to_canonical().shape
     series: list[PlanePictures] = []
     for plane in planes:
-        axis = PLANES.index(plane)
-        low, high = max(bounds[2 * axis], 0), min(bounds[2 * axis + 1], shape[axis])
         own = tuple(image for image in images if image.shown.plane == plane)
-        parts = equal_parts(low, high, settings.n_slices)
+        indices = [image.canonical_index for image in own]
+        parts = slice_parts(indices, shape[PLANES.index(plane)])
         series.append(PlanePictures(plane, own[0].shown.position, own, parts))
     return PictureSeries(volume, tuple(series))
 

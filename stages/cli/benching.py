@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from stages.cli import bench_running
 from stages.cli.options import Commands, json_option, store_option
 
 
@@ -41,7 +42,7 @@ def add_commands(commands: Commands) -> None:
     actions = family.add_subparsers(dest="action", metavar="ACTION", required=True)
     _add_build(actions)
     _add_score(actions)
-    # `bench run` and `bench report` (stages/cli/bench_running.py) add their actions here.
+    bench_running.add_actions(actions)
 
 
 def _add_build(actions: Commands) -> None:
