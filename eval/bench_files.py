@@ -157,7 +157,7 @@ def check_version(data: bytes, path: Path) -> None:
     except ValueError as error:
         raise BenchError(f"{str(path)!r} is not JSON: {error}", _HINT) from None
     version: object = document.get("format_version") if isinstance(document, dict) else None
-    if version != FORMAT_VERSION or isinstance(version, bool):
+    if version is True or version != FORMAT_VERSION:
         raise BenchError(
             f"{str(path)!r} has format version {version!r}, this program reads {FORMAT_VERSION}",
             "use the program that wrote it, or build the bench and run the model again",

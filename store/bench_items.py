@@ -133,16 +133,7 @@ def volumes_of(con: duckdb.DuckDBPyConnection, patients: Collection[str]) -> lis
         f"WHERE {_OF_PATIENTS} ORDER BY v.volume_id",
         {"patients": sorted(patients)},
     )
-    return [
-        TestVolume(
-            **{
-                **row,
-                "shape": None if row["shape"] is None else tuple(row["shape"]),
-                "affine": _affine(row["affine"]),
-            }
-        )
-        for row in rows_of(result)
-    ]
+    return [TestVolume(**_with_geometry(row)) for row in rows_of(result)]
 
 
 def read_components_of(
@@ -185,9 +176,8 @@ def train_boxes(con: duckdb.DuckDBPyConnection, patients: Collection[str]) -> It
         {"patients": sorted(patients)},
     )
     for row in rows_of(result):
-        box, affine = box_of(row["box"], Frame.VOXEL_IJK), _affine(row["affine"])
-        if box is not None and affine is not None:
-            yield TrainBox(**{**row, "box": box, "shape": tuple(row["shape"]), "affine": affine})
+        box: Any = box_of(row["box"], Frame.VOXEL_IJK)
+        yield TrainBox(**_with_geometry({**row, "box": box}))
 
 
 def train_grades(con: duckdb.DuckDBPyConnection, patients: Collection[str]) -> list[TrainGrade]:
@@ -215,8 +205,11 @@ _TRAIN_READS = (
 )
 
 
-def _affine(rows: Any) -> Affine | None:  # noqa: ANN401 - a nested list as DuckDB gives it
-    return None if rows is None else tuple(tuple(float(x) for x in row) for row in rows)
+def _with_geometry(row: dict[str, Any]) -> dict[str, Any]:
+    """A row with shape and affine as tuples; None where there are none."""
+    shape, affine = row["shape"], row["affine"]
+    rows = None if affine is None else tuple(tuple(float(x) for x in line) for line in affine)
+    return {**row, "shape": None if shape is None else tuple(shape), "affine": rows}
 
 
 def _read_component(row: dict[str, Any]) -> ReadComponent:

@@ -1,0 +1,168 @@
+"""How well boxes are found: overlap in the stored voxel frame, distances in mm, and baselines.
+
+Boxes are (n, 6) arrays `i0, i1, j0, j1, k0, k1`, half-open, of the stored array. An answer without
+a box overlaps with nothing (primary form) or is left out (scored form); it has no distance.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from eval.bench_records import SentSlice
+from eval.mean_boxes import Grid
+from knee.errors import BenchError
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+HIT_AT: Final = (0.1, 0.25, 0.5)
+"""IoU from which a box is a hit."""
+PLANES: Final = ("sagittal", "coronal", "axial")
+"""In the order of the patient's axes (x, y, z) that they are perpendicular to."""
+N_BINS: Final = 20
+"""Bins of the histogram of IoU, from 0 to 1; the last one holds 1."""
+
+
+class BoxMetric(StrEnum):
+    """Every figure of localisation."""
+
+    IOU = "iou"
+    """Mean 3D IoU."""
+    HIT_10 = "hit_at_0.1"
+    """Share with IoU of 0.1 or more."""
+    HIT_25 = "hit_at_0.25"
+    """... of 0.25 or more."""
+    HIT_50 = "hit_at_0.5"
+    """... of 0.5 or more."""
+    SLICE_OVERLAP = "slice_overlap"
+    """Mean 1D IoU of the sagittal extents."""
+    CENTRE_MM = "centre_distance_mm"
+    """Mean distance of the centres; of answers with a box alone."""
+    GAIN = "gain_over_mean_box"
+    """The headline: mean of IoU less the mean training box's."""
+
+
+class BoxBaseline(StrEnum):
+    """What boxes without looking reach."""
+
+    MEAN_BOX = "mean_box"
+    """Mean training box of the question and side."""
+    WHOLE_VOLUME = "whole_volume"
+    """Everything."""
+    CENTRAL_BOX = "central_box"
+    """The middle half of each axis."""
+    BEST_OF_SLICES = "best_of_slices"
+    """No baseline but a ceiling: the best that the slices sent allow."""
+
+
+def overlaps(first: Integers, second: Integers, axis: int) -> Floats:
+    """Returns (n,) voxels that two boxes share along one stored axis."""
+    low = np.maximum(first[:, 2 * axis], second[:, 2 * axis])
+    high = np.minimum(first[:, 2 * axis + 1], second[:, 2 * axis + 1])
+    return np.maximum(high - low, 0).astype(float)
+
+
+def sizes(boxes: Integers) -> Floats:
+    """Returns (n, 3) extents in voxels."""
+    return (boxes[:, 1::2] - boxes[:, ::2]).astype(float)
+
+
+def ious(first: Integers, second: Integers) -> Floats:
+    """Returns (n,) 3D IoU of pairs of boxes.
+
+    Example:
+        >>> one = np.array([[0, 2, 0, 2, 0, 2]])
+        >>> float(ious(one, np.array([[1, 2, 0, 2, 0, 2]]))[0])
+        0.5
+    """
+    shared = np.prod([overlaps(first, second, axis) for axis in range(3)], axis=0)
+    both = sizes(first).prod(axis=1) + sizes(second).prod(axis=1)
+    return shared / (both - shared)
+
+
+def slice_overlaps(first: Integers, second: Integers, axes: Integers) -> Floats:
+    """Returns (n,) 1D IoU along the stored axis that runs left-right.
+
+    Args:
+        first: (n, 6) boxes.
+        second: (n, 6) boxes.
+        axes: (n,) stored axis of each volume's sagittal slices.
+    """
+    rows = np.arange(len(first))
+    shared = np.stack([overlaps(first, second, axis) for axis in range(3)], axis=1)[rows, axes]
+    both = sizes(first)[rows, axes] + sizes(second)[rows, axes]
+    return shared / (both - shared)
+
+
+def centre_distances(first: Integers, second: Integers, affines: Floats) -> Floats:
+    """Returns (n,) distances in mm between the boxes' centres.
+
+    Args:
+        first: (n, 6) boxes.
+        second: (n, 6) boxes.
+        affines: (n, 4, 4) stored voxels to RAS mm.
+    """
+    apart = (first[:, ::2] + first[:, 1::2] - second[:, ::2] - second[:, 1::2]) / 2
+    # Both centres lie half a voxel off in the same way: a shift drops out of the difference.
+    return np.linalg.norm(np.einsum("nij,nj->ni", affines[:, :3, :3], apart), axis=1)
+
+
+def best_iou_of_slices(box: Sequence[int], grid: Grid, slices: Iterable[SentSlice]) -> float:
+    """Returns the best IoU with `box` of any box that ends on slices which were sent.
+
+    Along the axis of the slices a box runs from one slice that was sent to another (or the same),
+    both inside; in the plane of the slices it is exact. Slices of two planes leave nothing out.
+
+    Args:
+        box: `i0, i1, j0, j1, k0, k1`.
+        grid: of the volume.
+        slices: what was sent; at least one.
+
+    Raises:
+        BenchError: a plane that is none of the three.
+    """
+    by_plane: dict[str, set[int]] = {}
+    for one in slices:
+        by_plane.setdefault(one.plane, set()).add(one.index)
+    if not by_plane.keys() <= set(PLANES):
+        raise BenchError(f"slices of the planes {sorted(by_plane)!r}", f"planes are {PLANES!r}")
+    if len(by_plane) > 1:
+        return 1.0
+    ((plane, indices),) = by_plane.items()
+    axis = grid.axes[PLANES.index(plane)]
+    return best_iou_along(int(box[2 * axis]), int(box[2 * axis + 1]), sorted(indices))
+
+
+def best_iou_along(low: int, high: int, shown: Sequence[int]) -> float:
+    """Returns the best 1D IoU with [low, high) of a range between two slices shown, both inside.
+
+    Args:
+        low: first index of the true range.
+        high: one past its last index.
+        shown: indices of the slices, ascending; at least one.
+
+    Example:
+        >>> best_iou_along(10, 20, [0, 8, 16, 24])
+        0.5833333333333334
+    """
+    # The best end lies next to the true one, on either side of it.
+    first, last = bisect_left(shown, low), bisect_left(shown, high - 1)
+    starts = {shown[n] for n in (first - 1, first) if 0 <= n < len(shown)}
+    ends = {shown[n] + 1 for n in (last - 1, last) if 0 <= n < len(shown)}
+    best = 0.0
+    for start in starts:
+        for end in ends:
+            if start < end:
+                shared = max(0, min(end, high) - max(start, low))
+                best = max(best, shared / (max(end, high) - min(start, low)))
+    return best
+
+
+def histogram(values: Floats) -> tuple[int, ...]:
+    """Returns counts of IoU in `N_BINS` equal bins from 0 to 1."""
+    counts, _ = np.histogram(values, bins=N_BINS, range=(0.0, 1.0))
+    return tuple(int(n) for n in counts)
