@@ -50,7 +50,7 @@ class AnswerTable(NamedTuple):
 class _Filled:
     """Columns that are filled while predictions are read."""
 
-    def __init__(self, table: BenchTable, *, localises: bool) -> None:
+    def __init__(self, table: BenchTable, *, localises: bool, in_pictures: bool) -> None:
         n_items, n_components = len(table.items.volume), len(table.components.item)
         self.table = table
         self.seen = np.zeros(n_items, bool)
@@ -60,6 +60,7 @@ class _Filled:
         self.box: Integers = np.full((n_items, 6), NONE, np.int64)
         self.ceiling: Floats = np.full(n_items, np.nan)
         self.localises = localises
+        self.in_pictures = in_pictures
         self.n_grades = np.array([len(SCALES[cell].grades) for cell in CELLS])
 
     def add(self, row: int, prediction: Prediction) -> None:
@@ -78,7 +79,10 @@ class _Filled:
         grid = self.table.grids[self.table.items.volume[row]]
         box = self.table.items.box[row]
         if prediction.slices and grid is not None and box[0] != NONE:
-            self.ceiling[row] = best_iou_of_slices(box, grid, prediction.slices)
+            # Who gives indices of the array can give any box.
+            by_slices = self.in_pictures
+            best = best_iou_of_slices(box, grid, prediction.slices) if by_slices else 1.0
+            self.ceiling[row] = best
 
     def _add_grades(self, row: int, prediction: Prediction, without: Why) -> None:
         components = self.table.components
@@ -103,19 +107,22 @@ class _Filled:
             self.grade[n] = answered.grade if on_scale else NONE
 
 
-def answer_table(table: BenchTable, lines: PredictionLines, *, localises: bool) -> AnswerTable:
+def answer_table(
+    table: BenchTable, lines: PredictionLines, *, localises: bool, in_pictures: bool = True
+) -> AnswerTable:
     """Returns a model's predictions as columns; items that it has not answered are `MISSING`.
 
     Args:
         table: the bench.
         lines: the predictions.
         localises: whether the setting asks for boxes; else boxes are passed over.
+        in_pictures: whether boxes are given in pictures rather than in indices of the array.
 
     Raises:
         BenchError: an item that the bench has not, one that is there twice, grades of other
             components than asked, or a line that cannot be read.
     """
-    filled = _Filled(table, localises=localises)
+    filled = _Filled(table, localises=localises, in_pictures=in_pictures)
     reasoning = ReasoningCounts.of_bench(table)
     for line, prediction in lines:
         row = table.row_of.get(prediction.item_id)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from eval.bench_records import SentSlice
 from eval.mean_boxes import Grid
+from eval.pictures import slice_parts
 from knee.errors import BenchError
 
 Floats = npt.NDArray[np.float64]
@@ -112,10 +113,11 @@ def centre_distances(first: Integers, second: Integers, affines: Floats) -> Floa
 
 
 def best_iou_of_slices(box: Sequence[int], grid: Grid, slices: Iterable[SentSlice]) -> float:
-    """Returns the best IoU with `box` of any box that ends on slices which were sent.
+    """Returns the best IoU with `box` of any box that can be said in pictures that were sent.
 
-    Along the axis of the slices a box runs from one slice that was sent to another (or the same),
-    both inside; in the plane of the slices it is exact. Slices of two planes leave nothing out.
+    Along the axis of the slices a box runs from one picture to another (or the same), each standing
+    for the slices nearest to it (`eval.pictures.slice_parts`); in their plane it is exact. Of several
+    planes the best one counts: a box is said in pictures of one.
 
     Args:
         box: `i0, i1, j0, j1, k0, k1`.
@@ -130,29 +132,35 @@ def best_iou_of_slices(box: Sequence[int], grid: Grid, slices: Iterable[SentSlic
         by_plane.setdefault(one.plane, set()).add(one.index)
     if not by_plane.keys() <= set(PLANES):
         raise BenchError(f"slices of the planes {sorted(by_plane)!r}", f"planes are {PLANES!r}")
-    if len(by_plane) > 1:
-        return 1.0
-    ((plane, indices),) = by_plane.items()
-    axis = grid.axes[PLANES.index(plane)]
-    return best_iou_along(int(box[2 * axis]), int(box[2 * axis + 1]), sorted(indices))
+    found: list[float] = []
+    for plane, indices in by_plane.items():
+        axis, n = PLANES.index(plane), grid.shape[grid.axes[PLANES.index(plane)]]
+        stored = grid.axes[axis]
+        low, high = int(box[2 * stored]), int(box[2 * stored + 1])
+        # The parts meet midway; which side a middle voxel falls to is settled along RAS.
+        if grid.flipped[axis]:
+            low, high, indices = n - high, n - low, {n - 1 - index for index in indices}
+        found.append(best_iou_along(low, high, slice_parts(sorted(indices), n)))
+    return max(found)
 
 
-def best_iou_along(low: int, high: int, shown: Sequence[int]) -> float:
-    """Returns the best 1D IoU with [low, high) of a range between two slices shown, both inside.
+def best_iou_along(low: int, high: int, parts: Sequence[tuple[int, int]]) -> float:
+    """Returns the best 1D IoU with [low, high) of a run of neighbouring parts.
 
     Args:
         low: first index of the true range.
         high: one past its last index.
-        shown: indices of the slices, ascending; at least one.
+        parts: half-open ranges, ascending, each where the one before ends; at least one.
 
     Example:
-        >>> best_iou_along(10, 20, [0, 8, 16, 24])
-        0.5833333333333334
+        >>> best_iou_along(10, 20, [(0, 8), (8, 16), (16, 24)])
+        0.625
     """
+    edges = [start for start, _ in parts] + [parts[-1][1]]
     # The best end lies next to the true one, on either side of it.
-    first, last = bisect_left(shown, low), bisect_left(shown, high - 1)
-    starts = {shown[n] for n in (first - 1, first) if 0 <= n < len(shown)}
-    ends = {shown[n] + 1 for n in (last - 1, last) if 0 <= n < len(shown)}
+    first, last = bisect_left(edges, low), bisect_left(edges, high)
+    starts = {edges[n] for n in (first - 1, first) if 0 <= n < len(edges)}
+    ends = {edges[n] for n in (last - 1, last) if 0 <= n < len(edges)}
     best = 0.0
     for start in starts:
         for end in ends:

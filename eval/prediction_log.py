@@ -102,13 +102,20 @@ class PredictionLog:
         path = self._folder / PREDICTIONS
         file = path.open("ab")
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise BenchError(
+                    f"another process is writing {str(path)!r}", "wait for it, or stop it"
+                ) from None
+            file.truncate(self._read(path))
+        except BaseException:
             file.close()
-            raise BenchError(
-                f"another process is writing {str(path)!r}", "wait for it, or stop it"
-            ) from None
+            raise
         self._file = file
+
+    def _read(self, path: Path) -> int:
+        """Takes in the rows that are there; returns the byte behind the last whole one."""
         whole = 0
         self.statuses = {}
         for row, end in _whole_rows(path):
@@ -118,7 +125,7 @@ class PredictionLog:
                 )
             self.statuses[row.item_id] = row.status
             whole = end
-        file.truncate(whole)
+        return whole
 
     def append(self, rows: list[Prediction]) -> None:
         """Writes rows and returns once they are on the disk."""

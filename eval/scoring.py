@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from eval.answer_table import AnswerTable, answer_table
 from eval.bench_files import Bench
-from eval.bench_records import BenchControl, PredictionRun, Setting
+from eval.bench_records import BenchControl, Coordinates, PredictionRun, Setting
 from eval.bench_table import BenchTable, bench_table
 from eval.bootstrap import N_RESAMPLES, Resampling, resampling
 from eval.box_scores import Located, box_rows, locate
@@ -39,7 +39,11 @@ def read_answers(bench: Bench, table: BenchTable, folder: Path) -> Answered:
     """
     run = read_run(folder, bench.manifest)
     localises = run.setting is Setting.LOCALISE
-    return Answered(run, answer_table(table, PredictionLines(folder), localises=localises))
+    in_pictures = run.coordinates is not Coordinates.VOXELS
+    lines = PredictionLines(folder)
+    return Answered(
+        run, answer_table(table, lines, localises=localises, in_pictures=in_pictures)
+    )
 
 
 def score_bench(bench: Bench, predictions: Path, other: Path | None = None) -> BenchScores:

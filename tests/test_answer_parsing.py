@@ -146,7 +146,7 @@ def test_a_box_is_read_in_the_convention_that_was_asked_for():
     for wrong in ('{"box": [1, 2, 3, 4, 5]}', '{"box": [1, 2, 3, 4, 5, true]}', '{"box": null}'):
         assert box_of(wrong, Coordinates.VOXELS) == (None, "box_format")
     for first in ("true", "1.5", "NaN", "Infinity", "null", '"1"'):
-        text = '{"box": {"first": %s, "last": 5, "rectangle": [1, 2, 30, 40]}}' % first
+        text = f'{{"box": {{"first": {first}, "last": 5, "rectangle": [1, 2, 30, 40]}}}}'
         assert box_of(text, Coordinates.PIXELS_SENT) == (None, "box_format")
 
 

@@ -1,4 +1,4 @@
-"""`bench run`: what is sent, refused and kept; perfect models in each convention; stop and resume."""
+"""`bench run`: what is sent, refused and kept; perfect models; stop and resume."""
 
 import asyncio
 import json
@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -35,7 +35,7 @@ from knee.errors import BenchError, InputError
 from knee.geometry import intersection_over_union
 from prompts.render import ChatMessage
 from run_pipeline import main
-from tests.bench_knees import write_small_bench
+from tests.bench_knees import QUESTION_IDS, write_small_bench
 from tests.demo_run import CHECKOUT
 from tests.prepared_store import stub_process
 
@@ -124,6 +124,7 @@ async def answered(
     setting: Setting,
     answer: Answer,
     control: BenchControl = BenchControl.NONE,
+    question_ids: Sequence[int] = QUESTION_IDS,
 ) -> tuple[list[Prediction], list[tuple[ChatMessage, ...]]]:
     """Every item's row, from a model that knows which item it is asked."""
     others = (
@@ -135,6 +136,8 @@ async def answered(
     received: list[tuple[ChatMessage, ...]] = []
     with closing(PictureSource(root, config, setting)) as source:
         for item in bench.items():
+            if item.question_id not in question_ids:
+                continue
             texts: list[str] = []
             model = ScriptedChatModel(lambda _, texts=texts: texts[0])
             asker = BenchQuestioner(
@@ -173,10 +176,12 @@ async def test_a_perfect_model_is_perfect_in_each_convention(
     bench_folder: Path, tmp_path: Path, coordinates: Coordinates
 ):
     bench, root = read_bench(bench_folder), bench_folder.parent / "cohort"
-    items = {item.item_id: item for item in bench.items()}
+    # One in sagittal, one in axial and one in coronal pictures.
+    ids = (4, 43, 45)
+    items = {item.item_id: item for item in bench.items() if item.question_id in ids}
     path = write_config(tmp_path, coordinates=coordinates.value, n_slices=256)
     config = load_bench_config(path)
-    found, _ = await answered(bench, root, config, Setting.LOCALISE, perfect)
+    found, _ = await answered(bench, root, config, Setting.LOCALISE, perfect, question_ids=ids)
     assert len(found) == len(items)
     for row in found:
         item = items[row.item_id]
@@ -188,7 +193,7 @@ async def test_a_perfect_model_is_perfect_in_each_convention(
         # Voxels of 0.7 mm beside pixels of 0.365 mm, and per mille of 72 pixels: still exact.
         assert overlap == 1.0, (coordinates, row.item_id)
     few = load_bench_config(write_config(tmp_path, coordinates=coordinates.value, n_slices=4))
-    found, _ = await answered(bench, root, few, Setting.LOCALISE, perfect)
+    found, _ = await answered(bench, root, few, Setting.LOCALISE, perfect, question_ids=ids)
     with closing(PictureSource(root, few, Setting.LOCALISE)) as source:
         for row in found:
             item = items[row.item_id]
@@ -379,7 +384,7 @@ def test_settings_are_told_all_at_once_with_their_lines(tmp_path: Path):
         load_bench_config(path)
     told = caught.value.message
     assert "4 problem(s)" in told
-    for part in ("line 7: model.coordinates", "pictures.max_pixels", "sharpness", "loda"):
+    for part in ("line 8: model.coordinates", "pictures.max_pixels", "sharpness", "loda"):
         assert part in told
     path.write_text('name = "x"\n[drafter]\n')
     with pytest.raises(InputError, match="model") as caught:

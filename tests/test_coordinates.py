@@ -1,6 +1,7 @@
 """Boxes in each convention, to voxels and back: flipped, permuted and oblique, cut and resized."""
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +24,11 @@ from knee.geometry import Box3D, intersection_over_union, voxel_box
 from knee.shown_images import PlaneName
 from tests.small_knee import stored_as
 from tools.planes import PLANES
+from tools.slice_images import choose_slices
 from tools.volumes import Volume, canonical_box_to_stored, make_volume, stored_box_to_canonical
 
 SHAPE = (40, 96, 80)
-ORDERS = ("RAS", "PIR", "LPS", "SAL", "IRP")
+ORDERS = ("RAS", "PIR", "LSA")
 OBLIQUE = np.array(
     [[0.693, 0.0507, 0, 5.4], [-0.0974, 0.361, 0.02, -48], [0, -0.02, 0.3646, -61], [0, 0, 0, 1]]
 )
@@ -83,7 +85,7 @@ def test_a_perfect_model_is_right_to_a_pixel_and_half_a_slice_spacing(
 
 
 @pytest.mark.parametrize("codes", ORDERS)
-@pytest.mark.parametrize("n_slices", [5, 9, 32, 256])
+@pytest.mark.parametrize("n_slices", [5, 9, 256])
 def test_where_pixels_are_voxels_the_perfect_model_reaches_what_the_slices_allow(
     codes: str, n_slices: int
 ):
@@ -121,14 +123,12 @@ def test_no_other_run_of_pictures_overlaps_better_than_the_best_one():
     st.integers(2, 200),
 )
 def test_parts_cover_the_volume_once_and_hold_their_slices(n: int, shape: int):
-    from tools.slice_images import choose_slices
-
     indices = choose_slices(0, shape, n)
     parts = slice_parts(indices, shape)
     assert parts[0][0] == 0
     assert parts[-1][1] == shape
     assert all(low <= index < high for index, (low, high) in zip(indices, parts, strict=True))
-    assert all(a[1] == b[0] for a, b in zip(parts, parts[1:], strict=False))
+    assert all(a[1] == b[0] for a, b in pairwise(parts))
 
 
 def test_pictures_cut_around_a_box_say_it_in_their_own_pixels():
