@@ -8,16 +8,16 @@ from eval.bench_records import BenchItem, Coordinates
 from eval.pictures import PictureSeries
 from knee.answers import plain_schema
 
-MAX_REASONING_CHARACTERS = 900
-"""80 words are asked for; an unbounded text lets a weak model run to its token limit."""
-
 
 class _Answer(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
 def bench_schema(
-    item: BenchItem, coordinates: Coordinates | None, series: PictureSeries
+    item: BenchItem,
+    coordinates: Coordinates | None,
+    series: PictureSeries,
+    max_reasoning: int,
 ) -> dict[str, Any]:
     """Returns the JSON schema of an item's answer: reasoning, perhaps a box, the grades read.
 
@@ -25,12 +25,13 @@ def bench_schema(
         item: the item; its components are asked, with the grades of their scale.
         coordinates: in which numbers the box is given; None where none is asked for.
         series: the pictures; they bound the box's numbers.
+        max_reasoning: characters of the reasoning at most.
     """
     grades: dict[str, Any] = {
         entry.component.value: (Literal[item.question.scale(entry.component).grades], ...)
         for entry in item.components
     }
-    text = Annotated[str, Field(min_length=1, max_length=MAX_REASONING_CHARACTERS)]
+    text = Annotated[str, Field(min_length=1, max_length=max_reasoning)]
     fields: dict[str, Any] = {"reasoning": (text, ...)}
     if coordinates is not None:
         fields["box"] = (_box_type(coordinates, series), ...)

@@ -61,12 +61,21 @@ class BenchModel(ModelEndpoint):
     schema_constrained: bool = True
     """Whether answers are constrained by a JSON schema; False reads them with the tolerant parser
     alone."""
+    max_reasoning: int = Field(default=900, ge=16, le=10_000)
+    """Characters of the schema's `reasoning`: 80 words are asked for; without a bound a weak model
+    runs to its token limit."""
     tokens_per_image: int = Field(ge=1, le=16384)
     """Tokens of one picture at most, with the line of text before it."""
     context: int | None = Field(default=None, ge=128)
     """Context in tokens, for servers that do not tell it."""
     max_images: int | None = Field(default=None, ge=0)
     """Pictures of one request at most; None where the server is to say."""
+
+    @property
+    def sent(self) -> dict[str, float | int | str]:
+        """What bounds and draws an answer, as `run.json` holds it."""
+        bound = {"max_reasoning": self.max_reasoning} if self.schema_constrained else {}
+        return self.sampling.as_sent() | bound
 
 
 class PictureSettings(_Settings):

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from agents.llm_client import JsonSchema
 from eval.bench_answers import bench_schema
-from eval.bench_config import PictureSettings
+from eval.bench_config import BenchModel, PictureSettings
 from eval.bench_records import BenchItem, BenchVolume, Coordinates, Setting
 from eval.coordinates import picture_box
 from eval.pictures import PictureSeries, PlanePictures
@@ -45,7 +45,7 @@ def ask(
     *,
     setting: Setting,
     template: PromptTemplate,
-    coordinates: Coordinates,
+    model: BenchModel,
     pictures: PictureSettings,
     shown: bool,
 ) -> Asked:
@@ -58,14 +58,16 @@ def ask(
         box: the region's box in the volume of the pictures; None when it cannot be had.
         setting: how the item is put.
         template: the setting's prompt.
-        coordinates: the model's convention.
+        model: its convention, and the bound of its reasoning.
         pictures: how the pictures were made.
         shown: whether the pictures are sent; without, the text stays the same but for one sentence.
     """
+    coordinates = model.coordinates
     context = _context(item, volume, series, box, setting, coordinates, pictures, shown)
     images = tuple(_part(image) for image in series.images) if shown else ()
     wanted = coordinates if setting is Setting.LOCALISE else None
-    return Asked(render_bench(template, context, images), bench_schema(item, wanted, series))
+    schema = bench_schema(item, wanted, series, model.max_reasoning)
+    return Asked(render_bench(template, context, images), schema)
 
 
 def _context(

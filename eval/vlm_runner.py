@@ -86,7 +86,7 @@ class BenchQuestioner:
             pictures.box,
             setting=self.setting,
             template=self.template,
-            coordinates=self.config.model.coordinates,
+            model=self.config.model,
             pictures=self.config.pictures,
             shown=self.control is not BenchControl.NO_IMAGE,
         )

@@ -117,7 +117,7 @@ class _Plan:
             prompt=self.template.ref,
             coordinates=config.model.coordinates,
             images=config.pictures.identity,
-            sampling=config.model.sampling.as_sent(),
+            sampling=config.model.sent,
             schema_constrained=config.model.schema_constrained,
             n_items=len(self.chosen.items),
             limited_to=self.chosen.limited_to,
