@@ -101,6 +101,8 @@ def grade_rows(graded: Graded) -> Iterator[GradeRow]:
 
 def _by_key(keys: Integers | Small, rows: Integers) -> Iterator[tuple[int, Integers]]:
     """Rows of each key that occurs, ascending by key."""
+    if not len(rows):
+        return
     own = keys[rows]
     order = np.argsort(own, kind="stable")
     sorted_keys = own[order]
@@ -139,16 +141,23 @@ def _row(
     patients = graded.table.component_patient[rows]
     counts = patient_tables(patients, truth, answered, n_grades)
     own = Sample(resampled(graded.resampling, patients, counts), scale.grades)
-    figures = Figures(own, scale, len(np.unique(patients)))
+    n_patients = len(np.unique(patients))
+    figures = Figures(own, scale, n_patients)
     positive = np.isin(truth, positive_grades(scale))
-    tables = _baseline_tables(graded, rows, truth, n_grades)
+    baselines = {
+        name: {
+            Over.ALL: Sample(table, scale.grades),
+            Over.POSITIVE: Sample(table, scale.grades).rows(positive_grades(scale)),
+        }
+        for name, table in _baseline_tables(graded, rows, truth, n_grades).items()
+    }
     return GradeRow(
         stratum=stratum,
         feature=feature,
         component=component,
         question_id=question_id,
         scale_type=scale.scale_type,
-        counts=counts_of(graded.answers.why[rows], figures.n_patients),
+        counts=counts_of(graded.answers.why[rows], n_patients),
         n_positive=int(positive.sum()),
         n_positive_scored=int((positive & (answered != NONE)).sum()),
         confusion=tuple(tuple(int(n) for n in line) for line in own.tables[0]),
@@ -158,7 +167,10 @@ def _row(
                 over=over,
                 form=form,
                 **figures.statistic(metric, over, form)._asdict(),
-                baselines=_baseline_values(tables, scale, metric, over, form),
+                baselines={
+                    name: _defined(values_of(samples[over], metric, form))
+                    for name, samples in baselines.items()
+                },
             )
             for over in Over
             for metric in metrics_of(scale, over)
@@ -194,21 +206,8 @@ def _baseline_tables(
     return tables
 
 
-def _baseline_values(
-    tables: dict[GradeBaseline, Floats],
-    scale: ComponentScale,
-    metric: Metric,
-    over: Over,
-    form: Form,
-) -> dict[GradeBaseline, float | None]:
-    values: dict[GradeBaseline, float | None] = {}
-    for name, table in tables.items():
-        sample = Sample(table, scale.grades)
-        if over is Over.POSITIVE:
-            sample = sample.rows(positive_grades(scale))
-        value = float(values_of(sample, metric, form)[0])
-        values[name] = None if np.isnan(value) else value
-    return values
+def _defined(values: Floats) -> float | None:
+    return None if np.isnan(values[0]) else float(values[0])
 
 
 class _Cell(NamedTuple):

@@ -28,7 +28,7 @@ from knee.keys import JsonValue, canonical_json, content_hash
 from knee.questions import N_WITH_REGION, QUESTIONS
 from tests.benchmark_page import write_section
 from tests.demo_run import CHECKOUT
-from tests.synthetic_bench import AFFINE, SHAPE, make_bench, make_run
+from tests.synthetic_bench import SHAPE, make_bench, make_run
 
 N_VOLUMES, N_PATIENTS = 7_970, 2_666
 SECONDS, GIGABYTES = 60.0, 2.0
