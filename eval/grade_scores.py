@@ -1,5 +1,6 @@
 """Grading by stratum, feature and component: counts, figures, intervals, baselines."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -168,7 +169,7 @@ def _row(
                 form=form,
                 **figures.statistic(metric, over, form)._asdict(),
                 baselines={
-                    name: _defined(values_of(samples[over], metric, form))
+                    name: _number(float(values_of(samples[over], metric, form)[0]))
                     for name, samples in baselines.items()
                 },
             )
@@ -206,8 +207,8 @@ def _baseline_tables(
     return tables
 
 
-def _defined(values: Floats) -> float | None:
-    return None if np.isnan(values[0]) else float(values[0])
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 class _Cell(NamedTuple):
@@ -278,20 +279,22 @@ def _headline(
         for name, sample in chosen.baselines.items():
             baselines[name].append(float(values_of(sample, metric, form)[0]))
     mean = np.mean(values, axis=0) if values else np.array([np.nan])
+    # The sample's own mean is added up as the baselines' are: equal values have equal means.
+    mean[0] = _mean_of([float(one[0]) for one in values])
     found = statistic(mean, "defined for no component", too_few(patients=n_patients))
     figure = GradeFigure(
         metric=metric,
         over=over,
         form=form,
         **found._asdict(),
-        baselines={name: _mean_of_all(given) for name, given in baselines.items()},
+        baselines={name: _number(_mean_of(given)) for name, given in baselines.items()},
     )
     return figure, len(values)
 
 
-def _mean_of_all(values: Sequence[float]) -> float | None:
-    """The mean where all are defined: a mean over fewer components would be another figure."""
-    return None if not values or np.isnan(values).any() else float(np.mean(values))
+def _mean_of(values: Sequence[float]) -> float:
+    """The mean where all are defined, else NaN: over fewer it would be another figure."""
+    return math.fsum(values) / len(values) if values else math.nan
 
 
 def ambiguous_rows(graded: Graded) -> Iterator[AmbiguousRow]:
