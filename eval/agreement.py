@@ -189,12 +189,13 @@ def resample_weights(n_patients: int, seed: int, n_resamples: int = N_BOOTSTRAP)
 
 def with_interval(value: float, resampled: Floats) -> Statistic:
     """Returns a value with the percentile interval of its resampled values; NaN is undefined."""
-    undefined = float(np.isnan(resampled).mean())
+    is_undefined = np.isnan(resampled)
+    undefined = float(is_undefined.mean())
     if undefined > _MAX_UNDEFINED:
         return Statistic(
             value, no_interval=f"undefined in {100 * undefined:.0f} % of the resamples"
         )
-    ends = np.nanquantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    ends = np.quantile(resampled[~is_undefined], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Statistic(value, low=float(ends[0]), high=float(ends[1]))
 
 

@@ -1,5 +1,6 @@
 """Grading by stratum, feature and component: counts, figures, intervals, baselines."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -101,6 +102,8 @@ def grade_rows(graded: Graded) -> Iterator[GradeRow]:
 
 def _by_key(keys: Integers | Small, rows: Integers) -> Iterator[tuple[int, Integers]]:
     """Rows of each key that occurs, ascending by key."""
+    if not len(rows):
+        return
     own = keys[rows]
     order = np.argsort(own, kind="stable")
     sorted_keys = own[order]
@@ -139,16 +142,23 @@ def _row(
     patients = graded.table.component_patient[rows]
     counts = patient_tables(patients, truth, answered, n_grades)
     own = Sample(resampled(graded.resampling, patients, counts), scale.grades)
-    figures = Figures(own, scale, len(np.unique(patients)))
+    n_patients = len(np.unique(patients))
+    figures = Figures(own, scale, n_patients)
     positive = np.isin(truth, positive_grades(scale))
-    tables = _baseline_tables(graded, rows, truth, n_grades)
+    baselines = {
+        name: {
+            Over.ALL: Sample(table, scale.grades),
+            Over.POSITIVE: Sample(table, scale.grades).rows(positive_grades(scale)),
+        }
+        for name, table in _baseline_tables(graded, rows, truth, n_grades).items()
+    }
     return GradeRow(
         stratum=stratum,
         feature=feature,
         component=component,
         question_id=question_id,
         scale_type=scale.scale_type,
-        counts=counts_of(graded.answers.why[rows], figures.n_patients),
+        counts=counts_of(graded.answers.why[rows], n_patients),
         n_positive=int(positive.sum()),
         n_positive_scored=int((positive & (answered != NONE)).sum()),
         confusion=tuple(tuple(int(n) for n in line) for line in own.tables[0]),
@@ -158,7 +168,10 @@ def _row(
                 over=over,
                 form=form,
                 **figures.statistic(metric, over, form)._asdict(),
-                baselines=_baseline_values(tables, scale, metric, over, form),
+                baselines={
+                    name: _number(float(values_of(samples[over], metric, form)[0]))
+                    for name, samples in baselines.items()
+                },
             )
             for over in Over
             for metric in metrics_of(scale, over)
@@ -194,21 +207,8 @@ def _baseline_tables(
     return tables
 
 
-def _baseline_values(
-    tables: dict[GradeBaseline, Floats],
-    scale: ComponentScale,
-    metric: Metric,
-    over: Over,
-    form: Form,
-) -> dict[GradeBaseline, float | None]:
-    values: dict[GradeBaseline, float | None] = {}
-    for name, table in tables.items():
-        sample = Sample(table, scale.grades)
-        if over is Over.POSITIVE:
-            sample = sample.rows(positive_grades(scale))
-        value = float(values_of(sample, metric, form)[0])
-        values[name] = None if np.isnan(value) else value
-    return values
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 class _Cell(NamedTuple):
@@ -279,20 +279,22 @@ def _headline(
         for name, sample in chosen.baselines.items():
             baselines[name].append(float(values_of(sample, metric, form)[0]))
     mean = np.mean(values, axis=0) if values else np.array([np.nan])
+    # The sample's own mean is added up as the baselines' are: equal values have equal means.
+    mean[0] = _mean_of([float(one[0]) for one in values])
     found = statistic(mean, "defined for no component", too_few(patients=n_patients))
     figure = GradeFigure(
         metric=metric,
         over=over,
         form=form,
         **found._asdict(),
-        baselines={name: _mean_of_all(given) for name, given in baselines.items()},
+        baselines={name: _number(_mean_of(given)) for name, given in baselines.items()},
     )
     return figure, len(values)
 
 
-def _mean_of_all(values: Sequence[float]) -> float | None:
-    """The mean where all are defined: a mean over fewer components would be another figure."""
-    return None if not values or np.isnan(values).any() else float(np.mean(values))
+def _mean_of(values: Sequence[float]) -> float:
+    """The mean where all are defined, else NaN: over fewer it would be another figure."""
+    return math.fsum(values) / len(values) if values else math.nan
 
 
 def ambiguous_rows(graded: Graded) -> Iterator[AmbiguousRow]:

@@ -91,7 +91,7 @@ class Sample(NamedTuple):
 
     def rows(self, kept: Sequence[int]) -> "Sample":
         """Returns the sample of some true grades; the others' counts become 0."""
-        mask = np.isin(np.array(self.grades), np.array(kept, int))
+        mask = np.array([grade in kept for grade in self.grades], float)
         return Sample(self.tables * mask[:, np.newaxis], self.grades)
 
     def answered(self) -> Floats:
@@ -266,34 +266,38 @@ def values_of(sample: Sample, metric: Metric, form: Form) -> Floats:
     return _FUNCTIONS[metric](sample, form)
 
 
-class Figures(NamedTuple):
-    """Tables of one component of all patients and of its resamples."""
+class Figures:
+    """All figures of one component of all patients, and of its resamples.
 
-    sample: Sample
-    """The component's own table first."""
-    scale: ComponentScale
-    """Its scale."""
-    n_patients: int
-    """Patients with such a component."""
+    Args:
+        sample: the component's own table first, its resamples behind.
+        scale: its scale.
+        n_patients: patients with such a component.
+    """
+
+    def __init__(self, sample: Sample, scale: ComponentScale, n_patients: int) -> None:
+        positives = positive_grades(scale)
+        self._n_patients = n_patients
+        self._samples = {Over.ALL: sample, Over.POSITIVE: sample.rows(positives)}
+        self._n = {
+            (over, form): round(float(one.totals(form)[0].sum()))
+            for over, one in self._samples.items()
+            for form in Form
+        }
 
     def statistic(self, metric: Metric, over: Over, form: Form) -> Statistic:
         """Returns one figure with its interval, or why there is none."""
-        positives = positive_grades(self.scale)
-        sample = self.sample.rows(positives) if over is Over.POSITIVE else self.sample
-        by_grade = dict(zip(self.sample.grades, self.sample.totals(form)[0], strict=True))
-        n_positive = round(sum(by_grade[grade] for grade in positives))
-        n_negative = round(sum(by_grade.values())) - n_positive
-        needed = {"patients": self.n_patients}
+        n_positive = self._n[Over.POSITIVE, form]
+        needed = {"patients": self._n_patients}
         if metric is not Metric.SPECIFICITY:
             needed["positives"] = n_positive
         if metric in (Metric.SPECIFICITY, Metric.BALANCED_ACCURACY):
-            needed["negatives"] = n_negative
-        values = values_of(sample, metric, form)
-        n_counted = float(sample.totals(form)[0].sum())
-        return statistic(values, _undefined(metric, n_counted), too_few(**needed))
+            needed["negatives"] = self._n[Over.ALL, form] - n_positive
+        values = values_of(self._samples[over], metric, form)
+        return statistic(values, _undefined(metric, self._n[over, form]), too_few(**needed))
 
 
-def _undefined(metric: Metric, n_counted: float) -> str:
+def _undefined(metric: Metric, n_counted: int) -> str:
     """Why a figure is not defined."""
     if n_counted == 0:
         return "nothing to count"
