@@ -9,6 +9,7 @@ PYTEST_ARGS ?=
 # Test files run side by side; the real vLLM server takes some 3 GB beside each worker's 1 GB.
 PYTEST_WORKERS ?= 2
 DEMO_OUT ?= demo
+BENCH_OUT ?= .cache/bench
 DEMO_MODEL_FINDINGS ?= .cache/demo_model_findings.jsonl
 DEMO_MODEL_OUT ?= .cache/demo_model_weights
 DEMO_MODEL_TRAIN ?= -m agents.demo_model.train --findings $(DEMO_MODEL_FINDINGS) \
@@ -88,6 +89,13 @@ soak: setup ## faults that no item may notice, the full form (10 minutes)
 
 bench-checks: setup ## share of spoiled drafts caught, false alarms on sound ones (5 minutes on 2 cores)
 	$(BIN)/python -m tests.bench_checks --write
+
+.PHONY: bench-slices bench-eval-real
+bench-slices: setup ## drawing slices for a model against encoding them (a minute)
+	$(BIN)/python -m tests.bench_slices --write
+
+bench-eval-real: setup setup-vllm ## a phantom bench by a tiny model behind real vLLM, all settings (an hour on 2 cores)
+	$(BIN)/python -m tests.bench_vlm --out $(BENCH_OUT)
 
 lock: setup ## write the locks in requirements/ anew (LOCK_ARGS=--upgrade for newer versions)
 	$(UV_COMPILE) --universal --fork-strategy fewest --python-version 3.11 \

@@ -183,8 +183,9 @@ def planes_shown(
     pictures: PictureSettings, reading: tuple[PlaneName, ...]
 ) -> tuple[PlaneName, ...]:
     """Returns the planes that are shown of those in which a feature is read, in that order."""
-    allowed = frozenset(pictures.planes)
-    return tuple(plane for plane in reading if plane in allowed)[: pictures.max_planes]
+    # `in` would widen the planes' type to text.
+    shown = tuple(plane for plane in reading if pictures.planes.count(plane))
+    return shown[: pictures.max_planes]
 
 
 def load_bench_config(path: Path) -> BenchConfig:

@@ -115,9 +115,9 @@ def centre_distances(first: Integers, second: Integers, affines: Floats) -> Floa
 def best_iou_of_slices(box: Sequence[int], grid: Grid, slices: Iterable[SentSlice]) -> float:
     """Returns the best IoU with `box` of any box that can be said in pictures that were sent.
 
-    Along the axis of the slices a box runs from one picture to another (or the same), each standing
-    for the slices nearest to it (`eval.pictures.slice_parts`); in their plane it is exact. Of several
-    planes the best one counts: a box is said in pictures of one.
+    Along the axis of the slices a box runs from one picture to another (or the same), each
+    standing for the slices nearest to it (`eval.pictures.slice_parts`); in their plane it is exact.
+    Of several planes the best one counts: a box is said in pictures of one.
 
     Args:
         box: `i0, i1, j0, j1, k0, k1`.

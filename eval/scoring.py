@@ -41,9 +41,7 @@ def read_answers(bench: Bench, table: BenchTable, folder: Path) -> Answered:
     localises = run.setting is Setting.LOCALISE
     in_pictures = run.coordinates is not Coordinates.VOXELS
     lines = PredictionLines(folder)
-    return Answered(
-        run, answer_table(table, lines, localises=localises, in_pictures=in_pictures)
-    )
+    return Answered(run, answer_table(table, lines, localises=localises, in_pictures=in_pictures))
 
 
 def score_bench(bench: Bench, predictions: Path, other: Path | None = None) -> BenchScores:

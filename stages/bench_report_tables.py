@@ -193,6 +193,8 @@ def box_table(runs: Sequence[BenchScores]) -> ReportTable | None:
     for scores in runs:
         for row in _whole_boxes(scores):
             found = {f.metric: f for f in row.figures if f.form is Form.PRIMARY}
+            # A distance is of answers with a box alone.
+            centre = [f.value for f in row.figures if f.metric is BoxMetric.CENTRE_MM]
             iou, gain = found[BoxMetric.IOU], found.get(BoxMetric.GAIN)
             rows.append(
                 (
@@ -206,9 +208,7 @@ def box_table(runs: Sequence[BenchScores]) -> ReportTable | None:
                         shown(found[name].value if name in found else None)
                         for name in (BoxMetric.HIT_10, BoxMetric.HIT_25, BoxMetric.HIT_50)
                     ),
-                    shown(found[BoxMetric.CENTRE_MM].value, 1)
-                    if BoxMetric.CENTRE_MM in found
-                    else "–",
+                    shown(centre[0] if centre else None, 1),
                 )
             )
     if not rows:
@@ -278,11 +278,8 @@ def confusions(scores: BenchScores) -> list[Confusion]:
 def as_markdown(table: ReportTable) -> str:
     """Returns a table in Markdown, its heading and note before it."""
     lines = [f"## {table.title}", "", table.note, ""]
-    lines.append("| " + " | ".join(table.columns) + " |")
-    lines.append("|" + "---|" * len(table.columns))
-    lines += [
-        "| " + " | ".join(cell.replace("|", "/") for cell in row) + " |" for row in table.rows
-    ]
+    lines += [_line(table.columns), "|" + "---|" * len(table.columns)]
+    lines += [_line([cell.replace("|", "/") for cell in row]) for row in table.rows]
     return "\n".join(lines) + "\n"
 
 

@@ -295,8 +295,7 @@ async def _run(plan: _Plan, log: PredictionLog, source: PictureSource, fullest: 
             n_images=_n_images(fullest.messages),
             has_schema=config.model.schema_constrained,
             images_setting="pictures",
-            serve_hint=f"start one with `run_pipeline.py serve --config {plan.options.config}`, "
-            "or add --serve",
+            serve_hint="add --serve to start one from the settings file, or start your own",
         )
         say(report.line())
         stack.enter_context(log)

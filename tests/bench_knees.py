@@ -1,4 +1,4 @@
-"""A small bench made by hand: knees of noise in files of several storage orders, boxes and grades."""
+"""A small bench made by hand: knees of noise in several storage orders, with boxes and grades."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,7 +66,7 @@ def bench_items(
         components: list[BenchComponent] = []
         for component in question.components:
             grades = question.scale(component).grades
-            grade = grades[(number + len(items)) % len(grades)]
+            grade = grades[(number + int(volume.patient[1:])) % len(grades)]
             components.append(
                 BenchComponent(
                     component=component,

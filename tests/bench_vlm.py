@@ -3,9 +3,9 @@
     python -m tests.bench_vlm --out DIR [--knees 14] [--limit 210]
 
 Phantoms, prepare, `bench build`, one server, `bench run` in every setting and both controls,
-`bench score` and `bench report`. The model has learned nothing: what is looked at is that the way is
-whole, that its kappa's interval holds 0, and that its macro recall is chance's. Finished runs are
-kept, so that a second call goes on.
+`bench score` and `bench report`. The model has learned nothing: what is looked at is that the way
+is whole, that its kappa's interval holds 0, and that its macro recall is chance's. Finished runs
+are kept, so that a second call goes on.
 """
 
 import argparse
@@ -91,8 +91,10 @@ def make_config(out: Path) -> Path:
     model, config = out / "model", out / "tiny.toml"
     if not (model / "config.json").exists():
         subprocess.run(
-            [str(CHECKOUT / ".venv-vllm/bin/python"), "-m", "tests.tiny_vision_model", "--out"]
-            + [str(model.resolve())],
+            [
+                *(str(CHECKOUT / ".venv-vllm/bin/python"), "-m", "tests.tiny_vision_model"),
+                *("--out", str(model.resolve())),
+            ],
             cwd=CHECKOUT,
             check=True,
         )

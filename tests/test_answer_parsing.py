@@ -159,8 +159,12 @@ def test_what_stands_before_the_grades_is_the_reasoning():
     assert parsed.reasoning == "Bright."
 
 
-_WORDS = {"absent", "present", "yes", "no", "none", "small", "medium", "large", "normal", "mild"}
-_WORDS |= {"moderate", "severe", "physiologic"}
+_WORDS = frozenset(
+    (
+        *("absent", "present", "yes", "no", "none", "small", "medium", "large", "physiologic"),
+        *("normal", "mild", "moderate", "severe"),
+    )
+)
 _PIECES = st.sampled_from(
     [
         *('{"grades":', '{"grade":', '"size":', "}", "{", "[", "]", ",", '"', "grade", "size"),

@@ -117,6 +117,15 @@ def answers_file(folder: Path, answers: dict[str, str] | None = None) -> Path:
 Answer = Callable[[BenchItem, BenchQuestioner], str]
 
 
+def empty_answer(_item: BenchItem, _asker: BenchQuestioner) -> str:
+    return "{}"
+
+
+def saying(texts: list[str]) -> Callable[[Sequence[ChatMessage]], str]:
+    """A model that says the first of some texts, which come later."""
+    return lambda _: texts[0]
+
+
 async def answered(
     bench: Bench,
     root: Path,
@@ -139,7 +148,7 @@ async def answered(
             if item.question_id not in question_ids:
                 continue
             texts: list[str] = []
-            model = ScriptedChatModel(lambda _, texts=texts: texts[0])
+            model = ScriptedChatModel(saying(texts))
             asker = BenchQuestioner(
                 volumes=bench.volumes,
                 source=source,
@@ -213,7 +222,7 @@ async def test_each_setting_sends_its_pictures_and_its_words_and_no_label(
 ):
     bench, root = read_bench(bench_folder), bench_folder.parent / "cohort"
     config = load_bench_config(write_config(tmp_path))
-    found, received = await answered(bench, root, config, setting, lambda *_: "{}")
+    found, received = await answered(bench, root, config, setting, empty_answer)
     assert {row.status for row in found} == {AnswerStatus.UNPARSED}
     for row, messages in zip(found, received, strict=True):
         text = messages[-1].content
@@ -350,7 +359,7 @@ def test_what_cannot_work_is_refused_before_a_row_is_written(
         assert not out.exists()
         return told
 
-    no_server = refused(write_config(tmp_path), hint="serve --config")
+    no_server = refused(write_config(tmp_path), hint="add --serve")
     assert "no model server answers" in no_server
     many = refused(write_config(tmp_path, model="max_images = 2"), hint="pictures.n_slices")
     assert "3 picture(s)" in many
