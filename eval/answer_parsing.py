@@ -23,7 +23,7 @@ from eval.grade_words import prose_grade
 from knee.keys import JsonValue
 from knee.moaks import Component
 from knee.questions import Question
-from tools.release_answers import Unmapped, read_answer
+from tools.release_answers import ReleasedAnswer, Unmapped, read_answer
 
 TRUNCATED = "truncated"
 """Code of an answer that ended at its token limit without a grade."""
@@ -32,8 +32,9 @@ _MARK = re.compile(r"final (?:diagnosis|answer)\W{0,4}:", re.IGNORECASE)
 _WHOLE = re.compile(r"\s*(?:grade\s*:?\s*)?(\d{1,4})(?:\.0+)?\s*", re.IGNORECASE)
 _MAX_SHOWN = 60
 _LARGEST = 1e9
-_MAX_CHARACTERS = 100_000
-"""Longer answers are cut: no answer is, and the scan for braces takes time."""
+_MAX_CHARACTERS = 20_000
+"""Of a longer text the end is read: the answer stands there, and braces that never close take time
+by the square of the length."""
 _MAX_FAILURES = 200
 """Braces that open nothing, after which no more are tried."""
 
@@ -78,12 +79,13 @@ def parse_answer(
         finish_reason: as the server gave it; `length` names why nothing could be read.
         coordinates: in which numbers a box was asked for; None where none was.
     """
-    text = _without_surrogates(text[:_MAX_CHARACTERS])
+    text = _without_surrogates(text[-_MAX_CHARACTERS:])
     answer = _THINK.sub(" ", text)
     marks = list(_MARK.finditer(answer))
     final = answer[marks[-1].end() :] if marks else answer
     objects = list(_answers(final))
-    found = {component: _read(component, final, objects, question) for component in asked}
+    released = read_answer(final, question.question_id)
+    found = {c: _read(c, final, objects, question, released) for c in asked}
     if finish_reason == "length" and all(entry.grade is None for entry in found.values()):
         cut = f"{TRUNCATED}: the answer ended at its token limit"
         found = {component: _Found(None, cut) for component in asked}
@@ -106,13 +108,16 @@ def _predicted(component: Component, found: _Found) -> PredictedGrade:
 
 
 def _read(
-    component: Component, final: str, objects: list[Mapping[str, Any]], question: Question
+    component: Component,
+    final: str,
+    objects: list[Mapping[str, Any]],
+    question: Question,
+    released: ReleasedAnswer,
 ) -> _Found:
     own = [o["grades"] for o in objects if isinstance(o.get("grades"), dict)]
     stated = [table[component.value] for table in own if component.value in table]
     if stated:
         return _agreed([_as_grade(value, question, component) for value in stated])
-    released = read_answer(final, question.question_id)
     if component in released.grades:
         return _Found(released.grades[component], "")
     reason = released.unmapped[component]

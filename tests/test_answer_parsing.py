@@ -175,13 +175,13 @@ _PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(
     st.one_of(st.text(max_size=200), st.lists(_PIECES, max_size=25).map("".join)),
     st.sampled_from([4, 16, 30, 42, 43, 45, 49, 54, 58, 60, 63]),
 )
-@example("{" * 3000, 4)
-@example('{"a":' * 2000, 4)
+@example("{" * 1000, 4)
+@example('{"a":' * 300, 4)
 @example("grade " + "9" * 5000, 42)
 @example("grade ²", 42)
 def test_no_grade_comes_out_that_does_not_stand_in_the_text(text: str, question_id: int):
