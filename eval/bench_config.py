@@ -183,9 +183,11 @@ def planes_shown(
     pictures: PictureSettings, reading: tuple[PlaneName, ...]
 ) -> tuple[PlaneName, ...]:
     """Returns the planes that are shown of those in which a feature is read, in that order."""
-    # `in` would widen the planes' type to text.
-    shown = tuple(plane for plane in reading if pictures.planes.count(plane))
-    return shown[: pictures.max_planes]
+    shown: list[PlaneName] = []
+    for plane in reading:
+        if pictures.planes.count(plane):
+            shown.append(plane)
+    return tuple(shown[: pictures.max_planes])
 
 
 def load_bench_config(path: Path) -> BenchConfig:

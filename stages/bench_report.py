@@ -144,8 +144,12 @@ def _facts(bench: Bench) -> list[tuple[str, str]]:
 
 
 def _notes(bench: Bench, runs: Sequence[BenchScores]) -> list[str]:
-    """Every note once, in order."""
-    notes = [note for scores in runs for note in scores.notes]
+    """Every note once, in order; what is not said of all runs names the run."""
+    everywhere = set[str].intersection(*(set(scores.notes) for scores in runs))
+    notes = [note for note in runs[0].notes if note in everywhere]
+    for scores in runs:
+        own = (note for note in scores.notes if note not in everywhere)
+        notes += [f"{run_name(scores)}: {note}" for note in own]
     kinds = {scores.run.images for scores in runs}
     if len(kinds) > 1:
         notes.append(

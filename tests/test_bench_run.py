@@ -20,6 +20,7 @@ from eval.bench_records import (
     AnswerStatus,
     BenchControl,
     BenchItem,
+    BenchPart,
     Coordinates,
     Prediction,
     PredictionRun,
@@ -515,6 +516,18 @@ def test_a_predictions_folder_is_locked_and_holds_its_own_run_alone(
     (tmp_path / "q" / "notes.txt").touch()
     with pytest.raises(BenchError, match="other files"):
         PredictionLog(tmp_path / "q", run_now).check()
+
+
+def test_the_command_line_knows_every_setting_control_and_part():
+    from stages.cli import bench_running
+
+    for names, values in (
+        ("_SETTINGS", Setting),
+        ("_CONTROLS", BenchControl),
+        ("_PARTS", BenchPart),
+    ):
+        told: tuple[str, ...] = getattr(bench_running, names)
+        assert set(told) == {value.value for value in values} - {"none"}
 
 
 def test_a_selection_is_said_in_words_and_spread_over_patients(bench_folder: Path):
