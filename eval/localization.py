@@ -5,7 +5,7 @@ a box overlaps with nothing (primary form) or is left out (scored form); it has 
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -111,7 +111,7 @@ def centre_distances(first: Integers, second: Integers, affines: Floats) -> Floa
     return np.linalg.norm(np.einsum("nij,nj->ni", affines[:, :3, :3], apart), axis=1)
 
 
-def best_iou_of_slices(box: Sequence[int], grid: Grid, slices: Iterable[SentSlice]) -> float:
+def best_iou_of_slices(box: Sequence[int], grid: Grid, slices: Sequence[SentSlice]) -> float:
     """Returns the best IoU with `box` of any box that ends on slices which were sent.
 
     Along the axis of the slices a box runs from one slice that was sent to another (or the same),
@@ -125,16 +125,14 @@ def best_iou_of_slices(box: Sequence[int], grid: Grid, slices: Iterable[SentSlic
     Raises:
         BenchError: a plane that is none of the three.
     """
-    by_plane: dict[str, set[int]] = {}
-    for one in slices:
-        by_plane.setdefault(one.plane, set()).add(one.index)
-    if not by_plane.keys() <= set(PLANES):
-        raise BenchError(f"slices of the planes {sorted(by_plane)!r}", f"planes are {PLANES!r}")
-    if len(by_plane) > 1:
+    planes = {one.plane for one in slices}
+    if not planes <= set(PLANES):
+        raise BenchError(f"slices of the planes {sorted(planes)!r}", f"planes are {PLANES!r}")
+    if len(planes) > 1:
         return 1.0
-    ((plane, indices),) = by_plane.items()
-    axis = grid.axes[PLANES.index(plane)]
-    return best_iou_along(int(box[2 * axis]), int(box[2 * axis + 1]), sorted(indices))
+    axis = grid.axes[PLANES.index(planes.pop())]
+    indices = sorted({one.index for one in slices})
+    return best_iou_along(int(box[2 * axis]), int(box[2 * axis + 1]), indices)
 
 
 def best_iou_along(low: int, high: int, shown: Sequence[int]) -> float:
