@@ -194,8 +194,9 @@ def _page(
         for figure in row["figures"]
     )
     rows = f"{len(scores['grading'])} rows of grading and {len(scores['localisation'])} of boxes"
+    n_patients = scores["items"]["n_patients"]
     return f"""`make bench-eval` (`tests/bench_eval.py`): {n_items:,} predictions of
-{scores["items"]["n_patients"]:,} patients, setting `localise`, each with a text, a box and {n_slices}
+{n_patients:,} patients, setting `localise`, each with a text, a box and {n_slices}
 slices that were sent ({n_bytes / 1e9:.2f} GB of lines); {rows}, with
 {n_intervals:,} intervals from {scores["n_resamples"]:,} resamples of patients. Bars:
 {SECONDS:.0f} s and {GIGABYTES:.0f} GB on 2 cores.
@@ -207,8 +208,8 @@ slices that were sent ({n_bytes / 1e9:.2f} GB of lines); {rows}, with
 | most memory | {measured.max_gb:.2f} GB |
 
 Answers are drawn by chance: {around} of {len(kappas)} kappas have 0 in their interval (95 % are
-expected to). {os.cpu_count()} cores, load {os.getloadavg()[0]:.0f} (on a loaded machine wall seconds
-say little), Python {platform.python_version()}, numpy {np.__version__}."""
+expected to). {os.cpu_count()} cores, load {os.getloadavg()[0]:.0f} (on a loaded machine
+wall seconds say little), Python {platform.python_version()}, numpy {np.__version__}."""
 
 
 if __name__ == "__main__":

@@ -273,10 +273,9 @@ def test_the_command_tells_what_it_built_and_refuses_a_full_folder(
     store: Path, capsys: pytest.CaptureFixture[str]
 ):
     out = store.parent / "bench"
-    done = run_command(
-        "bench", "build", "--store", str(store), str(out), "--name", "mine", "--json"
-    )
-    assert done.code == 0, done.err
+    command = ["bench", "build", "--store", str(store), str(out), "--name", "mine", "--json"]
+    assert main(command) == 0
+    done = capsys.readouterr()
     told = json.loads(done.out)
     assert told["name"] == "mine"
     assert told["bench_id"] == read_bench(out).manifest.bench_id

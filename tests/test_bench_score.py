@@ -112,7 +112,7 @@ def test_a_changed_bench_or_one_of_another_version_is_refused(bench: Bench, tmp_
     with pytest.raises(BenchError, match=r"items\.jsonl"):
         read_bench(copy)
     (copy / "items.jsonl").unlink()
-    with pytest.raises(BenchError, match="has no 'items.jsonl'"):
+    with pytest.raises(BenchError, match=r"has no 'items\.jsonl'"):
         read_bench(copy)
     manifest = json.loads((copy / "manifest.json").read_text())
     (copy / "manifest.json").write_text(json.dumps({**manifest, "format_version": 2}))
@@ -130,7 +130,7 @@ def test_phantoms_put_among_patients_by_hand_are_refused(tmp_path: Path):
     files = {**manifest["files"], "volumes.jsonl": content_hash(path.read_bytes())}
     changed = {**manifest, "files": files, "bench_id": bench_id_of(files)}
     (patients.folder / "manifest.json").write_text(json.dumps(changed))
-    with pytest.raises(BenchError, match="1 volume.s. of the other kind") as caught:
+    with pytest.raises(BenchError, match=r"1 volume\(s\) of the other kind") as caught:
         read_bench(patients.folder)
     assert "never pooled" in (caught.value.hint or "")
 
