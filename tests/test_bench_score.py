@@ -13,7 +13,9 @@ from knee.errors import BenchError, InputError
 from knee.keys import content_hash
 from run_pipeline import main
 from stages.bench_score import refuse_trained_on
+from stages.export import FORMATS
 from stages.training_patients import training_patients
+from tests.export_cases import make_store
 from tests.synthetic_bench import make_bench, perfect, write_predictions
 
 
@@ -163,3 +165,12 @@ def test_patients_of_a_training_export_are_refused(
         refuse_trained_on(bench, hidden)
     with pytest.raises(InputError, match="no export"):
         training_patients(tmp_path)
+
+
+def test_the_patients_of_real_exports_are_read_in_every_format(tmp_path: Path):
+    store = make_store(tmp_path / "knees.duckdb")
+    for name in FORMATS:
+        command = ["export", "--store", str(store), "--out", str(tmp_path / name)]
+        assert main([*command, "--format", name, "--where", "NOT synthetic"]) == 0
+        found = training_patients(tmp_path / name)
+        assert found == {"train": {"9104001", "9104002"}, "val": {"9104003"}, "test": {"9104004"}}
