@@ -39,7 +39,7 @@ compile = $(1)/bin/python -m compileall -qq -j 0 $(1)/lib >/dev/null 2>&1 || tru
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-vllm setup-vllm-gpu check format test demo demo-model bench-tools \
-	bench-agents bench-checks soak lock clean \
+	bench-agents bench-checks bench-eval soak lock clean \
 	check-python check-linux build-venv build-venv-vllm build-venv-vllm-gpu
 
 help: ## list the targets
@@ -89,6 +89,9 @@ soak: setup ## faults that no item may notice, the full form (10 minutes)
 
 bench-checks: setup ## share of spoiled drafts caught, false alarms on sound ones (5 minutes on 2 cores)
 	$(BIN)/python -m tests.bench_checks --write
+
+bench-eval: setup ## scoring 494,140 predictions: seconds and memory (5 minutes on 2 idle cores)
+	$(BIN)/python -m tests.bench_eval --write
 
 .PHONY: bench-slices bench-eval-real
 bench-slices: setup ## drawing slices for a model against encoding them (a minute)

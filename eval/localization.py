@@ -5,7 +5,7 @@ a box overlaps with nothing (primary form) or is left out (scored form); it has 
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from eval.bench_records import SentSlice
 from eval.mean_boxes import Grid
-from eval.pictures import slice_parts
 from knee.errors import BenchError
 
 Floats = npt.NDArray[np.float64]
@@ -112,7 +111,7 @@ def centre_distances(first: Integers, second: Integers, affines: Floats) -> Floa
     return np.linalg.norm(np.einsum("nij,nj->ni", affines[:, :3, :3], apart), axis=1)
 
 
-def best_iou_of_slices(box: Sequence[int], grid: Grid, slices: Iterable[SentSlice]) -> float:
+def best_iou_of_slices(box: Sequence[int], grid: Grid, slices: Sequence[SentSlice]) -> float:
     """Returns the best IoU with `box` of any box that can be said in pictures that were sent.
 
     Along the axis of the slices a box runs from one picture to another (or the same), each
@@ -127,40 +126,37 @@ def best_iou_of_slices(box: Sequence[int], grid: Grid, slices: Iterable[SentSlic
     Raises:
         BenchError: a plane that is none of the three.
     """
-    by_plane: dict[str, set[int]] = {}
-    for one in slices:
-        by_plane.setdefault(one.plane, set()).add(one.index)
-    if not by_plane.keys() <= set(PLANES):
-        raise BenchError(f"slices of the planes {sorted(by_plane)!r}", f"planes are {PLANES!r}")
+    planes = {one.plane for one in slices}
+    if not planes <= set(PLANES):
+        raise BenchError(f"slices of the planes {sorted(planes)!r}", f"planes are {PLANES!r}")
     found: list[float] = []
-    for plane, indices in by_plane.items():
-        axis, n = PLANES.index(plane), grid.shape[grid.axes[PLANES.index(plane)]]
+    for plane in planes:
+        axis = PLANES.index(plane)
         stored = grid.axes[axis]
+        n = grid.shape[stored]
         low, high = int(box[2 * stored]), int(box[2 * stored + 1])
+        indices = {one.index for one in slices if one.plane == plane}
         # The parts meet midway; which side a middle voxel falls to is settled along RAS.
         if grid.flipped[axis]:
             low, high, indices = n - high, n - low, {n - 1 - index for index in indices}
-        found.append(best_iou_along(low, high, slice_parts(sorted(indices), n)))
+        found.append(best_iou_along(low, high, sorted(indices), n))
     return max(found)
 
 
-def best_iou_along(low: int, high: int, parts: Sequence[tuple[int, int]]) -> float:
-    """Returns the best 1D IoU with [low, high) of a run of neighbouring parts.
+def best_iou_along(low: int, high: int, shown: Sequence[int], n: int) -> float:
+    """Returns the best 1D IoU with [low, high) of a run of neighbouring pictures' parts.
 
     Args:
         low: first index of the true range.
         high: one past its last index.
-        parts: half-open ranges, ascending, each where the one before ends; at least one.
+        shown: indices of the slices, ascending; at least one.
+        n: slices of the volume.
 
     Example:
-        >>> best_iou_along(10, 20, [(0, 8), (8, 16), (16, 24)])
+        >>> best_iou_along(10, 20, [4, 12, 20], 24)
         0.625
     """
-    edges = [start for start, _ in parts] + [parts[-1][1]]
-    # The best end lies next to the true one, on either side of it.
-    first, last = bisect_left(edges, low), bisect_left(edges, high)
-    starts = {edges[n] for n in (first - 1, first) if 0 <= n < len(edges)}
-    ends = {edges[n] for n in (last - 1, last) if 0 <= n < len(edges)}
+    starts, ends = _edges_near(low, shown, n), _edges_near(high, shown, n)
     best = 0.0
     for start in starts:
         for end in ends:
@@ -168,6 +164,15 @@ def best_iou_along(low: int, high: int, parts: Sequence[tuple[int, int]]) -> flo
                 shared = max(0, min(end, high) - max(start, low))
                 best = max(best, shared / (max(end, high) - min(start, low)))
     return best
+
+
+def _edges_near(place: int, shown: Sequence[int], n: int) -> list[int]:
+    """The edges between pictures' parts on either side of a place; no other edge is nearer."""
+    at = bisect_left(shown, place)
+    return [
+        0 if k == 0 else n if k == len(shown) else (shown[k - 1] + shown[k] + 1) // 2
+        for k in range(max(at - 1, 0), min(at + 1, len(shown)) + 1)
+    ]
 
 
 def histogram(values: Floats) -> tuple[int, ...]:

@@ -2,9 +2,9 @@
 
     python -m tests.bench_slices [--write]
 
-A volume of 384 x 384 x 160 voxels stored as PIR, as DESS is, with bands of tissue and noise. Measured
-is processor time, the least of several rounds, both sides in the same run; the exit status is 1 when
-the bar is missed.
+A volume of 384 x 384 x 160 voxels stored as PIR, as DESS is, with bands of tissue and noise.
+Measured is processor time, the least of several rounds, both sides in the same run; the exit status
+is 1 when the bar is missed.
 """
 
 import argparse
