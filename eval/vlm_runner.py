@@ -190,8 +190,6 @@ class BenchProgress:
         self.total = total
         self.counts: Counter[AnswerStatus] = Counter()
         """Rows by what became of them."""
-        self.outage: str | None = None
-        """Why the server is away; None when it is there."""
 
     @property
     def done(self) -> int:

@@ -218,9 +218,8 @@ def _fullest_prompt(plan: _Plan, source: PictureSource) -> Asked:
         InputError: not one item's pictures can be drawn.
     """
     asker = _questioner(plan, source, ScriptedChatModel(lambda _: ""))
-    by_kind: dict[tuple[str, ...], list[BenchItem]] = {}
+    by_kind: dict[tuple[str, ...], list[BenchItem]] = {}  # one of each kind is enough
     for item in plan.chosen.items:
-        # One of each kind is enough: what differs between volumes are numbers.
         kind = (item.question.feature.value, *(c.component.value for c in item.components))
         by_kind.setdefault(kind, []).append(item)
 
@@ -305,9 +304,7 @@ async def _run(plan: _Plan, log: PredictionLog, source: PictureSource, fullest: 
         say(f"{len(left)} of {len(plan.chosen.items)} item(s) to ask: {_words(plan)}")
         progress = BenchProgress(len(plan.chosen.items))
         progress.counts.update(log.counts)
-        guard = ServerGuard(
-            client, wait_s=config.load.server_wait_s, on_outage=_OutageLine(progress)
-        )
+        guard = ServerGuard(client, wait_s=config.load.server_wait_s, on_outage=_tell_outage)
         ticker = asyncio.create_task(_tell_progress(progress))
         try:
             return await run_items(
@@ -322,15 +319,8 @@ async def _run(plan: _Plan, log: PredictionLog, source: PictureSource, fullest: 
             await guard.close()
 
 
-class _OutageLine:
-    """Tells when the server goes away and comes back."""
-
-    def __init__(self, progress: BenchProgress) -> None:
-        self._progress = progress
-
-    def __call__(self, trouble: str | None) -> None:
-        self._progress.outage = trouble
-        say("the server is back" if trouble is None else f"the server is away: {trouble}")
+def _tell_outage(trouble: str | None) -> None:
+    say("the server is back" if trouble is None else f"the server is away: {trouble}")
 
 
 async def _tell_progress(progress: BenchProgress) -> None:
