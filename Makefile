@@ -9,6 +9,7 @@ PYTEST_ARGS ?=
 # Test files run side by side; the real vLLM server takes some 3 GB beside each worker's 1 GB.
 PYTEST_WORKERS ?= 2
 DEMO_OUT ?= demo
+BENCH_OUT ?= .cache/bench
 DEMO_MODEL_FINDINGS ?= .cache/demo_model_findings.jsonl
 DEMO_MODEL_OUT ?= .cache/demo_model_weights
 DEMO_MODEL_TRAIN ?= -m agents.demo_model.train --findings $(DEMO_MODEL_FINDINGS) \
@@ -38,7 +39,7 @@ compile = $(1)/bin/python -m compileall -qq -j 0 $(1)/lib >/dev/null 2>&1 || tru
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-vllm setup-vllm-gpu check format test demo demo-model bench-tools \
-	bench-agents bench-checks bench-store soak lock clean \
+	bench-agents bench-checks bench-store bench-eval bench-slices bench-eval-real soak lock clean \
 	check-python check-linux build-venv build-venv-vllm build-venv-vllm-gpu
 
 help: ## list the targets
@@ -92,6 +93,15 @@ soak: setup ## faults and kill -9 that no item may notice, the full form (20 min
 
 bench-checks: setup ## share of spoiled drafts caught, false alarms on sound ones (5 minutes on 2 cores)
 	$(BIN)/python -m tests.bench_checks --write
+
+bench-eval: setup ## scoring 494,140 predictions: seconds and memory (5 minutes on 2 idle cores)
+	$(BIN)/python -m tests.bench_eval --write
+
+bench-slices: setup ## drawing slices for a model against encoding them (a minute)
+	$(BIN)/python -m tests.bench_slices --write
+
+bench-eval-real: setup setup-vllm ## a phantom bench by a tiny model behind real vLLM, all settings (an hour on 2 cores)
+	$(BIN)/python -m tests.bench_vlm --out $(BENCH_OUT)
 
 lock: setup ## write the locks in requirements/ anew (LOCK_ARGS=--upgrade for newer versions)
 	$(UV_COMPILE) --universal --fork-strategy fewest --python-version 3.11 \

@@ -10,6 +10,7 @@ import sys
 
 from knee.errors import KneeError
 from stages.cli import (
+    benching,
     caring,
     cohorts,
     drafting,
@@ -45,7 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     families = (making, cohorts, reads, serving, drafting, prompting, reading, reviewing, exporting)
-    for family in (*families, looking, caring):
+    for family in (*families, looking, benching, caring):
         family.add_commands(commands)
     return parser
 

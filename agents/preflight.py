@@ -30,6 +30,7 @@ _PROBE_SAMPLING = Sampling(temperature=0.0, max_tokens=64)
 _PROBE_PIXELS = 64
 _IMAGE_LIMIT = re.compile(r"At most (\d+) image", re.IGNORECASE)
 """How vLLM refuses a prompt with more images than it was started for."""
+_CONTEXT_HINT = "serve with a larger max_model_len, or lower sampling.max_tokens"
 _PROBE_TEXT = 'Answer with this JSON object and nothing else: {"state": "ready"}'
 
 
@@ -62,6 +63,8 @@ async def preflight(
     longest_prompt: Sequence[ChatMessage] | None = None,
     *,
     n_images: int = 0,
+    has_schema: bool = True,
+    images_setting: str = "drafter.images",
     serve_hint: str = "start one with `run_pipeline.py serve --config …`",
 ) -> PreflightReport:
     """Returns what the server can do, after having tried it.
@@ -71,6 +74,9 @@ async def preflight(
         sampling: the run's; its `max_tokens` must fit into the context beside the prompt.
         longest_prompt: the longest of the run's prompts, to see that it fits; None skips that.
         n_images: most images of one prompt; 0 does not ask for any.
+        has_schema: whether answers will be constrained by a JSON schema. Without, the longest
+            prompt alone is sent, as the run will send it: hosted models take no other probe.
+        images_setting: the settings' part that says how many images are shown, for the hints.
         serve_hint: what to do when no server is there.
 
     Raises:
@@ -85,12 +91,39 @@ async def preflight(
             f"{model.max_model_len!r} tokens of model {model.id!r}",
             "lower sampling.max_tokens, or serve with a larger max_model_len",
         )
+    if not has_schema:
+        return await _probe_as_sent(
+            client, longest_prompt, sampling, model, n_images, images_setting
+        )
     answer = await _probe_schema(client, url)
     if n_images:
-        await _probe_images(client, model, n_images)
+        await _probe_images(client, model, n_images, images_setting)
     tokens = None
     if longest_prompt is not None:
         tokens = await _measure_prompt(client, longest_prompt, sampling, model)
+    return PreflightReport(model.id, model.max_model_len, answer.answer_field, tokens)
+
+
+async def _probe_as_sent(
+    client: ChatClient,
+    longest_prompt: Sequence[ChatMessage] | None,
+    sampling: Sampling,
+    model: ServedModel,
+    n_images: int,
+    images_setting: str,
+) -> PreflightReport:
+    """Sends the longest prompt, with its images and the run's own sampling, and no schema."""
+    message = ChatMessage(role="user", content=_PROBE_TEXT)
+    try:
+        answer = await _ask(client, longest_prompt or [message], None, sampling)
+    except ModelOutputError as error:
+        if error.code == "context_too_long" or not n_images:
+            raise InputError(
+                f"the longest prompt does not fit: {error.message}", _CONTEXT_HINT
+            ) from error
+        raise _refused_images(error, model, n_images, images_setting) from error
+    tokens = None if longest_prompt is None else answer.usage.prompt_tokens or None
+    _refuse_beyond_context(tokens, sampling, model)
     return PreflightReport(model.id, model.max_model_len, answer.answer_field, tokens)
 
 
@@ -155,7 +188,9 @@ async def _probe_schema(client: ChatClient, url: str) -> Completion:
     return answer
 
 
-async def _probe_images(client: ChatClient, model: ServedModel, n_images: int) -> None:
+async def _probe_images(
+    client: ChatClient, model: ServedModel, n_images: int, images_setting: str
+) -> None:
     """Sends as many images as one prompt of the run holds, each as small as models take them."""
     images = tuple(_grey_image(number) for number in range(1, n_images + 1))
     message = ChatMessage(role="user", content="Look at these.", images=images)
@@ -163,18 +198,24 @@ async def _probe_images(client: ChatClient, model: ServedModel, n_images: int) -
     try:
         await _ask(client, [message], None, one_token)
     except ModelOutputError as error:
-        limit = _IMAGE_LIMIT.search(error.message)
-        if limit is not None and int(limit[1]) > 0:
-            raise InputError(
-                f"model {model.id!r} is served with {int(limit[1])!r} image(s) a prompt at most, "
-                f"and items are shown up to {n_images!r}",
-                "lower drafter.images.n_slices, or serve with --limit-mm-per-prompt "
-                f"'{{\"image\": {n_images}}}'",
-            ) from error
-        raise InputError(
-            f"model {model.id!r} takes no images: {error.message}",
-            "serve a vision-language model, or leave [drafter.images] out of the settings",
-        ) from error
+        raise _refused_images(error, model, n_images, images_setting) from error
+
+
+def _refused_images(
+    error: ModelOutputError, model: ServedModel, n_images: int, images_setting: str
+) -> InputError:
+    limit = _IMAGE_LIMIT.search(error.message)
+    if limit is not None and int(limit[1]) > 0:
+        return InputError(
+            f"model {model.id!r} is served with {int(limit[1])!r} image(s) a prompt at most, "
+            f"and items are shown up to {n_images!r}",
+            f"lower {images_setting}.n_slices, or serve with --limit-mm-per-prompt "
+            f"'{{\"image\": {n_images}}}'",
+        )
+    return InputError(
+        f"model {model.id!r} takes no images: {error.message}",
+        f"serve a vision-language model, or leave [{images_setting}] out of the settings",
+    )
 
 
 def _grey_image(number: int) -> MessageImage:
@@ -193,17 +234,22 @@ async def _measure_prompt(
     The schema ends the answer after a word, so that nothing is generated; a server that does not
     tell its context refuses here what it would refuse in the run.
     """
-    hint = "serve with a larger max_model_len, or lower sampling.max_tokens"
     try:
         answer = await _ask(client, prompt, _PROBE_SCHEMA, sampling)
     except ModelOutputError as error:
-        raise InputError(f"the longest prompt does not fit: {error.message}", hint) from error
+        raise InputError(
+            f"the longest prompt does not fit: {error.message}", _CONTEXT_HINT
+        ) from error
     tokens = answer.usage.prompt_tokens or None
+    _refuse_beyond_context(tokens, sampling, model)
+    return tokens
+
+
+def _refuse_beyond_context(tokens: int | None, sampling: Sampling, model: ServedModel) -> None:
     limit = model.max_model_len
     if tokens is not None and limit is not None and tokens + sampling.max_tokens > limit:
         raise InputError(
             f"the longest prompt has {tokens!r} tokens, an answer up to {sampling.max_tokens!r}, "
             f"and the context of {model.id!r} holds {limit!r}",
-            hint,
+            _CONTEXT_HINT,
         )
-    return tokens

@@ -7,46 +7,32 @@ flight hold no more than the settings allow, and one that would go beyond waits 
 """
 
 import asyncio
-from collections import OrderedDict, deque
 from collections.abc import AsyncGenerator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from agents.open_volumes import (
+    IMAGE_CHANGED,
+    ByteBudget,
+    OpenVolume,
+    OpenVolumes,
+    SlicesUnavailable,
+)
 from agents.state import ItemImages
 from knee.anatomy import Side
-from knee.errors import InputError, KneeError
 from knee.questions import Question
 from knee.records import Item
 from knee.run_config import ImageSettings
 from knee.shown_images import PlaneName, ShownImages, ShownSlice
 from prompts.context import reading_planes
 from prompts.render import MessageImage
-from tools.planes import Window, default_window
 from tools.slice_images import STRIP_PIXELS, STRIP_WIDTH, SliceStyle, draw_slices
-from tools.volumes import Volume, load_volume
+from tools.volumes import Volume
 
-IMAGE_MISSING = "image_missing"
-"""Code of an item whose volume has no image, or whose file is away."""
-IMAGE_UNREADABLE = "image_unreadable"
-"""Code of an item whose image file is no volume."""
-IMAGE_CHANGED = "image_changed"
-"""Code of an item whose image is not the one that its box was found in."""
 _PNG_OVERHEAD = 2_000
 """More than what a PNG of noise has beyond its pixels: headers, the palette, a byte a row."""
-
-
-class SlicesUnavailable(KneeError):  # noqa: N818 - the name is the state, as of the other errors
-    """The slices of one item cannot be had: the item is `failed`, the run goes on.
-
-    Attributes:
-        code: machine-readable reason.
-    """
-
-    def __init__(self, message: str, hint: str | None = None, *, code: str) -> None:
-        super().__init__(message, hint)
-        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,60 +43,6 @@ class ImageFile:
     """The file or the DICOM folder; None when the volume has no image."""
     sha256: Mapping[str, str]
     """Findings id to the hash of the image that they were made from."""
-
-
-@dataclass(frozen=True, slots=True)
-class _OpenVolume:
-    volume: Volume
-    window: Window
-
-
-class ByteBudget:
-    """A bound on the bytes that all who hold some hold together; first come, first served."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
-        self.held = 0
-        """Bytes held now."""
-        self.most_held = 0
-        """Most bytes held so far."""
-
-    async def acquire(self, n_bytes: int) -> None:
-        """Waits until `n_bytes` fit; more than the limit is let through when nothing is held."""
-        if not self._waiting and self._fits(n_bytes):
-            self._take(n_bytes)
-            return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((n_bytes, turn))
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self.release(n_bytes)  # It was granted while it was given up.
-            else:
-                self._waiting = deque(entry for entry in self._waiting if entry[1] is not turn)
-                self._serve()
-            raise
-
-    def release(self, n_bytes: int) -> None:
-        """Gives bytes back."""
-        self.held -= n_bytes
-        self._serve()
-
-    def _fits(self, n_bytes: int) -> bool:
-        return self.held == 0 or self.held + n_bytes <= self._limit
-
-    def _take(self, n_bytes: int) -> None:
-        self.held += n_bytes
-        self.most_held = max(self.most_held, self.held)
-
-    def _serve(self) -> None:
-        while self._waiting and self._fits(self._waiting[0][0]):
-            n_bytes, turn = self._waiting.popleft()
-            if not turn.done():
-                self._take(n_bytes)
-                turn.set_result(None)
 
 
 class SliceSource:
@@ -132,16 +64,17 @@ class SliceSource:
             box_drawn=settings.box_drawn,
         )
         self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="slices")
-        self._open: OrderedDict[str, asyncio.Future[_OpenVolume | SlicesUnavailable]] = (
-            OrderedDict()
-        )
+        self._volumes = OpenVolumes(self._pool, settings.open_volumes, settings.percentiles)
         self.budget = ByteBudget(int(settings.in_flight_mb * 1e6))
-        self.n_opened = 0
-        """Files read so far."""
 
     def close(self) -> None:
         """Ends the threads; what is being drawn is dropped."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+    @property
+    def n_opened(self) -> int:
+        """Files read so far."""
+        return self._volumes.n_opened
 
     def planes(self, question: Question) -> tuple[PlaneName, ...]:
         """Returns the planes that an item of a question is shown in, the most telling first."""
@@ -154,7 +87,7 @@ class SliceSource:
         Raises:
             SlicesUnavailable: the image is missing, cannot be read, or is another one.
         """
-        opened = await self._opened(item)
+        opened = await self._volumes.get(item.volume_id, self._path(item.volume_id))
         self._refuse_another_image(item, opened.volume)
         bound = self._bound(item)
         await self.budget.acquire(bound)
@@ -174,47 +107,13 @@ class SliceSource:
         Raises:
             SlicesUnavailable: as `held`.
         """
-        opened = self._read(item.volume_id)
-        if isinstance(opened, SlicesUnavailable):
-            raise opened
+        opened = self._volumes.read_now(item.volume_id, self._path(item.volume_id))
         self._refuse_another_image(item, opened.volume)
         return self._draw(item, opened)
 
-    async def _opened(self, item: Item) -> _OpenVolume:
-        volume_id = item.volume_id
-        found = self._open.get(volume_id)
-        if found is None:
-            loop = asyncio.get_running_loop()
-            found = loop.run_in_executor(self._pool, self._read, volume_id)
-            self._open[volume_id] = found
-            while len(self._open) > self._settings.open_volumes:
-                self._open.popitem(last=False)
-        self._open.move_to_end(volume_id)
-        # One item's cancellation must not end the reading for the others.
-        opened = await asyncio.shield(found)
-        if isinstance(opened, SlicesUnavailable):
-            raise SlicesUnavailable(opened.message, opened.hint, code=opened.code)
-        return opened
-
-    def _read(self, volume_id: str) -> _OpenVolume | SlicesUnavailable:
-        """Reads a volume; trouble is returned, so that it is kept and read by all of its items."""
+    def _path(self, volume_id: str) -> Path | None:
         file = self._files.get(volume_id)
-        if file is None or file.path is None:
-            return SlicesUnavailable(
-                f"volume {volume_id!r} has no image", "draft it from text", code=IMAGE_MISSING
-            )
-        if not file.path.exists():
-            return SlicesUnavailable(
-                f"the image of {volume_id!r} is not at {str(file.path)!r}",
-                "if the cohort was moved, say where it is with --cohort-root",
-                code=IMAGE_MISSING,
-            )
-        try:
-            volume = load_volume(file.path)
-        except InputError as error:
-            return SlicesUnavailable(error.message, error.hint, code=IMAGE_UNREADABLE)
-        self.n_opened += 1
-        return _OpenVolume(volume, default_window(volume, self._settings.percentiles))
+        return None if file is None else file.path
 
     def _refuse_another_image(self, item: Item, volume: Volume) -> None:
         """A box belongs to the image that it was found in: slices of another one would mislead."""
@@ -235,7 +134,7 @@ class SliceSource:
         n_images = len(self.planes(item.question)) * settings.n_slices
         return n_images * (pixels + _PNG_OVERHEAD) * 4 // 3
 
-    def _draw(self, item: Item, opened: _OpenVolume) -> ItemImages:
+    def _draw(self, item: Item, opened: OpenVolume) -> ItemImages:
         box = item.finding.box
         assert box is not None, "an item without a box is not drafted"
         drawn = draw_slices(

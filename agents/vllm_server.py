@@ -95,7 +95,7 @@ def server_command(settings: ServeSettings, endpoint: ModelEndpoint) -> list[str
         # A cached hub model keeps its name: vLLM finds it in the cache, and its log says what it is
         str(folder) if (CHECKOUT / settings.model_path).exists() else settings.model_path,
         "--served-model-name",
-        endpoint.model,
+        settings.base_name or endpoint.model,
         "--host",
         settings.host,
         "--port",

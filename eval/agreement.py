@@ -122,7 +122,7 @@ def weighted_kappa(table: Floats, weighting: Weighting, grades: Sequence[int]) -
         >>> weighted_kappa(np.array([[20.0, 5], [10, 15]]), Weighting.NONE, (0, 1)).value
         0.4
     """
-    (value,) = _kappas(table[np.newaxis], weighting, grades)
+    (value,) = kappas(table[np.newaxis], weighting, grades)
     if not np.isnan(value):
         return Statistic(float(value))
     n = float(table.sum())
@@ -147,7 +147,7 @@ def kappa_with_interval(
         return point._replace(no_interval=point.reason or too_few)
     flat = tables.reshape(len(tables), -1)
     resampled = resample_weights(len(tables), seed) @ flat
-    values = _kappas(resampled.reshape(-1, *total.shape), weighting, grades)
+    values = kappas(resampled.reshape(-1, *total.shape), weighting, grades)
     return with_interval(point.value, values)
 
 
@@ -180,26 +180,27 @@ def _too_few(n: int, what: str, n_patients: int) -> str | None:
     return None
 
 
-def resample_weights(n_patients: int, seed: int) -> Floats:
+def resample_weights(n_patients: int, seed: int, n_resamples: int = N_BOOTSTRAP) -> Floats:
     """Returns (resamples, patients): how often each patient is drawn in a bootstrap."""
     rng = np.random.default_rng(seed)
     share = np.full(n_patients, 1 / n_patients)
-    return rng.multinomial(n_patients, share, size=N_BOOTSTRAP).astype(float)
+    return rng.multinomial(n_patients, share, size=n_resamples).astype(float)
 
 
 def with_interval(value: float, resampled: Floats) -> Statistic:
     """Returns a value with the percentile interval of its resampled values; NaN is undefined."""
-    undefined = float(np.isnan(resampled).mean())
+    is_undefined = np.isnan(resampled)
+    undefined = float(is_undefined.mean())
     if undefined > _MAX_UNDEFINED:
         return Statistic(
             value, no_interval=f"undefined in {100 * undefined:.0f} % of the resamples"
         )
-    ends = np.nanquantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    ends = np.quantile(resampled[~is_undefined], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Statistic(value, low=float(ends[0]), high=float(ends[1]))
 
 
-def _kappas(tables: Floats, weighting: Weighting, grades: Sequence[int]) -> Floats:
-    """Kappa of each of (n, grades, grades) tables; NaN where it is not defined."""
+def kappas(tables: Floats, weighting: Weighting, grades: Sequence[int]) -> Floats:
+    """Returns Cohen's kappa of each of (n, grades, grades) tables; NaN where it is not defined."""
     distance = np.abs(np.subtract.outer(np.array(grades, float), np.array(grades, float)))
     cost = {
         Weighting.NONE: (distance > 0).astype(float),

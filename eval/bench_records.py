@@ -1,8 +1,9 @@
 """What ReasonKnee-Bench reads and writes: its items, and what a model answered.
 
-A bench is a folder: `manifest.json`, `volumes.jsonl`, `items.jsonl`, `baselines.json`. Predictions
-are a folder of their own: `run.json` and the append-only `predictions.jsonl`. Nothing a model wrote
-is ever an input of the bench, and no quintuple is (RULES 22).
+A bench is a folder: `manifest.json`, `volumes.jsonl`, `items.jsonl`, `baselines.json` and
+`readers.json`. Predictions are a folder of their own: `run.json` and the append-only
+`predictions.jsonl`. Nothing a model wrote is ever an input of the bench, and no quintuple is
+(RULES 22).
 """
 
 from enum import StrEnum
@@ -13,7 +14,7 @@ from pydantic import Field, model_validator
 from knee.calls import PromptRef, Record, Usage
 from knee.findings import BoxSource
 from knee.geometry import Affine, Box3D, Frame
-from knee.moaks import Component, RuleBasis
+from knee.moaks import Component, Feature, RuleBasis
 from knee.questions import QUESTIONS, Question
 
 FORMAT_VERSION = 1
@@ -71,10 +72,10 @@ class BenchVolume(Record):
     """`right` or `left`."""
     sequence: str
     """MRI sequence of the image; the reads may rest on others (RULES 9)."""
-    shape: tuple[int, int, int]
-    """Array shape as stored."""
-    affine: Affine
-    """Stored voxel indices to RAS mm."""
+    shape: tuple[int, int, int] | None
+    """Array shape as stored; None for a volume that could not be described."""
+    affine: Affine | None
+    """Stored voxel indices to RAS mm; None like the shape."""
     image: str | None
     """Image file, relative to the cohort's root; None when there is only a label map."""
     image_sha256: str | None
@@ -159,6 +160,37 @@ class BenchBaselines(Record):
     """By question and side."""
     grades: tuple[TrainGrades, ...]
     """By question and component."""
+
+
+class ReaderKappa(Record):
+    """How far clinicians agree with each other on one component: a ceiling (RULES 20)."""
+
+    feature: Feature
+    """What is graded."""
+    component: Component
+    """The component."""
+    part: str
+    """`all`, or a bone."""
+    weighting: str
+    """`none`, `linear` or `quadratic`: how disagreements count."""
+    kappa: float | None
+    """Kappa of pairs of reads in this bench's store; None where there are none."""
+    reason: str | None = None
+    """Why there is none."""
+    low: float | None = None
+    """Lower end of its 95 % interval over patients; None without one."""
+    high: float | None = None
+    """Upper end."""
+    no_interval: str | None = None
+    """Why there is no interval."""
+    n_pairs: int = 0
+    """Pairs of reads of one component."""
+    n_patients: int = 0
+    """Patients with a pair, whatever their split."""
+    published: float | None = None
+    """Between-reader kappa of MOAKS' own paper; None where it names none."""
+    published_source: str | None = None
+    """Where that is from."""
 
 
 class BenchManifest(Record):

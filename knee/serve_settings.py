@@ -47,6 +47,9 @@ class ServeSettings(BaseModel):
     """Relative paths are relative to the checkout."""
     model_path: str
     """Folder or hub name given to --model."""
+    base_name: str | None = Field(default=None, min_length=1)
+    """Name of the weights themselves where the endpoint's `model` is an adapter of theirs
+    (`--lora-modules`): under one name vLLM would answer with the base. None: the endpoint's."""
     device: str = Field(default="cpu", pattern="^(cpu|gpu)$")
     """`cpu` adds the settings that vLLM's CPU build needs."""
     host: str = "127.0.0.1"

@@ -270,7 +270,7 @@ def _context(
         truncated=finding.truncated,
         measurements=_shown_measurements(finding),
         components=tuple(_asked(question, component, run.calibration) for component in asked),
-        protocol=_protocol(feature),
+        protocol=reading_protocol(feature),
         ask=question_ask(question_id),
         look=question_look(question_id) if run.wording is Wording.GUIDED else "",
         examples=shown_examples(feature, asked, run.calibration),
@@ -329,8 +329,14 @@ def _feature_data() -> dict[str, dict[str, Any]]:
     return tomllib.loads(FEATURES_FILE.read_text(encoding="utf-8"))
 
 
+def feature_name(feature: Feature) -> str:
+    """Returns a feature in words."""
+    return _feature_data()[feature.value]["name"]
+
+
 @lru_cache(maxsize=len(Feature))
-def _protocol(feature: Feature) -> Protocol:
+def reading_protocol(feature: Feature) -> Protocol:
+    """Returns how a reader works on a feature."""
     data = tomllib.loads(PROTOCOLS_FILE.read_text(encoding="utf-8"))[feature.value]
     return Protocol.model_validate({key: text for key, text in data.items() if key != "sources"})
 
@@ -349,7 +355,8 @@ def _shown_measurements(finding: Finding) -> tuple[ShownMeasurement, ...]:
 
 
 @lru_cache(maxsize=256)
-def _scale(feature: Feature, component: Component) -> tuple[GradeMeaning, ...]:
+def grade_meanings(feature: Feature, component: Component) -> tuple[GradeMeaning, ...]:
+    """Returns the legal grades of a component with their meaning, ascending."""
     scale = SCALES[feature, component]
     return tuple(GradeMeaning(grade=g, meaning=scale.wording[g]) for g in scale.grades)
 
@@ -361,7 +368,7 @@ def _asked(
     return AskedComponent(
         key=component.value,
         scale_type=question.scale(component).scale_type.value,
-        grades=_scale(question.feature, component),
+        grades=grade_meanings(question.feature, component),
         rule=None if rule is None else _shown_rule(rule),
     )
 

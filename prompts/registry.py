@@ -25,6 +25,7 @@ from knee.findings import MeasurementName
 from knee.keys import content_hash
 from knee.moaks import Feature
 from knee.records import PromptRef
+from prompts.bench import BenchContext
 from prompts.context import FEATURES_FILE, PROTOCOLS_FILE, PromptContext
 from prompts.environment import compile_text, used_variables
 from prompts.examples import DATA, EXAMPLES_FOLDER
@@ -36,7 +37,6 @@ REVISION_VARIABLES = frozenset({"codes", "issues"})
 """What a `revise` block may show beyond the context."""
 GIVEN_GRADES = "given_grades"
 """The variable that holds clinicians' grades; a prompt that names it is never a blind run's."""
-_BLOCKS = frozenset({"system", "user", "revise"})
 _VERSION = re.compile(r"v([1-9]\d*)\.jinja2")
 _QUESTIONS, _SCALE = QUESTION_FOLDER / "*.jinja2", QUESTION_FOLDER / "scale.jinja2"
 _DATA_OF: dict[str, Path] = {
@@ -62,11 +62,13 @@ class PromptKind(Enum):
     """What a prompt is for; decides which variables it may show."""
 
     DRAFT = ""
-    """Any id that is not a judge's."""
+    """Any id that is not a judge's or a bench's."""
     JUDGE_REANSWER = "judge-reanswer"
     """Ids that begin so: the judge's blind re-answer."""
     JUDGE_RUBRIC = "judge-rubric"
     """Ids that begin so: the judge's rubric."""
+    BENCH = "bench-"
+    """Ids that begin so: a setting of ReasonKnee-Bench."""
 
     @property
     def variables(self) -> frozenset[str]:
@@ -77,18 +79,27 @@ class PromptKind(Enum):
         if self is PromptKind.JUDGE_RUBRIC:
             # A judge is told no grade, whatever the drafter was told.
             return context - {GIVEN_GRADES} | {"steps", "rubric"}
+        if self is PromptKind.BENCH:
+            return frozenset(BenchContext.model_fields)
         return context
+
+    @property
+    def needed_blocks(self) -> frozenset[str]:
+        """The blocks that it must have; an answer to a bench is never revised."""
+        return frozenset({"user"}) if self is PromptKind.BENCH else frozenset({"user", "revise"})
 
     @property
     def revision_variables(self) -> frozenset[str]:
         """What its `revise` block may show beyond them."""
+        if self is PromptKind.BENCH:
+            return frozenset()
         return REVISION_VARIABLES if self is PromptKind.DRAFT else frozenset({"codes"})
 
 
 def prompt_kind(prompt_id: str) -> PromptKind:
     """Returns what a prompt is for, by its id."""
-    judges = (PromptKind.JUDGE_REANSWER, PromptKind.JUDGE_RUBRIC)
-    return next((kind for kind in judges if prompt_id.startswith(kind.value)), PromptKind.DRAFT)
+    named = (PromptKind.JUDGE_REANSWER, PromptKind.JUDGE_RUBRIC, PromptKind.BENCH)
+    return next((kind for kind in named if prompt_id.startswith(kind.value)), PromptKind.DRAFT)
 
 
 class PromptSettings(BaseModel):
@@ -180,7 +191,7 @@ def load_prompt_for(kind: PromptKind, prompt_id: str, version: int) -> PromptTem
     """
     template = load_prompt(prompt_id, version)
     if template.kind is not kind:
-        wanted = kind.value or "no judge's prompt"
+        wanted = kind.value or "no judge's prompt and no bench's"
         raise InputError(
             f"prompt {prompt_id!r} cannot be used here: its id should be {wanted!r}…",
             "`run_pipeline.py prompts` lists the prompts",
@@ -232,13 +243,15 @@ def build_prompt(
     """
     name = f"{prompt_id} v{version}"
     blocks = frozenset(compile_text(source, name).blocks)
-    if not {"user", "revise"} <= blocks or blocks - _BLOCKS:
+    kind = prompt_kind(prompt_id)
+    needed = kind.needed_blocks
+    if not needed <= blocks or blocks - needed - {"system"}:
+        wanted = " and ".join(f"`{block}`" for block in sorted(needed, reverse=True))
         raise InputError(
             f"prompt {name!r} has the blocks {sorted(blocks)!r}",
-            "a prompt has `user` and `revise`, and may have `system`",
+            f"a prompt has {wanted}, and may have `system`",
         )
     used = used_variables(source)
-    kind = prompt_kind(prompt_id)
     unknown = sorted(used - kind.variables - kind.revision_variables)
     if unknown:
         declared = ", ".join(sorted(kind.variables))

@@ -248,6 +248,7 @@ def main() -> None:
     parser.add_argument("--poison", type=Path, help="JSON: prompt keys that always get HTTP 500")
     for name in Faults().kinds():
         parser.add_argument(f"--{name}", type=float, default=0.0, help="share of such answers")
+    parser.add_argument("--max-images", type=int, help="images of a request at most")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     answers: dict[str, str] = {}
@@ -268,6 +269,7 @@ def main() -> None:
                 **{name: getattr(options, name) for name in Faults().kinds()}, seed=options.seed
             ),
             poisoned=poisoned,
+            max_images=options.max_images,
             port=options.port,
         )
         async with server:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from agents import vllm_server
+from eval.bench_config import BenchConfig, load_bench_config
 from knee.run_config import DescribedServer, RunConfig, ServeSettings
 from stages.settings import load_settings
 from tests.demo_run import CHECKOUT
@@ -19,6 +20,7 @@ SETTINGS = sorted(
     for path in (CHECKOUT / "configs").glob("*.toml")
     if not path.name.startswith("calibration")
 )
+BENCHES = sorted((CHECKOUT / "configs" / "bench").glob("*.toml"))
 PARSE = """
 import json, sys
 from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
@@ -29,7 +31,8 @@ for argv in json.loads(sys.argv[1]):
     print(json.dumps({name: getattr(args, name) for name in (
         "model", "served_model_name", "host", "port", "max_model_len", "max_num_seqs", "dtype",
         "limit_mm_per_prompt", "enable_prefix_caching", "gpu_memory_utilization", "quantization",
-        "structured_outputs_config", "api_key", "enforce_eager")}, default=str))
+        "structured_outputs_config", "api_key", "enforce_eager", "enable_lora")}
+        | {"adapters": [module.name for module in args.lora_modules or []]}, default=str))
 """
 
 
@@ -66,9 +69,15 @@ def test_vllms_own_parser_takes_every_servers_flags(monkeypatch: pytest.MonkeyPa
     def this_python(_: ServeSettings) -> Path:
         return Path(sys.executable)
 
+    def no_folder(_: ServeSettings, __: Path) -> None:
+        """The tiny model is made by a script, and may not be there."""
+
     monkeypatch.setattr(vllm_server, "interpreter", this_python)
+    monkeypatch.setattr(vllm_server, "find_model_folder", no_folder)
     servers = described()
+    benches = [c for p in BENCHES if (c := load_bench_config(p)).serve is not None]
     commands = [vllm_server.server_command(s.settings, s.endpoint)[3:] for _, _, s in servers]
+    commands += [vllm_server.server_command(c.serve, c.model)[3:] for c in benches if c.serve]
     # One process for all: importing vLLM takes its time. An unknown flag ends it with code 2.
     parsed = subprocess.run(
         [str(VLLM_PYTHON), "-c", PARSE, json.dumps(commands)],
@@ -80,7 +89,10 @@ def test_vllms_own_parser_takes_every_servers_flags(monkeypatch: pytest.MonkeyPa
     lines: list[dict[str, Any]] = [
         json.loads(line) for line in parsed.stdout.splitlines() if line.startswith("{")
     ]
-    assert len(lines) == len(servers) >= 5
+    assert len(servers) >= 5
+    assert len(lines) == len(servers) + len(benches)
+    of_benches = lines[len(servers) :]
+    lines = lines[: len(servers)]
     for line, (path, config, server) in zip(lines, servers, strict=True):
         settings, where = server.settings, f"{path.name}, {server.role}"
         assert line["model"].endswith(settings.model_path), where
@@ -101,3 +113,16 @@ def test_vllms_own_parser_takes_every_servers_flags(monkeypatch: pytest.MonkeyPa
     by_role = {(p.stem, s.role): line for line, (p, _, s) in zip(lines, servers, strict=True)}
     assert by_role["gpu-judge", "judge"]["quantization"] == "fp8"
     assert by_role["demo", "drafter"]["enforce_eager"] is True
+    assert_bench_flags(benches, of_benches)
+
+
+def assert_bench_flags(configs: list[BenchConfig], lines: list[dict[str, Any]]) -> None:
+    """As many images as an item may have, and an adapter with a name of its own."""
+    assert [config.name for config in configs if config.name.endswith("lora")]
+    for config, line in zip(configs, lines, strict=True):
+        assert line["limit_mm_per_prompt"] == {"image": config.pictures.n_slices}, config.name
+        has_lora = bool(line["enable_lora"])
+        assert has_lora is config.name.endswith("lora"), config.name
+        assert (line["adapters"] == [config.model.model]) is has_lora, config.name
+        # vLLM looks among the served names first: the base must not answer for its adapter.
+        assert (line["served_model_name"] == [config.model.model]) is not has_lora, config.name

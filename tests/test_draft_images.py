@@ -11,16 +11,10 @@ import pytest
 from agents.context import GraphContext
 from agents.graph import prepare_task, run_item
 from agents.llm_client import ChatClient
+from agents.open_volumes import IMAGE_CHANGED, IMAGE_MISSING, IMAGE_UNREADABLE, ByteBudget
 from agents.preflight import preflight
 from agents.scripted_model import ScriptedAnswer, ScriptedChatModel
-from agents.slice_source import (
-    IMAGE_CHANGED,
-    IMAGE_MISSING,
-    IMAGE_UNREADABLE,
-    ByteBudget,
-    ImageFile,
-    SliceSource,
-)
+from agents.slice_source import ImageFile, SliceSource
 from knee.errors import InputError
 from knee.keys import content_hash
 from knee.records import ComponentStatus, Item, ItemOutcome, ItemState
@@ -222,15 +216,15 @@ async def test_drawing_leaves_the_event_loop_free(tmp_path: Path, monkeypatch: p
 
     import time
 
-    from agents import slice_source
+    from agents import open_volumes
 
-    real = slice_source.load_volume
+    real = open_volumes.load_volume
 
     def slow(path: Path) -> object:
         time.sleep(0.15)
         return real(path)
 
-    monkeypatch.setattr(slice_source, "load_volume", slow)
+    monkeypatch.setattr(open_volumes, "load_volume", slow)
     clock = asyncio.create_task(tick())
     async with knee.source.held(knee.item):
         pass

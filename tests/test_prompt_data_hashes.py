@@ -16,6 +16,8 @@ from knee.questions import QUESTIONS, Question
 from knee.records import Wording
 from knee.shown_images import ShownImages, ShownSlice
 from prompts import context, examples, judging, question_text
+from prompts.bench import bench_context
+from prompts.bench_messages import render_bench
 from prompts.context import PromptContext
 from prompts.examples import DATA
 from prompts.judging import QuotedStep, render_judge
@@ -109,7 +111,29 @@ def _with_slices(question: Question) -> PromptContext:
     return plain.model_copy(update={"images": images})
 
 
+def _bench_texts(prompt: PromptTemplate) -> list[str]:
+    contexts = [
+        bench_context(
+            question,
+            question.components,
+            side="right",
+            sequence="dess",
+            guided=True,
+            convention="voxels",
+            shape=(9, 9, 9),
+            pictures=(),
+            shown=True,
+            percentiles=(1, 99),
+            known_indices=(0, 1, 0, 1, 0, 1),
+        )
+        for question in FIRST
+    ]
+    return [m.content for shown in contexts for m in render_bench(prompt, shown, ())]
+
+
 def _texts(prompt: PromptTemplate, contexts: list[PromptContext]) -> list[str]:
+    if prompt.kind is PromptKind.BENCH:
+        return _bench_texts(prompt)
     steps = [QuotedStep(name="locate", text="x")]
     return [
         message.content

@@ -56,7 +56,11 @@ def _context(question: Question, wording: Wording = Wording.GUIDED) -> PromptCon
 
 
 _DRAFTS = [prompt for prompt in list_prompts() if prompt.kind is PromptKind.DRAFT]
-_JUDGES = [prompt for prompt in list_prompts() if prompt.kind is not PromptKind.DRAFT]
+_JUDGES = [
+    prompt
+    for prompt in list_prompts()
+    if prompt.kind in (PromptKind.JUDGE_REANSWER, PromptKind.JUDGE_RUBRIC)
+]
 
 
 @pytest.mark.parametrize("template", _JUDGES, ids=lambda t: f"{t.prompt_id}-v{t.version}")

@@ -64,6 +64,8 @@ class SliceStyle:
     """Whether the box is outlined."""
     marked: bool = True
     """Whether there is a strip with name and edges."""
+    pad_to: int = 1
+    """Width and height are filled up with black to a multiple of this, right and below."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,8 @@ class SliceImage:
     left corner, below the strip; a voxel's extent is from its index to its index + 1."""
     origin: tuple[int, int]
     """Pixel (x, y) of that corner: y is the strip's height."""
+    extent: tuple[int, int]
+    """Voxels that the picture shows along the row axis and the column axis."""
     voxels_per_pixel: tuple[float, float]
     """Along the row axis and the column axis; both indices fall with growing pixels."""
     canonical_index: int
@@ -223,8 +227,7 @@ def _draw(
     stored_axis, stored_index = _stored(volume, plane, index)
     text = (f"{plane} {stored_index}", *edge_marks(plane, side)) if style.marked else None
     drawn = rectangle if style.box_drawn else None
-    picture = _picture(grey, drawn, text)
-    left = (picture.width - grey.shape[1]) // 2
+    picture, left = _picture(grey, drawn, text, style.pad_to)
     png = _png(picture)
     edges = edge_names(plane, side)
     x0, y0, x1, y1 = rectangle
@@ -246,6 +249,7 @@ def _draw(
         png=png,
         corner=(rows[1], columns[1]),
         origin=(left, strip),
+        extent=(part.shape[0], part.shape[1]),
         voxels_per_pixel=per_pixel,
         canonical_index=index,
     )
@@ -276,8 +280,12 @@ def _picture(
     grey: npt.NDArray[np.uint8],
     rectangle: tuple[int, int, int, int] | None,
     text: tuple[str, str, str] | None,
-) -> Image.Image:
-    """Slice, outline and strip; with an outline 255 is its colour, and white becomes 254."""
+    pad_to: int,
+) -> tuple[Image.Image, int]:
+    """Slice, outline and strip, and where the slice begins from the left.
+
+    With an outline 255 is its colour, and white becomes 254.
+    """
     if rectangle is not None:
         grey = np.minimum(grey, np.uint8(_WHITE))
     picture = Image.fromarray(np.ascontiguousarray(grey))
@@ -292,9 +300,15 @@ def _picture(
         ImageDraw.Draw(picture).rectangle(edges, outline=_BOX_INDEX)
     if text is not None:
         picture = _with_strip(picture, text)
+    start = (picture.width - grey.shape[1]) // 2
+    size = tuple(-(-edge // pad_to) * pad_to for edge in picture.size)
+    if size != picture.size:
+        sheet = Image.new("L", (size[0], size[1]), 0)
+        sheet.paste(picture, (0, 0))
+        picture = sheet
     if rectangle is not None:
         picture.putpalette(_palette())
-    return picture
+    return picture, start
 
 
 def _with_strip(picture: Image.Image, text: tuple[str, str, str]) -> Image.Image:
