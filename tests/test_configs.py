@@ -69,11 +69,12 @@ def test_vllms_own_parser_takes_every_servers_flags(monkeypatch: pytest.MonkeyPa
     def this_python(_: ServeSettings) -> Path:
         return Path(sys.executable)
 
-    def no_folder(_: ServeSettings, __: Path) -> None:
-        """The tiny model is made by a script, and may not be there."""
+    def any_folder(settings: ServeSettings, _: Path) -> Path:
+        # The tiny model is made by a script, and may not be there.
+        return Path(settings.model_path)
 
     monkeypatch.setattr(vllm_server, "interpreter", this_python)
-    monkeypatch.setattr(vllm_server, "find_model_folder", no_folder)
+    monkeypatch.setattr(vllm_server, "find_model_folder", any_folder)
     servers = described()
     benches = [c for p in BENCHES if (c := load_bench_config(p)).serve is not None]
     commands = [vllm_server.server_command(s.settings, s.endpoint)[3:] for _, _, s in servers]
