@@ -58,6 +58,48 @@ _SKELETON = (
 """What stands between the texts of an answer in the wire form of `knee.answers`."""
 
 
+JUDGE_TOKENS = (
+    "judge ",
+    "rubric ",
+    "asked ",
+    "<steps>",
+    "</steps>",
+    "<draft>",
+    "</draft>",
+    *(f"{step.value}: " for step in StepName),
+    "faithful complete ordered clinical no_history concise",
+    '{"reason":"',
+    '","grades":{',
+    '{"faithful":{"reason":"given ',
+    *(
+        f'}},"{key}":{{"reason":"'
+        for key in ("complete", "ordered", "clinical", "no_history", "concise")
+    ),
+    '","holds":',
+    "true",
+    "false",
+    "; written ",
+    "; seen something",
+    "; seen little",
+    "; seen nothing",
+    "; scaled ",
+    "; concluded ",
+    " all there",
+    "in order",
+    "in a reader's words",
+    "nothing beside the findings",
+    "nothing twice",
+    " exchanged",
+    " says so",
+    " repeats itself",
+    " not measured",
+    " not scaled",
+    " not concluded",
+    "No value for ",
+)
+"""Tokens that the judge's prompts and answers add; no draft and no draft's prompt holds one."""
+
+
 def isolated_pattern() -> str:
     """Returns the pattern of what never merges with its neighbours."""
     names = {q.region_name for q in QUESTIONS.values()} | {m.value for m in MeasurementName}
@@ -111,3 +153,17 @@ def load_tokenizer(folder: Path) -> "PreTrainedTokenizerFast":
     from transformers import PreTrainedTokenizerFast
 
     return PreTrainedTokenizerFast.from_pretrained(str(folder))
+
+
+def add_judge_tokens(tokenizer: "PreTrainedTokenizerFast") -> dict[str, list[int]]:
+    """Adds `JUDGE_TOKENS`, in place; returns each new one with the ids that it was made of.
+
+    A tokenizer that has them is left alone, and the answer is empty.
+    """
+    from tokenizers import AddedToken
+
+    known = tokenizer.get_vocab()
+    new = [text for text in JUDGE_TOKENS if text not in known]
+    pieces = {text: tokenizer(text, add_special_tokens=False)["input_ids"] for text in new}
+    tokenizer.add_tokens([AddedToken(text, normalized=False) for text in new])
+    return pieces
