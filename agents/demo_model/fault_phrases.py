@@ -53,8 +53,8 @@ COLLOQUIAL = (
 """Said as no radiologist says it."""
 HELD_OUT_COLLOQUIAL = (
     "The knee looks really awful here.",
-    "The gristle bit is okay.",
-    "That bone is a mess.",
+    "The gristle bit of the knee is okay.",
+    "That bit of bone is a mess.",
     "The knee is in awesome shape.",
     "The knee cushion looks kind of bad.",
 )
