@@ -32,7 +32,14 @@ PROMPT = ("demo-draft", 2)
 """The prompt that the model learns: id and version."""
 FEWER_SHARE = 0.2
 """Share of tasks with several components in which not all are asked."""
-FEATURE_WEIGHTS: dict[Feature, float] = {Feature.BML: 3.0, Feature.CARTILAGE: 2.5}
+FEATURE_WEIGHTS: dict[Feature, float] = {
+    Feature.BML: 3.0,
+    Feature.CARTILAGE: 2.5,
+    Feature.HOFFA_SYNOVITIS: 0.6,
+    Feature.ACL: 0.4,
+    Feature.PCL: 0.4,
+    Feature.MORPHOLOGY: 0.4,
+}
 """How often a feature is drawn; 1 where not named. More components take more practice."""
 REVISION_SHARE = 0.08
 """Share of examples that mend a spoilt answer."""

@@ -20,8 +20,8 @@ HABITS: dict[tuple[Feature, Component], GradeRule] = {
     (Feature.HOFFA_SYNOVITIS, Component.GRADE): _habit(
         MeasurementName.HOFFA_SIGNAL_SHARE, "%", 5.0, 20.0, 45.0
     ),
-    (Feature.ACL, Component.COMPLETE_TEAR): _habit(MeasurementName.STRUCTURE_GAP, "mm", 3.0),
-    (Feature.PCL, Component.COMPLETE_TEAR): _habit(MeasurementName.STRUCTURE_GAP, "mm", 3.0),
+    (Feature.ACL, Component.COMPLETE_TEAR): _habit(MeasurementName.STRUCTURE_GAP, "mm", 5.0),
+    (Feature.PCL, Component.COMPLETE_TEAR): _habit(MeasurementName.STRUCTURE_GAP, "mm", 5.0),
     # Only a part that is not there at all has evidence; every other grade is left to pictures.
     (Feature.MORPHOLOGY, Component.MORPHOLOGY): GradeRule(
         measurement=MeasurementName.MENISCUS_PART_VOLUME.value,

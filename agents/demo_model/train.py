@@ -310,6 +310,7 @@ def parse_arguments() -> tuple[argparse.Namespace, TrainingSettings]:
     parser.add_argument("--init", type=Path, default=None, help="go on from this weights folder")
     parser.add_argument("--learning-rate", type=float, default=defaults.learning_rate)
     parser.add_argument("--examples", type=int, default=defaults.max_examples)
+    parser.add_argument("--tokens-per-batch", type=int, default=defaults.tokens_per_batch)
     parser.add_argument("--judge-share", type=float, default=defaults.judge_share)
     parser.add_argument("--separate-sides", action="store_true", help=_SEPARATE_HELP)
     parser.add_argument("--side-weight", type=float, default=defaults.side_weight)
@@ -322,6 +323,7 @@ def parse_arguments() -> tuple[argparse.Namespace, TrainingSettings]:
         max_examples=chosen.examples,
         side_weight=chosen.side_weight,
         judge_share=chosen.judge_share,
+        tokens_per_batch=chosen.tokens_per_batch,
     )
 
 
