@@ -85,6 +85,9 @@ demo-model: setup setup-vllm ## train the demo model anew, into .cache/demo_mode
 	$(VENV_VLLM)/bin/python $(DEMO_MODEL_TRAIN) --out $(DEMO_MODEL_OUT)/5 --judge-share 0.6 \
 		--init $(DEMO_MODEL_OUT)/4 --seed 20261127 --side-weight 4 --learning-rate 0.0008 \
 		--examples 8000 --tokens-per-batch 1024 --minutes 25
+	$(VENV_VLLM)/bin/python $(DEMO_MODEL_TRAIN) --out $(DEMO_MODEL_OUT)/6 --judge-share 0.7 \
+		--init $(DEMO_MODEL_OUT)/5 --seed 20261128 --side-weight 4 --learning-rate 0.001 \
+		--examples 14000 --tokens-per-batch 1024 --minutes 14
 
 bench-demo-model: setup setup-vllm ## the table of the demo model's card, on held-out phantoms
 	$(BIN)/python -m tests.bench_demo_model --write

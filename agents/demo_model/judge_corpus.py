@@ -36,7 +36,8 @@ REANSWER_PROMPT = ("judge-reanswer-demo", 1)
 """The blind re-answer's prompt that the model learns: id and version."""
 RUBRIC_PROMPT = ("judge-rubric-demo", 2)
 """The rubric's."""
-REANSWER_SHARE = 0.4
+_SAME = {True: "same", False: "differs"}
+REANSWER_SHARE = 0.3
 """Share of judge examples that are re-answers."""
 _REANSWER_FAULTS: dict[Fault, float] = {
     Fault.NONE: 0.85,
@@ -44,7 +45,7 @@ _REANSWER_FAULTS: dict[Fault, float] = {
     Fault.NOT_MEASURED: 0.05,
 }
 _RUBRIC_FAULTS: dict[Fault, float] = {
-    Fault.NONE: 0.44,
+    Fault.NONE: 0.7,
     Fault.EXCHANGED: 0.15,
     Fault.EXCHANGED_FIRST: 0.07,
     Fault.WRONG_VALUE: 0.05,
@@ -183,16 +184,25 @@ def rubric_answer(task: DraftTask, reading: Reading) -> str:
 
 
 def faithful_reason(task: DraftTask, reading: Reading) -> str:
-    """Returns side and values as given and as written, and what the steps make of them."""
+    """Returns what is given and written, scaled and concluded, pair by pair: same or differs.
+
+    Pairs, because a small model that had to hold one whole list against another did not learn to.
+    """
     given = [task.finding.measurement(name) for name in reading.written]
-    shown = [task.side.value, *("none" if m is None else m.shown for m in given)]
-    written = [reading.side.value, *reading.written.values()]
-    scaled = " ".join(map(str, reading.scaled.values()))
-    concluded = " ".join(map(str, reading.concluded.values()))
-    return (
-        f"given {' '.join(shown)}; written {' '.join(written)}; seen {reading.seen}; "
-        f"scaled {scaled}; concluded {concluded}"
-    )
+    shown = ["none" if m is None else m.shown for m in given]
+    both = [c for c in reading.scaled if c in reading.concluded]
+    pairs = [
+        (task.side.value, reading.side.value),
+        *zip(shown, reading.written.values(), strict=True),
+    ]
+    grades = [(str(reading.scaled[c]), str(reading.concluded[c])) for c in both]
+    is_denied = reading.seen != "something" and max(reading.scaled.values(), default=0) > 0
+    seen = f"seen {reading.seen} {_SAME[not is_denied]}"
+    return "given " + "; ".join([*map(_compared, pairs), seen, *map(_compared, grades)])
+
+
+def _compared(pair: tuple[str, str]) -> str:
+    return f"{pair[0]} {pair[1]} {_SAME[pair[0] == pair[1]]}"
 
 
 def judge_example(

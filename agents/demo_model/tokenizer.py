@@ -78,6 +78,8 @@ JUDGE_TOKENS = (
     '","holds":',
     "true",
     "false",
+    " same",
+    " differs",
     "; written ",
     "; seen something",
     "; seen little",

@@ -147,13 +147,14 @@ def learning_rate_at(progress: float, settings: TrainingSettings) -> float:
 def side_weights(tokenizer: "PreTrainedTokenizerFast", weight: float) -> "Tensor":
     """Returns a loss weight for every token: `weight` for what decides, 1 for all others.
 
-    What decides is right and left, and a judge's `true` and `false`, where the tokenizer has them.
+    What decides is right and left, and a judge's marks and what they follow from,
+    where the tokenizer has them.
     """
     import torch
 
     weights = torch.ones(len(tokenizer))
     known = tokenizer.get_vocab()
-    for word in ("true", "false"):
+    for word in ("true", "false", " same", " differs"):
         if word in known:
             weights[known[word]] = weight
     for side in Side:
