@@ -88,6 +88,9 @@ demo-model: setup setup-vllm ## train the demo model anew, into .cache/demo_mode
 	$(VENV_VLLM)/bin/python $(DEMO_MODEL_TRAIN) --out $(DEMO_MODEL_OUT)/6 --judge-share 0.7 \
 		--init $(DEMO_MODEL_OUT)/5 --seed 20261128 --side-weight 4 --learning-rate 0.001 \
 		--examples 14000 --tokens-per-batch 1024 --minutes 14
+	$(VENV_VLLM)/bin/python $(DEMO_MODEL_TRAIN) --out $(DEMO_MODEL_OUT)/7 --judge-share 0.6 \
+		--init $(DEMO_MODEL_OUT)/6 --seed 20261129 --side-weight 4 --learning-rate 0.001 \
+		--examples 6500 --tokens-per-batch 1024 --minutes 7
 
 bench-demo-model: setup setup-vllm ## the table of the demo model's card, on held-out phantoms
 	$(BIN)/python -m tests.bench_demo_model --write

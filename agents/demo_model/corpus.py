@@ -35,10 +35,7 @@ FEWER_SHARE = 0.2
 FEATURE_WEIGHTS: dict[Feature, float] = {
     Feature.BML: 3.0,
     Feature.CARTILAGE: 2.5,
-    Feature.HOFFA_SYNOVITIS: 0.6,
-    Feature.ACL: 0.4,
-    Feature.PCL: 0.4,
-    Feature.MORPHOLOGY: 0.4,
+    Feature.MORPHOLOGY: 1.5,
 }
 """How often a feature is drawn; 1 where not named. More components take more practice."""
 REVISION_SHARE = 0.08

@@ -46,12 +46,12 @@ _REANSWER_FAULTS: dict[Fault, float] = {
 }
 _RUBRIC_FAULTS: dict[Fault, float] = {
     Fault.NONE: 0.7,
-    Fault.EXCHANGED: 0.15,
-    Fault.EXCHANGED_FIRST: 0.07,
-    Fault.WRONG_VALUE: 0.05,
-    Fault.WRONG_SIDE: 0.05,
-    Fault.DENIED: 0.03,
-    Fault.CONTRADICTED: 0.04,
+    Fault.EXCHANGED: 0.3,
+    Fault.EXCHANGED_FIRST: 0.12,
+    Fault.WRONG_VALUE: 0.06,
+    Fault.WRONG_SIDE: 0.12,
+    Fault.DENIED: 0.08,
+    Fault.CONTRADICTED: 0.12,
     Fault.NOT_MEASURED: 0.03,
     Fault.NOT_SCALED: 0.02,
     Fault.NOT_CONCLUDED: 0.02,

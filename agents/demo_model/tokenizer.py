@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agents.demo_model.rules import HABITS
 from knee.anatomy import Side
 from knee.answers import StepName
 from knee.findings import MeasurementName
@@ -102,6 +103,12 @@ JUDGE_TOKENS = (
 """Tokens that the judge's prompts and answers add; no draft and no draft's prompt holds one."""
 
 
+HABIT_REGIONS = tuple(
+    sorted({q.region_name for q in QUESTIONS.values() if q.feature in {f for f, _ in HABITS}})
+)
+"""Regions that the tokenizer's own corpus did not hold: whole tokens too, to be copied as one."""
+
+
 def isolated_pattern() -> str:
     """Returns the pattern of what never merges with its neighbours."""
     names = {q.region_name for q in QUESTIONS.values()} | {m.value for m in MeasurementName}
@@ -157,15 +164,15 @@ def load_tokenizer(folder: Path) -> "PreTrainedTokenizerFast":
     return PreTrainedTokenizerFast.from_pretrained(str(folder))
 
 
-def add_judge_tokens(tokenizer: "PreTrainedTokenizerFast") -> dict[str, list[int]]:
-    """Adds `JUDGE_TOKENS`, in place; returns each new one with the ids that it was made of.
+def add_late_tokens(tokenizer: "PreTrainedTokenizerFast") -> dict[str, list[int]]:
+    """Adds what later runs need, in place; returns each new token with the ids it was made of.
 
     A tokenizer that has them is left alone, and the answer is empty.
     """
     from tokenizers import AddedToken
 
     known = tokenizer.get_vocab()
-    new = [text for text in JUDGE_TOKENS if text not in known]
+    new = [text for text in (*JUDGE_TOKENS, *HABIT_REGIONS) if text not in known]
     pieces = {text: tokenizer(text, add_special_tokens=False)["input_ids"] for text in new}
     tokenizer.add_tokens([AddedToken(text, normalized=False) for text in new])
     return pieces

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from agents.demo_model.corpus import Example, bases_of, build_examples, read_findings
 from agents.demo_model.judge_corpus import build_judge_examples
-from agents.demo_model.tokenizer import END, add_judge_tokens, load_tokenizer, train_tokenizer
+from agents.demo_model.tokenizer import END, add_late_tokens, load_tokenizer, train_tokenizer
 from knee.anatomy import Side
 from knee.calibration import load_calibration
 
@@ -350,7 +350,7 @@ def main() -> None:
         if chosen.init is None
         else load_tokenizer(chosen.init)
     )
-    pieces = add_judge_tokens(tokenizer) if n_judge else {}
+    pieces = add_late_tokens(tokenizer) if n_judge else {}
     encoded = [encode_example(example, tokenizer) for example in examples]
     model = build_model(tokenizer, settings) if chosen.init is None else load_weights(chosen.init)
     if chosen.init is not None and pieces:
