@@ -49,9 +49,9 @@ class Judged:
 
     kind: str
     """`sound`, `all steps exchanged`, `first steps exchanged`, or the fault."""
-    agrees: bool
+    agrees: bool | None
     """The re-answer gives the grades that the rule gives to the values shown (or, where a value is
-    borderline, the neighbour's): asked of sound drafts."""
+    borderline, the neighbour's): asked of sound drafts. None where no rule gives a grade."""
     judgement: Judgement
     """Codes and calls."""
 
@@ -71,9 +71,11 @@ async def judge_one(kind: str, draft: Draft, task: DraftTask, judge: JudgeContex
     """Returns the judge's answer to a draft of an item."""
     checks = judge_context(task)
     judgement = await judge_draft(draft, 1, build_context(task), checks, judge)
-    wanted = {g.component: g.grade for g in grade_task(task)}
+    # A habit of the model is no deterministic grade.
+    wanted = {g.component: g.grade for g in grade_task(task) if g.component in checks.rules}
     given = judgement.grades or {}
-    return Judged(kind, not differing_components(wanted, given, checks), judgement)
+    agrees = not differing_components(wanted, given, checks) if wanted else None
+    return Judged(kind, agrees, judgement)
 
 
 async def own_draft(task: DraftTask, client: ChatModel) -> Draft | None:
@@ -149,7 +151,7 @@ def summarise_judge(judged: list[Judged]) -> dict[str, Any]:
         by_kind[entry.kind].append(entry)
     sound = by_kind.pop("sound", [])
     return {
-        "sound_agrees": _count(entry.agrees for entry in sound),
+        "sound_agrees": _count(entry.agrees for entry in sound if entry.agrees is not None),
         "sound_passed": _count(entry.judgement.passed for entry in sound),
         "sound_codes": _codes(sound),
         "rejected": {
