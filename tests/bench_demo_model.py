@@ -8,7 +8,6 @@ training (100,000 on) nor demo and tests (below 10,000).
 
 import argparse
 import json
-import signal
 import subprocess
 import sys
 import tempfile
@@ -103,7 +102,8 @@ def served(config: Path) -> Generator[str]:
             raise SystemExit("the server did not start; see above")
         yield base_url
     finally:
-        process.send_signal(signal.SIGINT)
+        # Not SIGINT, which a background job ignores; vLLM's supervisor sees its parent gone.
+        process.terminate()
         process.wait(timeout=60)
 
 
