@@ -12,8 +12,7 @@ DEMO_OUT ?= demo
 BENCH_OUT ?= .cache/bench
 DEMO_MODEL_FINDINGS ?= .cache/demo_model_findings.jsonl
 DEMO_MODEL_OUT ?= .cache/demo_model_weights
-DEMO_MODEL_TRAIN ?= -m agents.demo_model.train --findings $(DEMO_MODEL_FINDINGS) \
-	--out $(DEMO_MODEL_OUT) --minutes 30 --separate-sides
+DEMO_MODEL_TRAIN := -m agents.demo_model.train --findings $(DEMO_MODEL_FINDINGS)
 # Where torch+cpu is looked for when pip's own configured places do not have it.
 TORCH_CPU_INDEX ?= https://download.pytorch.org/whl/cpu
 # `make lock` reads torch+cpu and its hashes from here: a page of links, or a folder of wheels.
@@ -38,12 +37,13 @@ usable = cmp -s requirements/$(2).txt $(1)/.installed.txt && $(1)/bin/python -c 
 compile = $(1)/bin/python -m compileall -qq -j 0 $(1)/lib >/dev/null 2>&1 || true
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-vllm setup-vllm-gpu check format test demo demo-model bench-tools \
-	bench-agents bench-checks bench-store bench-eval bench-slices bench-eval-real soak lock clean \
+.PHONY: help setup setup-vllm setup-vllm-gpu check format test demo demo-model bench-demo-model \
+	bench-tools bench-agents bench-checks bench-store bench-eval bench-slices bench-eval-real soak \
+	lock clean \
 	check-python check-linux build-venv build-venv-vllm build-venv-vllm-gpu
 
 help: ## list the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
 
 setup: ## the pipeline's environment, .venv (1 GB)
 	@$(call usable,$(VENV),dev) || $(MAKE) --no-print-directory build-venv
@@ -70,9 +70,32 @@ test: setup setup-vllm check ## both environments, the checks, every test (PYTES
 demo: setup setup-vllm ## the main job on phantom knees with a real vLLM server, into ./demo
 	$(BIN)/python run_pipeline.py demo --out $(DEMO_OUT)
 
-demo-model: setup setup-vllm ## train the demo model anew, into .cache/demo_model_weights (40 minutes)
-	$(BIN)/python -m agents.demo_model.phantom_findings --out $(DEMO_MODEL_FINDINGS) --knees 240
-	$(VENV_VLLM)/bin/python $(DEMO_MODEL_TRAIN)
+# The runs of the model's card, one after the other, each going on from the one before.
+demo-model: setup setup-vllm ## train the demo model anew, into .cache/demo_model_weights (100 minutes)
+	$(BIN)/python -m agents.demo_model.phantom_findings --out $(DEMO_MODEL_FINDINGS) --knees 100
+	$(VENV_VLLM)/bin/python $(DEMO_MODEL_TRAIN) --out $(DEMO_MODEL_OUT)/1 --judge-share 0 \
+		--minutes 29 --side-weight 1
+	$(VENV_VLLM)/bin/python $(DEMO_MODEL_TRAIN) --out $(DEMO_MODEL_OUT)/2 --judge-share 0 \
+		--init $(DEMO_MODEL_OUT)/1 --seed 20261124 --separate-sides --side-weight 8 \
+		--learning-rate 0.0008 --examples 6000 --minutes 6
+	$(VENV_VLLM)/bin/python $(DEMO_MODEL_TRAIN) --out $(DEMO_MODEL_OUT)/3 --judge-share 0 \
+		--init $(DEMO_MODEL_OUT)/2 --seed 20261125 --side-weight 4 --learning-rate 0.0008 \
+		--examples 24000 --minutes 8
+	$(VENV_VLLM)/bin/python $(DEMO_MODEL_TRAIN) --out $(DEMO_MODEL_OUT)/4 --judge-share 0.65 \
+		--init $(DEMO_MODEL_OUT)/3 --seed 20261126 --side-weight 4 --learning-rate 0.001 \
+		--examples 42000 --minutes 26
+	$(VENV_VLLM)/bin/python $(DEMO_MODEL_TRAIN) --out $(DEMO_MODEL_OUT)/5 --judge-share 0.6 \
+		--init $(DEMO_MODEL_OUT)/4 --seed 20261127 --side-weight 4 --learning-rate 0.0008 \
+		--examples 8000 --tokens-per-batch 1024 --minutes 25
+	$(VENV_VLLM)/bin/python $(DEMO_MODEL_TRAIN) --out $(DEMO_MODEL_OUT)/6 --judge-share 0.7 \
+		--init $(DEMO_MODEL_OUT)/5 --seed 20261128 --side-weight 4 --learning-rate 0.001 \
+		--examples 14000 --tokens-per-batch 1024 --minutes 14
+	$(VENV_VLLM)/bin/python $(DEMO_MODEL_TRAIN) --out $(DEMO_MODEL_OUT)/7 --judge-share 0.6 \
+		--init $(DEMO_MODEL_OUT)/6 --seed 20261129 --side-weight 4 --learning-rate 0.001 \
+		--examples 6500 --tokens-per-batch 1024 --minutes 7
+
+bench-demo-model: setup setup-vllm ## the table of the demo model's card, on held-out phantoms
+	$(BIN)/python -m tests.bench_demo_model --write
 
 bench-tools: setup ## grades, boxes, speed and reading of the measuring code (an hour on 2 cores)
 	$(BIN)/python -m tests.bench_tools --write || test $$? -eq 1

@@ -19,7 +19,7 @@ from prompts.context import DATA, PromptContext
 from prompts.environment import render_block
 from prompts.neutral import without_role_tokens
 from prompts.registry import PromptTemplate
-from prompts.render import ChatMessage
+from prompts.render import ChatMessage, shown_measurements
 
 RUBRIC_FILE = DATA / "rubric.toml"
 """The rubric's items."""
@@ -91,4 +91,5 @@ def _values(
 ) -> dict[str, Any]:
     every: dict[str, Any] = {name: getattr(context, name) for name in PromptContext.model_fields}
     every |= {"steps": list(steps), "rubric": rubric_items()}
+    every["measurements"] = shown_measurements(template, context)
     return {name: value for name, value in every.items() if name in template.kind.variables}

@@ -10,6 +10,7 @@ from knee.keys import JsonValue, canonical_json, content_hash
 from knee.records import CheckIssue, Record
 from prompts.context import PromptContext
 from prompts.environment import render_block
+from prompts.examples import ShownMeasurement
 from prompts.neutral import neutralise, without_role_tokens
 from prompts.registry import PromptTemplate
 
@@ -119,8 +120,16 @@ def _hashed(message: ChatMessage) -> list[JsonValue]:
 def _values(template: PromptTemplate, context: PromptContext) -> dict[str, Any]:
     # Shallow on purpose: templates read the nested records by attribute.
     values = {name: getattr(context, name) for name in PromptContext.model_fields}
-    names = template.shown.get(context.feature)
-    if names is not None:
-        made = {measurement.name: measurement for measurement in context.measurements}
-        values["measurements"] = tuple(made[name] for name in names if name in made)
+    values["measurements"] = shown_measurements(template, context)
     return values
+
+
+def shown_measurements(
+    template: PromptTemplate, context: PromptContext
+) -> tuple[ShownMeasurement, ...]:
+    """Returns the measurements that a prompt shows of an item, in the prompt's order."""
+    names = template.shown.get(context.feature)
+    if names is None:
+        return context.measurements
+    made = {measurement.name: measurement for measurement in context.measurements}
+    return tuple(made[name] for name in names if name in made)

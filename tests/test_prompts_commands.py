@@ -288,10 +288,10 @@ def test_diff_shows_template_settings_and_data(tmp_path: Path, capsys: pytest.Ca
     assert "protocols.toml" not in shown, "both show it"
     copy = tmp_path / "copy.jinja2"
     copy.write_bytes((TEMPLATES / "demo-draft" / "v1.jinja2").read_bytes())
-    assert main(["prompts", "diff", "demo-draft", str(copy)]) == 0
+    assert main(["prompts", "diff", "demo-draft@1", str(copy)]) == 0
     assert "-[measurements]" in capsys.readouterr().out
     copy.with_suffix(".toml").write_bytes((TEMPLATES / "demo-draft" / "v1.toml").read_bytes())
-    assert main(["prompts", "diff", "demo-draft", str(copy), "--json"]) == 0
+    assert main(["prompts", "diff", "demo-draft@1", str(copy), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["identical"]
     assert told["b"]["prompt_id"] == "demo-draft", "the same text is the same prompt"

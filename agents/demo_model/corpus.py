@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from agents.checks.context import CheckContext
 from agents.checks.run import check_answer
 from agents.demo_model.grammar import DraftTask, to_json, write_answer
+from agents.demo_model.rules import is_shown
 from agents.demo_model.sampler import bare_finding, gradable_components, resample
 from knee.anatomy import Side
 from knee.calibration import Calibration
@@ -27,11 +28,15 @@ from prompts.context import PromptContext, prompt_context
 from prompts.registry import PromptTemplate, load_prompt
 from prompts.render import ChatMessage, render_draft, render_revision
 
-PROMPT = ("demo-draft", 1)
+PROMPT = ("demo-draft", 2)
 """The prompt that the model learns: id and version."""
 FEWER_SHARE = 0.2
 """Share of tasks with several components in which not all are asked."""
-FEATURE_WEIGHTS: dict[Feature, float] = {Feature.BML: 3.0, Feature.CARTILAGE: 2.5}
+FEATURE_WEIGHTS: dict[Feature, float] = {
+    Feature.BML: 3.0,
+    Feature.CARTILAGE: 2.5,
+    Feature.MORPHOLOGY: 1.5,
+}
 """How often a feature is drawn; 1 where not named. More components take more practice."""
 REVISION_SHARE = 0.08
 """Share of examples that mend a spoilt answer."""
@@ -96,12 +101,24 @@ def bases_of(volumes: list[VolumeFindings], calibration: Calibration | None) -> 
     ]
 
 
-def synthetic_bases(calibration: Calibration | None, rng: Random) -> list[Base]:
-    """Returns one bare finding for each gradable question and side, for use without phantoms."""
+def synthetic_bases(
+    calibration: Calibration | None, rng: Random, *, with_habits: bool = False
+) -> list[Base]:
+    """Returns one bare finding for each gradable question and side, for use without phantoms.
+
+    Args:
+        calibration: cut-offs for what MOAKS gives no number for.
+        rng: draws the context measurements.
+        with_habits: also what only a rule that no prompt shows can grade (`rules.HABITS`).
+    """
     return [
         Base(finding=bare_finding(question, rng), side=side)
         for question in QUESTIONS.values()
-        if question.has_region and gradable_components(question, calibration)
+        if question.has_region
+        and any(
+            with_habits or is_shown(rule)
+            for rule in gradable_components(question, calibration).values()
+        )
         for side in Side
     ]
 

@@ -17,11 +17,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from agents.checks.context import CheckContext
 from agents.checks.run import check_answer
 from agents.demo_model.corpus import (
     PROMPT,
-    SHAPE,
     Base,
     bases_of,
     build_context,
@@ -29,15 +27,17 @@ from agents.demo_model.corpus import (
     make_task,
     read_findings,
 )
+from agents.demo_model.evaluate_judge import judge_items, judge_of, summarise_judge
 from agents.demo_model.grammar import DraftTask, grade_task
+from agents.demo_model.judge_corpus import judge_context
 from agents.demo_model.phantom_findings import CALIBRATION
 from agents.demo_model.phrases import value_text
 from agents.demo_model.sampler import gradable_components
 from agents.llm_client import ChatClient, Completion
 from knee.answers import Draft, StepName, answer_schema
 from knee.calibration import Calibration, load_calibration
-from knee.findings import Measurement
-from knee.moaks import Feature
+from knee.findings import Finding, Measurement, MeasurementName
+from knee.moaks import Feature, GradeRule
 from knee.questions import QUESTIONS
 from knee.records import CheckSeverity
 from knee.run_config import ModelEndpoint, Sampling
@@ -98,25 +98,24 @@ def choose_items(
 def _as_measured(base: Base, calibration: Calibration) -> DraftTask | None:
     rules = gradable_components(QUESTIONS[base.finding.question_id], calibration)
     names = {m.name.value for m in base.finding.measurements}
-    asked = tuple(c for c, rule in rules.items() if rule.measurement in names)
+    asked = tuple(
+        c
+        for c, rule in rules.items()
+        if rule.measurement in names and _is_graded(rule, base.finding)
+    )
     return make_task(base.finding, base.side, asked, calibration) if asked else None
+
+
+def _is_graded(rule: GradeRule, finding: Finding) -> bool:
+    """Whether a rule says something of the value: of a meniscus only that it is gone."""
+    found = finding.measurement(MeasurementName(rule.measurement))
+    return found is not None and any(i.holds(float(found.shown)) for i in rule.intervals)
 
 
 def score_answer(item: HeldOut, messages: tuple[ChatMessage, ...], done: Completion) -> Score:
     """Returns what the checks and the comparison with the findings say of one answer."""
     task = item.task
-    context = CheckContext(
-        question=task.question,
-        finding=task.finding,
-        asked=task.asked,
-        side=task.side.value,
-        is_follow_up=False,
-        shape=SHAPE,
-        slice_axis=2,
-        calibration=task.calibration,
-        prompt_text=messages[-1].content,
-        sequence="dess",
-    )
+    context = judge_context(task, messages[-1].content)
     report = check_answer(done.text, done.finish_reason, context, frozenset())
     graded, draft = grade_task(task), report.draft
     return Score(
@@ -181,18 +180,32 @@ def _share(hits: list[bool]) -> str:
     return f"{sum(hits)}/{len(hits)}"
 
 
-async def draft_items(
-    items: list[HeldOut], base_url: str, model: str, concurrency: int
-) -> tuple[list[Score], float]:
-    """Returns the scores of all items and the seconds that drafting took."""
-    template = load_prompt(*PROMPT)
-    endpoint = ModelEndpoint(
+def served(base_url: str, model: str) -> ModelEndpoint:
+    """Returns the endpoint that serves the weights."""
+    return ModelEndpoint(
         base_url=base_url,
         model=model,
         prompt_id=PROMPT[0],
         prompt_version=PROMPT[1],
         licence="Apache-2.0",
     )
+
+
+async def judge_drafts(
+    items: list[HeldOut], bases: list[Base], endpoint: ModelEndpoint, concurrency: int, rng: Random
+) -> dict[str, Any]:
+    """Returns what the model says as judge of its own drafts of the items, see `evaluate_judge`."""
+    async with ChatClient(endpoint, concurrency=concurrency) as client:
+        judge = judge_of(endpoint, client)
+        tasks = [item.task for item in items]
+        return summarise_judge(await judge_items(tasks, bases, client, judge, rng))
+
+
+async def draft_items(
+    items: list[HeldOut], endpoint: ModelEndpoint, concurrency: int
+) -> tuple[list[Score], float]:
+    """Returns the scores of all items and the seconds that drafting took."""
+    template = load_prompt(*PROMPT)
 
     async def draft(client: ChatClient, item: HeldOut) -> Score:
         messages = render_draft(template, build_context(item.task))
@@ -220,10 +233,11 @@ def main() -> None:
     calibration = load_calibration(CALIBRATION)
     bases = bases_of(read_findings(chosen.findings), calibration)
     items = choose_items(bases, calibration, chosen.items, Random(chosen.seed))
-    scores, seconds = asyncio.run(
-        draft_items(items, chosen.base_url, chosen.model, chosen.concurrency)
-    )
-    text = json.dumps(summarise(scores, seconds), indent=2)
+    endpoint = served(chosen.base_url, chosen.model)
+    scores, seconds = asyncio.run(draft_items(items, endpoint, chosen.concurrency))
+    rng = Random(chosen.seed)
+    judged = asyncio.run(judge_drafts(items, bases, endpoint, chosen.concurrency, rng))
+    text = json.dumps({**summarise(scores, seconds), "judge": judged}, indent=2)
     chosen.out.write_text(text + "\n", encoding="utf-8")
     _LOG.info("%s", text)
     for score in [s for s in scores if s.codes][:5]:

@@ -11,12 +11,13 @@ from random import Random
 from typing import Any
 
 from agents.demo_model import phrases
+from agents.demo_model.rules import is_shown, learnt_rule
 from knee.anatomy import Side
 from knee.answers import StepName
-from knee.calibration import Calibration, rule_for
+from knee.calibration import Calibration
 from knee.errors import InputError
 from knee.findings import Finding, Measurement, MeasurementName, Unit
-from knee.moaks import Component, Interval
+from knee.moaks import Component, GradeRule, Interval
 from knee.questions import QUESTIONS, Question
 
 CONTEXT_SHARE = 0.1
@@ -61,7 +62,7 @@ class GradedValue:
 def measured_components(task: DraftTask) -> tuple[Component, ...]:
     """Returns every component that a rule can grade from the finding, asked or not."""
     feature = task.question.feature
-    rules = {c: rule_for(feature, c, task.calibration) for c in task.question.components}
+    rules = {c: learnt_rule(feature, c, task.calibration) for c in task.question.components}
     return tuple(
         component
         for component, rule in rules.items()
@@ -77,7 +78,7 @@ def grade_task(task: DraftTask) -> tuple[GradedValue, ...]:
     """
     graded: list[GradedValue] = []
     for component in task.asked:
-        rule = rule_for(task.question.feature, component, task.calibration)
+        rule = learnt_rule(task.question.feature, component, task.calibration)
         found = rule and task.finding.measurement(MeasurementName(rule.measurement))
         if rule is None or found is None:
             raise InputError(
@@ -90,17 +91,18 @@ def grade_task(task: DraftTask) -> tuple[GradedValue, ...]:
                 component=component,
                 measurement=found,
                 grade=interval.grade,
-                within=_within(interval, rule.unit, found),
+                within=_within(interval, rule, found),
             )
         )
     return tuple(graded)
 
 
-def _within(interval: Interval, unit: str, found: Measurement) -> str:
+def _within(interval: Interval, rule: GradeRule, found: Measurement) -> str:
     # A count below the open end is its own interval: `2 means number grade 2`.
-    if interval.high is not None and (unit == Unit.COUNT.value or interval.high == interval.low):
+    is_point = rule.unit == Unit.COUNT.value or interval.high == interval.low
+    if (interval.high is not None and is_point) or not is_shown(rule):
         return phrases.value_text(found)
-    return phrases.interval_text(interval, unit)
+    return phrases.interval_text(interval, rule.unit)
 
 
 def write_answer(task: DraftTask, rng: Random) -> dict[str, Any]:

@@ -31,6 +31,7 @@ LABELS: dict[MeasurementName, tuple[str, ...]] = {
     MeasurementName.EFFUSION_DEPTH: ("fluid depth",),
     MeasurementName.STRUCTURE_VOLUME: ("volume of the structure",),
     MeasurementName.STRUCTURE_GAP: ("gap in the structure",),
+    MeasurementName.HOFFA_SIGNAL_SHARE: ("bright share of the fat pad",),
     MeasurementName.SIGNAL_RATIO: ("signal ratio",),
 }
 """How a text names each measurement."""
@@ -53,7 +54,7 @@ FEATURE_WORDS: dict[Feature, str] = {
 }
 """What a text calls each feature."""
 
-_NOTHING: dict[Feature, tuple[str, ...]] = {
+NOTHING: dict[Feature, tuple[str, ...]] = {
     Feature.BML: (
         "No bone marrow lesion is labelled in the subregion.",
         "The subregion is free of any bone marrow lesion.",
@@ -71,9 +72,15 @@ _NOTHING: dict[Feature, tuple[str, ...]] = {
         "No extrusion is found.",
         "The meniscus ends at the margin, without extrusion.",
     ),
+    Feature.HOFFA_SYNOVITIS: (
+        "No Hoffa-synovitis is found.",
+        "The fat pad shows no hyperintensity.",
+    ),
+    Feature.ACL: ("No complete tear is found.", "The ligament runs through, without a tear."),
+    Feature.PCL: ("No complete tear is found.", "The ligament runs through, without a tear."),
 }
 """Seen when the deciding measurement is 0."""
-_BELOW: dict[Feature, tuple[str, ...]] = {
+BELOW: dict[Feature, tuple[str, ...]] = {
     Feature.OSTEOPHYTE: (
         "The contour rises a little, without a definite osteophyte.",
         "No definite osteophyte is found at the margin.",
@@ -86,6 +93,12 @@ _BELOW: dict[Feature, tuple[str, ...]] = {
         "The meniscus ends close to the margin, so extrusion is not definite.",
         "The outer edge of the meniscus lies near the margin, with no definite extrusion.",
     ),
+    Feature.HOFFA_SYNOVITIS: (
+        "Little of the fat pad is bright, with no definite Hoffa-synovitis.",
+        "The fat pad is bright in a small spot, without definite Hoffa-synovitis.",
+    ),
+    Feature.ACL: ("The ligament is labelled almost throughout, without a complete tear.",),
+    Feature.PCL: ("The ligament is labelled almost throughout, without a complete tear.",),
 }
 """Seen when something is measured, yet less than the first cut-off above 0."""
 _SOMETHING: dict[Feature, tuple[str, ...]] = {
@@ -108,6 +121,22 @@ _SOMETHING: dict[Feature, tuple[str, ...]] = {
     Feature.EXTRUSION: (
         "The meniscus reaches past the margin, which is extrusion.",
         "Extrusion is found: the meniscus lies past the margin.",
+    ),
+    Feature.HOFFA_SYNOVITIS: (
+        "Part of the fat pad is bright, which is Hoffa-synovitis.",
+        "Hoffa-synovitis is found in the fat pad.",
+    ),
+    Feature.ACL: (
+        "The ligament is interrupted, which is a complete tear.",
+        "A complete tear is found.",
+    ),
+    Feature.PCL: (
+        "The ligament is interrupted, which is a complete tear.",
+        "A complete tear is found.",
+    ),
+    Feature.MORPHOLOGY: (
+        "Nothing is left of the meniscus in this part, which is complete maceration.",
+        "The meniscus is absent in this part: complete maceration.",
     ),
 }
 """Seen when the grade is above 0."""
@@ -145,10 +174,10 @@ def observe_text(feature: Feature, top_value: float, top_grade: int, rng: Random
     """
     if top_grade > 0:
         seen = _SOMETHING[feature]
-    elif top_value > 0 and feature in _BELOW:
-        seen = _BELOW[feature]
+    elif top_value > 0 and feature in BELOW:
+        seen = BELOW[feature]
     else:
-        seen = _NOTHING[feature]
+        seen = NOTHING[feature]
     lead, sentence = rng.choice(_LEADS), rng.choice(seen)
     return lead + (sentence if not lead else f"{sentence[0].lower()}{sentence[1:]}")
 
@@ -207,6 +236,7 @@ def conclude_text(question: Question, side: Side, grades: dict[Component, int], 
     """Returns the conclusion: feature, knee, region and the grade of every asked component."""
     given = " and ".join(f"{grade_name(c)} {grade}" for c, grade in grades.items())
     feature, region = FEATURE_WORDS[question.feature], question.region_name
+    given = given.removeprefix(f"{feature.split()[-1]} ")  # no "meniscal morphology morphology"
     return rng.choice(
         (
             f"{side.value.capitalize()} knee, {region}: {feature} {given}.",

@@ -8,7 +8,8 @@ model and nothing else; their `definition_id` says `sampled`.
 
 from random import Random
 
-from knee.calibration import Calibration, rule_for
+from agents.demo_model.rules import is_shown, learnt_rule
+from knee.calibration import Calibration
 from knee.findings import (
     DECIMALS,
     UNITS,
@@ -39,6 +40,8 @@ _TOP: dict[MeasurementName, float] = {
     MeasurementName.OSTEOPHYTE_PROTRUSION: 12,
     MeasurementName.EXTRUSION: 11,
     MeasurementName.EFFUSION_VOLUME: 60,
+    MeasurementName.HOFFA_SIGNAL_SHARE: 90,
+    MeasurementName.STRUCTURE_GAP: 25,
 }
 """Upper end of the unbounded top interval, in the measurement's unit."""
 
@@ -51,6 +54,9 @@ _CONTEXT: dict[Feature, dict[MeasurementName, tuple[float, float]]] = {
     Feature.OSTEOPHYTE: {},
     Feature.EXTRUSION: {MeasurementName.MENISCUS_VOLUME: (0.5, 4.0)},
     Feature.EFFUSION_SYNOVITIS: {MeasurementName.EFFUSION_DEPTH: (0.0, 14.0)},
+    Feature.HOFFA_SYNOVITIS: {MeasurementName.STRUCTURE_VOLUME: (8.0, 30.0)},
+    Feature.ACL: {MeasurementName.STRUCTURE_VOLUME: (0.5, 4.0)},
+    Feature.PCL: {MeasurementName.STRUCTURE_VOLUME: (0.5, 5.0)},
 }
 """What a bare finding carries beside the deciding measurements, with its range."""
 
@@ -66,7 +72,7 @@ def gradable_components(
     question: Question, calibration: Calibration | None
 ) -> dict[Component, GradeRule]:
     """Returns the components of a question that a rule can grade, with the rule."""
-    rules = {c: rule_for(question.feature, c, calibration) for c in question.components}
+    rules = {c: learnt_rule(question.feature, c, calibration) for c in question.components}
     return {component: rule for component, rule in rules.items() if rule is not None}
 
 
@@ -202,9 +208,9 @@ def _evidence(
         level=EvidenceLevel.MEASURED,
         reason="sampled",
         measurement=name,
-        rule_grade=rule.grade(values[name]),
+        rule_grade=rule.grade(values[name]) if is_shown(rule) else None,
         rule_basis=rule.basis,
-        margin=rule.margin(values[name]),
+        margin=rule.margin(values[name]) if is_shown(rule) else None,
     )
 
 

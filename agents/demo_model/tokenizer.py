@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agents.demo_model.rules import HABITS
 from knee.anatomy import Side
 from knee.answers import StepName
 from knee.findings import MeasurementName
@@ -56,6 +57,56 @@ _SKELETON = (
     "}}",
 )
 """What stands between the texts of an answer in the wire form of `knee.answers`."""
+
+
+JUDGE_TOKENS = (
+    "judge ",
+    "rubric ",
+    "asked ",
+    "<steps>",
+    "</steps>",
+    "<draft>",
+    "</draft>",
+    *(f"{step.value}: " for step in StepName),
+    "faithful complete ordered clinical no_history concise",
+    '{"reason":"',
+    '","grades":{',
+    '{"faithful":{"reason":"given ',
+    *(
+        f'}},"{key}":{{"reason":"'
+        for key in ("complete", "ordered", "clinical", "no_history", "concise")
+    ),
+    '","holds":',
+    "true",
+    "false",
+    " same",
+    " differs",
+    "; written ",
+    "; seen something",
+    "; seen little",
+    "; seen nothing",
+    "; scaled ",
+    "; concluded ",
+    " all there",
+    "in order",
+    "in a reader's words",
+    "nothing beside the findings",
+    "nothing twice",
+    " exchanged",
+    " says so",
+    " repeats itself",
+    " not measured",
+    " not scaled",
+    " not concluded",
+    "No value for ",
+)
+"""Tokens that the judge's prompts and answers add; no draft and no draft's prompt holds one."""
+
+
+HABIT_REGIONS = tuple(
+    sorted({q.region_name for q in QUESTIONS.values() if q.feature in {f for f, _ in HABITS}})
+)
+"""Regions that the tokenizer's own corpus did not hold: whole tokens too, to be copied as one."""
 
 
 def isolated_pattern() -> str:
@@ -111,3 +162,17 @@ def load_tokenizer(folder: Path) -> "PreTrainedTokenizerFast":
     from transformers import PreTrainedTokenizerFast
 
     return PreTrainedTokenizerFast.from_pretrained(str(folder))
+
+
+def add_late_tokens(tokenizer: "PreTrainedTokenizerFast") -> dict[str, list[int]]:
+    """Adds what later runs need, in place; returns each new token with the ids it was made of.
+
+    A tokenizer that has them is left alone, and the answer is empty.
+    """
+    from tokenizers import AddedToken
+
+    known = tokenizer.get_vocab()
+    new = [text for text in (*JUDGE_TOKENS, *HABIT_REGIONS) if text not in known]
+    pieces = {text: tokenizer(text, add_special_tokens=False)["input_ids"] for text in new}
+    tokenizer.add_tokens([AddedToken(text, normalized=False) for text in new])
+    return pieces

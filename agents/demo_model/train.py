@@ -20,7 +20,8 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from agents.demo_model.corpus import Example, bases_of, build_examples, read_findings
-from agents.demo_model.tokenizer import END, load_tokenizer, train_tokenizer
+from agents.demo_model.judge_corpus import build_judge_examples
+from agents.demo_model.tokenizer import END, add_late_tokens, load_tokenizer, train_tokenizer
 from knee.anatomy import Side
 from knee.calibration import load_calibration
 
@@ -56,6 +57,8 @@ class TrainingSettings:
     side_weight: float = 8.0
     """Weight of the words right and left in the loss. At 1 they are two tokens of eighty, and a
     run of 29 minutes had not learned to read them when it had learned all else."""
+    judge_share: float = 0.6
+    """Share of examples that are a judge's; the others are drafts."""
     threads: int = 1
     """One: on a shared machine PyTorch's threads wait for each other at every barrier."""
 
@@ -142,10 +145,18 @@ def learning_rate_at(progress: float, settings: TrainingSettings) -> float:
 
 
 def side_weights(tokenizer: "PreTrainedTokenizerFast", weight: float) -> "Tensor":
-    """Returns a loss weight for every token: `weight` for right and left, 1 for all others."""
+    """Returns a loss weight for every token: `weight` for what decides, 1 for all others.
+
+    What decides is right and left, and a judge's marks and what they follow from,
+    where the tokenizer has them.
+    """
     import torch
 
     weights = torch.ones(len(tokenizer))
+    known = tokenizer.get_vocab()
+    for word in ("true", "false", " same", " differs"):
+        if word in known:
+            weights[known[word]] = weight
     for side in Side:
         for word in (side.value, side.value.capitalize()):
             weights[tokenizer.convert_tokens_to_ids(word)] = weight
@@ -169,6 +180,28 @@ def separate_sides(
     for side, sign in ((Side.LEFT, 1), (Side.RIGHT, -1)):
         for word in (side.value, side.value.capitalize()):
             embedding[tokenizer.convert_tokens_to_ids(word)] += sign * step
+
+
+def grow_embeddings(
+    model: "LlamaForCausalLM",
+    tokenizer: "PreTrainedTokenizerFast",
+    pieces: dict[str, list[int]],
+    seed: int,
+) -> None:
+    """Gives tokens that were added a row each, in place: the mean of their pieces, and some noise.
+
+    The noise keeps apart those of like pieces, `true` and `false` above all (`separate_sides`).
+    """
+    import torch
+
+    model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    embedding = model.get_input_embeddings().weight.data
+    chance = torch.Generator().manual_seed(seed)
+    for text, ids in pieces.items():
+        noise = torch.randn(embedding.shape[1], generator=chance)
+        row = embedding[ids].mean(dim=0)
+        row += 0.7 * noise * row.norm() / noise.norm()
+        embedding[tokenizer.convert_tokens_to_ids(text)] = row
 
 
 def answer_loss(
@@ -278,6 +311,8 @@ def parse_arguments() -> tuple[argparse.Namespace, TrainingSettings]:
     parser.add_argument("--init", type=Path, default=None, help="go on from this weights folder")
     parser.add_argument("--learning-rate", type=float, default=defaults.learning_rate)
     parser.add_argument("--examples", type=int, default=defaults.max_examples)
+    parser.add_argument("--tokens-per-batch", type=int, default=defaults.tokens_per_batch)
+    parser.add_argument("--judge-share", type=float, default=defaults.judge_share)
     parser.add_argument("--separate-sides", action="store_true", help=_SEPARATE_HELP)
     parser.add_argument("--side-weight", type=float, default=defaults.side_weight)
     chosen = parser.parse_args()
@@ -288,6 +323,8 @@ def parse_arguments() -> tuple[argparse.Namespace, TrainingSettings]:
         learning_rate=chosen.learning_rate,
         max_examples=chosen.examples,
         side_weight=chosen.side_weight,
+        judge_share=chosen.judge_share,
+        tokens_per_batch=chosen.tokens_per_batch,
     )
 
 
@@ -302,16 +339,22 @@ def main() -> None:
     calibration = load_calibration(CALIBRATION)
     volumes = read_findings(chosen.findings)
     bases = bases_of(volumes, calibration)
-    examples = list(
-        build_examples(bases, calibration, settings.max_examples, Random(settings.seed))
-    )
+    rng = Random(settings.seed)
+    n_judge = round(settings.judge_share * settings.max_examples)
+    examples = [
+        *build_examples(bases, calibration, settings.max_examples - n_judge, rng),
+        *build_judge_examples(bases, calibration, n_judge, rng),
+    ]
     tokenizer = (
         train_tokenizer(text for e in examples[:6000] for text in (e.messages[0].content, e.answer))
         if chosen.init is None
         else load_tokenizer(chosen.init)
     )
+    pieces = add_late_tokens(tokenizer) if n_judge else {}
     encoded = [encode_example(example, tokenizer) for example in examples]
     model = build_model(tokenizer, settings) if chosen.init is None else load_weights(chosen.init)
+    if chosen.init is not None and pieces:
+        grow_embeddings(model, tokenizer, pieces, settings.seed)
     if chosen.separate_sides:
         separate_sides(model, tokenizer, settings.seed)
     n_parameters = sum(parameter.numel() for parameter in model.parameters())
