@@ -32,6 +32,9 @@ FEATURES = (
     Feature.OSTEOPHYTE,
     Feature.EXTRUSION,
     Feature.EFFUSION_SYNOVITIS,
+    Feature.HOFFA_SYNOVITIS,
+    Feature.ACL,
+    Feature.PCL,
 )
 """Features that masks give evidence for; the demo shows each."""
 _LOG = "vllm.log"
