@@ -16,6 +16,8 @@ from prompts.registry import PromptTemplate
 from stages.console import say
 from stages.generate import GenerateOptions, GenerateResult, run_generation, server_of
 from stages.prompt_names import drafting_prompt, full_name
+from stages.run_identity import check_grounding
+from stages.run_images import check_image_settings
 from stages.run_plan import Trial
 from stages.settings import load_settings
 from stages.trial_sample import SampleRequest, TrialSample, draw_sample, sample_of, show_sample
@@ -83,10 +85,14 @@ def try_prompts(
         quiet: leave the tables of each run out.
 
     Raises:
-        InputError: settings, sample or server are not as asked.
+        InputError: settings, a prompt, sample or server are not as asked.
         StoreError: no store, a foreign one, or another command is writing it.
     """
     config = load_settings(options.config)
+    for template in templates:
+        # The last one too, before the first is paid for.
+        check_grounding(config.grounding, template)
+        check_image_settings(config, template, ())
     asked = config.questions if options.questions is None else options.questions
     sees_images = config.drafter.images is not None
     request = SampleRequest(
