@@ -12,6 +12,7 @@ from pathlib import Path
 from knee.errors import InputError
 from knee.keys import ItemKey
 from knee.questions import parse_question_ids
+from knee.records import Grounding
 from prompts.registry import PromptTemplate
 from stages.console import say
 from stages.generate import GenerateOptions, GenerateResult, run_generation, server_of
@@ -62,7 +63,8 @@ def try_prompt(name: str, options: TrialOptions) -> int:
         StoreError: no store, a foreign one, or another command is writing it.
     """
     (result,) = try_prompts([drafting_prompt(name)], options)
-    if result.run_id is not None:
+    is_blind = load_settings(options.config).grounding is Grounding.BLIND
+    if result.run_id is not None and is_blind:
         say(f"compare it: run_pipeline.py prompts compare {result.run_id} OTHER --store …")
     return result.code
 

@@ -192,3 +192,19 @@ def test_a_prompt_that_tells_grades_cannot_be_tried_blind(
     assert "the run is blind" in capsys.readouterr().err
     assert main(["prompts", "render", "draft-given", *given[:2], "--question", "1"]) == 0
     assert "Where to arrive\nsize: 1" in capsys.readouterr().out
+
+
+async def test_a_trial_that_was_told_grades_is_marked_and_not_offered_for_comparison(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    with duckdb.connect(str(store)) as con:
+        con.execute("UPDATE volumes SET split = 'train'")
+        con.execute("UPDATE patient_splits SET split = 'train'")
+    async with StubServer() as server:
+        config = given_settings(tmp_path, server.port)
+        arguments = ["prompts", "try", "draft-given", "--store", str(store)]
+        assert await asyncio.to_thread(main, [*arguments, "--config", str(config)]) == 0
+    assert "prompts compare" not in capsys.readouterr().err
+    with duckdb.connect(str(store), read_only=True) as con:
+        runs = con.execute("SELECT kind, grounding FROM runs").fetchall()
+    assert runs == [("trial", "label_given")]
