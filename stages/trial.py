@@ -13,6 +13,7 @@ from knee.errors import InputError
 from knee.keys import ItemKey
 from knee.questions import parse_question_ids
 from knee.records import Grounding
+from knee.run_config import RunConfig
 from prompts.registry import PromptTemplate
 from stages.console import say
 from stages.generate import GenerateOptions, GenerateResult, run_generation, server_of
@@ -91,10 +92,7 @@ def try_prompts(
         StoreError: no store, a foreign one, or another command is writing it.
     """
     config = load_settings(options.config)
-    for template in templates:
-        # The last one too, before the first is paid for.
-        check_grounding(config.grounding, template)
-        check_image_settings(config, template, ())
+    _check_prompts(config, templates)
     asked = config.questions if options.questions is None else options.questions
     sees_images = config.drafter.images is not None
     request = SampleRequest(
@@ -123,6 +121,13 @@ def try_prompts(
             if result.code > 1:
                 break
     return results
+
+
+def _check_prompts(config: RunConfig, templates: list[PromptTemplate]) -> None:
+    """Refuses the last prompt too before the first is paid for."""
+    for template in templates:
+        check_grounding(config.grounding, template)
+        check_image_settings(config, template, ())
 
 
 def _options_of(
