@@ -130,6 +130,7 @@ async def _start(setup: CheckSetup) -> _Worker | None:
     try:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
+            "-P",  # what lies in the working directory is no part of this checkout
             "-m",
             "agents.check_worker",
             stdin=asyncio.subprocess.PIPE,

@@ -19,7 +19,8 @@ _PLACES = re.compile(
     r"(right|left|medial|lateral)(?=ly\b|\b|-)",
     re.IGNORECASE,
 )
-_SIDE = re.compile(r"\b(?:right|left)\b", re.IGNORECASE)
+_KNEE = re.compile(r"\b(?:right|left)(?:-sided|-hand)?\W+(?:\w+\W+)?knee\b", re.IGNORECASE)
+"""The knee with its side; "cartilage is left" and "right at the margin" name none."""
 
 
 def plant_fault(draft: Draft, side: str) -> Draft:
@@ -35,7 +36,7 @@ def plant_fault(draft: Draft, side: str) -> Draft:
     """
     other = _SWAPPED[side]
     steps = tuple(step.model_copy(update={"text": _swap(step.text)}) for step in draft.steps)
-    if not any(_SIDE.search(step.text) for step in draft.steps):
+    if not any(_KNEE.search(step.text) for step in draft.steps):
         steps = tuple(
             step.model_copy(update={"text": f"This is the {other} knee. {step.text}"})
             if step.name is StepName.LOCATE

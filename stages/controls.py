@@ -9,6 +9,7 @@ All of them are compared with the item's own grades, and judged as a real run is
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from random import Random
 
 from agents.batch import WorkItem
@@ -53,10 +54,13 @@ def work_of(
         drafter: the always-majority control's drafter, which is told each item's answer.
         left_out: counts by reason the items that a control cannot draft; they stay pending.
     """
-    items = store.items(plan.selection, run_id=run_id)
     left_out = Counter[str]() if left_out is None else left_out
     if plan.config.grounding is Grounding.LABEL_GIVEN:
-        items = _concordant(items, left_out)
+        # Limited behind them: they stay pending, and a few would stop every limited start.
+        unlimited = store.items(plan.selection._replace(limit=None), run_id=run_id)
+        items: Iterator[Item] = islice(_concordant(unlimited, left_out), plan.selection.limit)
+    else:
+        items = store.items(plan.selection, run_id=run_id)
     if plan.control is Control.SHUFFLED_FINDINGS:
         return _shuffled(plan, store, items, left_out)
     if plan.control is Control.NO_FINDINGS:

@@ -102,24 +102,33 @@ def run_generation(options: GenerateOptions) -> GenerateResult:
         if plan.quotas is not None and not options.quiet:
             show_choice(plan.quotas)
         left_out = Counter[str]()
-        first = next(work_of(plan, writer, plan.resumes), None)
+        passed_over = Counter[str]()
+        first = next(work_of(plan, writer, plan.resumes, left_out=passed_over), None)
         if first is None and plan.resumes is None:
-            return GenerateResult(_nothing_to_draft(plan, writer), None)
+            return GenerateResult(_nothing_to_draft(plan, writer, passed_over), None)
         if first is not None and options.serve:
             stack.enter_context(_servers(plan, writer))
         run_id, result = asyncio.run(_run(plan, writer, left_out, has_work=first is not None))
     return GenerateResult(_finish(plan, run_id, result, left_out), run_id)
 
 
-def _nothing_to_draft(plan: RunPlan, writer: StoreWriter) -> int:
-    """Tells why: nothing was read by a clinician, or nothing of it has evidence."""
+def _nothing_to_draft(plan: RunPlan, writer: StoreWriter, left_out: Counter[str]) -> int:
+    """Tells why: nothing was read by a clinician, nothing has evidence, or all is left out."""
     with writer.reading() as con:
         show_states(con, plan.selection)
         counts = selection_states(con, plan.selection)
     if plan.options.as_json:
         states: dict[str, JsonValue] = {state.value: n for state, n in counts.items()}
         emit_json({"run_id": None, "states": states, "report": None})
-    say("nothing to draft: no item of the selection is both read by a clinician and has evidence")
+    for reason, n in left_out.items():
+        say(f"{n} item(s) stay pending, {reason}")
+    if left_out:
+        say("nothing to draft: every item of the selection that could be is left out")
+    else:
+        say(
+            "nothing to draft: no item of the selection is both read by a clinician and has "
+            "evidence"
+        )
     return 0
 
 

@@ -14,6 +14,7 @@ from stages.compare_tables import comparison_json, show_comparison
 from stages.comparison import Comparison, ControlLine
 from stages.console import emit_json, say
 from stages.prompt_names import drafting_prompt
+from stages.settings import load_settings
 from stages.summary import load_summary
 from stages.trial import TrialOptions, try_prompts
 from stages.trial_figures import code_rates, compare_groups, cost_rows, pair_items
@@ -87,6 +88,12 @@ def _runs_of(
             f"{first!r} and {second!r} are the same prompt",
             "one trial would be compared with itself",
         )
+    if load_settings(options.trial.config).grounding is not Grounding.BLIND:
+        raise InputError(
+            f"trials with settings {str(options.trial.config)!r} would be shown grades: their "
+            "agreement means nothing",
+            'compare with grounding = "blind"; `prompts try` tries a prompt that tells grades',
+        )
     keys = None
     for name, known in zip(names, is_run, strict=True):
         if known:
@@ -156,7 +163,10 @@ def _require_trial(run: Run) -> None:
             "`prompts try` makes trials: they hold no test patients",
         )
     if run.grounding is not Grounding.BLIND:
-        raise InputError(f"run {run.run_id!r} was shown grades: its agreement means nothing")
+        raise InputError(
+            f"run {run.run_id!r} was shown grades: its agreement means nothing",
+            'compare trials of grounding = "blind"',
+        )
 
 
 def _control_lines(store: Path, run_id: str, controls: dict[Control, str]) -> Iterator[ControlLine]:

@@ -12,10 +12,14 @@ from pathlib import Path
 from knee.errors import InputError
 from knee.keys import ItemKey
 from knee.questions import parse_question_ids
+from knee.records import Grounding
+from knee.run_config import RunConfig
 from prompts.registry import PromptTemplate
 from stages.console import say
 from stages.generate import GenerateOptions, GenerateResult, run_generation
 from stages.prompt_names import drafting_prompt, full_name
+from stages.run_identity import check_grounding
+from stages.run_images import check_image_settings
 from stages.run_plan import Trial
 from stages.serve import running_servers, servers_of
 from stages.settings import load_settings
@@ -61,7 +65,8 @@ def try_prompt(name: str, options: TrialOptions) -> int:
         StoreError: no store, a foreign one, or another command is writing it.
     """
     (result,) = try_prompts([drafting_prompt(name)], options)
-    if result.run_id is not None:
+    is_blind = load_settings(options.config).grounding is Grounding.BLIND
+    if result.run_id is not None and is_blind:
         say(f"compare it: run_pipeline.py prompts compare {result.run_id} OTHER --store …")
     return result.code
 
@@ -84,10 +89,11 @@ def try_prompts(
         quiet: leave the tables of each run out.
 
     Raises:
-        InputError: settings, sample or server are not as asked.
+        InputError: settings, a prompt, sample or server are not as asked.
         StoreError: no store, a foreign one, or another command is writing it.
     """
     config = load_settings(options.config)
+    _check_prompts(config, templates)
     asked = config.questions if options.questions is None else options.questions
     sees_images = config.drafter.images is not None
     request = SampleRequest(
@@ -117,6 +123,13 @@ def try_prompts(
             if result.code > 1:
                 break
     return results
+
+
+def _check_prompts(config: RunConfig, templates: list[PromptTemplate]) -> None:
+    """Refuses the last prompt too before the first is paid for."""
+    for template in templates:
+        check_grounding(config.grounding, template)
+        check_image_settings(config, template, ())
 
 
 def _options_of(

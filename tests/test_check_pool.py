@@ -128,6 +128,20 @@ def test_a_worker_ends_with_the_process_that_started_it():
         time.sleep(0.05)
 
 
+async def test_a_worker_runs_this_checkout_wherever_the_batch_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for package in ("agents", "knee", "json"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text("raise SystemExit('another checkout')")
+    monkeypatch.chdir(tmp_path)
+    (case, *_) = cases()
+    async with check_pool(1, SETUP) as pool:
+        assert pool is not None
+        assert await pool.check(*case) == check_answer(*case, frozenset(SETUP.warn_only))
+        assert len(pool.pids) == 1, "the worker died of what lies in the working directory"
+
+
 async def test_no_worker_is_no_pool():
     async with check_pool(0, SETUP) as pool:
         assert pool is None

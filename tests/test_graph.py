@@ -250,7 +250,7 @@ async def test_what_agrees_is_judged_and_the_judge_is_among_the_gates(item: Item
     assert outcome.judgement is not None
     assert outcome.judgement.passed
     assert "judge:judge-7b@judge-reanswer/1+judge-rubric/1" in outcome.gates
-    assert {"masking@1", "judge@1", "compare@1"} <= set(outcome.gates)
+    assert {"masking@1", "judge@2", "compare@1"} <= set(outcome.gates)
     assert len(judge.received) == 2
 
 

@@ -323,6 +323,20 @@ def test_a_draft_without_a_side_gets_one_in_its_decoy():
     assert "This is the right knee. " in swapped.steps[0].text
 
 
+@pytest.mark.parametrize("aside", ["Some cartilage is left.", "It ends right at the border."])
+def test_a_word_that_names_no_side_does_not_keep_a_draft_on_its_knee(aside: str):
+    """The patella's or a ligament's draft has no medial or lateral to change places either."""
+    draft = draft_of(PARTIAL)
+    bare = tuple(
+        step.model_copy(
+            update={"text": re.sub(r"(?i)right|left|medial|lateral", "", f"{step.text} ") + aside}
+        )
+        for step in draft.steps
+    )
+    planted = plant_fault(draft.model_copy(update={"steps": bare}), "right")
+    assert planted.steps[0].text.startswith("This is the left knee. ")
+
+
 def test_the_rubric_of_a_text_draft_is_the_one_of_the_first_version():
     steps = [QuotedStep(name="locate", text="x")]
     first, second = (load_prompt("judge-rubric", version) for version in (1, 2))

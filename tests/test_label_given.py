@@ -18,7 +18,9 @@ from knee.records import Grounding, Item
 from knee.run_config import Sampling
 from prompts.registry import PromptKind, build_prompt, load_prompt
 from run_pipeline import main
+from stages.controls import work_of
 from stages.generate import GenerateOptions, generate
+from stages.run_plan import make_plan
 from stages.settings import load_settings
 from store.items import Selection
 from store.reader import StoreReader
@@ -137,6 +139,22 @@ async def test_discordant_items_are_not_drafted_and_what_is_is_marked(
     assert list(figures["left_out"].values()) == [2]
 
 
+def test_discordant_items_neither_use_up_a_limit_nor_pass_for_unread_ones(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    config = given_settings(tmp_path)
+    store = make_store(tmp_path / "some.duckdb", READS)
+    reader = StoreReader(store)
+    plan = make_plan(GenerateOptions(store, config, limit=2), load_settings(config), reader)
+    drafted = [(w.item.volume_id[:4], w.item.question_id) for w in work_of(plan, reader, None)]
+    assert drafted == [("9001", 1), ("9001", 3)]
+    every = make_store(tmp_path / "every.duckdb", {"9001": {1: 3, 2: 3}})
+    assert generate(GenerateOptions(every, config)) == 0
+    told = capsys.readouterr().err
+    assert "2 item(s) stay pending, discordant: " in told
+    assert "every item of the selection that could be is left out" in told
+
+
 @pytest.mark.parametrize(
     ("old", "new", "place", "said"),
     [
@@ -174,3 +192,19 @@ def test_a_prompt_that_tells_grades_cannot_be_tried_blind(
     assert "the run is blind" in capsys.readouterr().err
     assert main(["prompts", "render", "draft-given", *given[:2], "--question", "1"]) == 0
     assert "Where to arrive\nsize: 1" in capsys.readouterr().out
+
+
+async def test_a_trial_that_was_told_grades_is_marked_and_not_offered_for_comparison(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    with duckdb.connect(str(store)) as con:
+        con.execute("UPDATE volumes SET split = 'train'")
+        con.execute("UPDATE patient_splits SET split = 'train'")
+    async with StubServer() as server:
+        config = given_settings(tmp_path, server.port)
+        arguments = ["prompts", "try", "draft-given", "--store", str(store)]
+        assert await asyncio.to_thread(main, [*arguments, "--config", str(config)]) == 0
+    assert "prompts compare" not in capsys.readouterr().err
+    with duckdb.connect(str(store), read_only=True) as con:
+        runs = con.execute("SELECT kind, grounding FROM runs").fetchall()
+    assert runs == [("trial", "label_given")]

@@ -375,3 +375,28 @@ def test_a_template_with_an_undeclared_variable_is_refused_before_anything_is_se
     assert "undeclared variables: ['clinician_grade']" in told
     assert "declared are: " in told
     assert _query(folder, "SELECT count(*) FROM runs") == before
+
+
+def test_prompts_that_grounding_refuses_cost_nothing(
+    folder: Path, config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    """Neither the first of two prompts nor two trials whose agreement would mean nothing."""
+    told_grades = config.with_name("told.toml")
+    settings = config.read_text(encoding="utf-8").replace('"demo-draft"', '"draft-given"')
+    told_grades.write_text('grounding = "label_given"\n' + settings, encoding="utf-8")
+    other = tmp_path / "other.jinja2"
+    source = (TEMPLATES / "draft-given" / "v1.jinja2").read_text(encoding="utf-8")
+    other.write_text(source.replace("You write", "You now write"), encoding="utf-8")
+    store = folder / "s.duckdb"
+    before = _query(folder, "SELECT count(*) FROM runs")
+    for pair, path, said in (
+        (["demo-draft", "draft-given"], config, "tells the clinician's grades"),
+        (["draft-given", str(other)], told_grades, "would be shown grades"),
+    ):
+        arguments = [*pair, "--store", str(store), "--config", str(path), "--n", "5"]
+        assert main(["prompts", "compare", *arguments]) == 2
+        told = capsys.readouterr().err
+        assert said in told
+        assert "hint:" in told
+        assert "trying" not in told
+    assert _query(folder, "SELECT count(*) FROM runs") == before
