@@ -33,10 +33,15 @@ def drafting_prompt(name: str) -> PromptTemplate:
     """Returns the prompt of a name, which must be a drafter's.
 
     Raises:
-        InputError: as `named_prompt`, or it is a judge's.
+        InputError: as `named_prompt`, or it is a judge's or the benchmark's.
     """
     template = named_prompt(name)
     if template.kind is not PromptKind.DRAFT:
+        if template.kind is PromptKind.BENCH:
+            raise InputError(
+                f"prompt {name!r} is the benchmark's, not a drafter's",
+                "`prompts show` prints it; `bench run --setting` puts it to a model",
+            )
         raise InputError(
             f"prompt {name!r} is a judge's, not a drafter's",
             "set the judge's prompts in the settings file's [judge] and try a drafter's prompt",

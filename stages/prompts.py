@@ -5,12 +5,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from knee.errors import InputError
-from prompts.registry import PromptTemplate, data_parts, list_prompts
+from prompts.registry import PromptKind, PromptTemplate, data_parts, list_prompts
 from stages.console import emit, emit_json, say, show_table
 from stages.prompt_names import full_name, named_prompt
 from store.connection import open_store
 
-_KINDS = {"DRAFT": "draft", "JUDGE_REANSWER": "judge: re-answer", "JUDGE_RUBRIC": "judge: rubric"}
+_KINDS = {
+    PromptKind.DRAFT: "draft",
+    PromptKind.JUDGE_REANSWER: "judge: re-answer",
+    PromptKind.JUDGE_RUBRIC: "judge: rubric",
+    PromptKind.BENCH: "ReasonKnee-Bench",
+}
 
 
 def list_all(*, as_json: bool) -> int:
@@ -21,7 +26,7 @@ def list_all(*, as_json: bool) -> int:
             [{"prompt_id": p.prompt_id, "version": p.version, "sha256": p.sha256} for p in known]
         )
         return 0
-    rows = [[p.prompt_id, p.version, _KINDS[p.kind.name], p.sha256[:19] + "…"] for p in known]
+    rows = [[p.prompt_id, p.version, _KINDS[p.kind], p.sha256[:19] + "…"] for p in known]
     show_table("prompts", ["prompt", "version", "for", "sha256"], rows, to_stdout=True)
     return 0
 

@@ -319,6 +319,7 @@ def test_render_shows_an_invented_item_of_any_question(
         (["render", "draft", "--file", "x.jinja2"], "'draft' and"),
         (["render", "--file", "README.md"], "does not end in .jinja2"),
         (["render", "judge-rubric"], "is a judge's"),
+        (["render", "bench-localise"], "is the benchmark's"),
         (["render", "draft", "--question", "70"], "no question 70"),
         (["render", "draft", "--volume", "a/V00/right"], "of which store"),
         (["render", "draft", "--store", "nowhere.duckdb"], "store not found"),
