@@ -85,20 +85,24 @@ _COUNTS: Final[dict[str, str]] = {
     "attempts: a text beside the steps that write it": """
         SELECT run_id, volume_id, question_id FROM attempts
         WHERE (text_form = 'verbatim') <> (text IS NOT NULL)""",
+    "attempts: passed is not what its issues say": """
+        SELECT run_id, volume_id, question_id FROM attempts WHERE passed <> (
+            parsed AND len(list_filter(issues, lambda issue: issue.severity = 'fail')) = 0)""",
     "outcomes: complete is not what its components say": """
         SELECT o.run_id, o.volume_id, o.question_id FROM outcomes o LEFT JOIN (
             SELECT run_id, volume_id, question_id, bool_and(status = 'graded') AS complete
             FROM outcome_components GROUP BY ALL
         ) c USING (run_id, volume_id, question_id)
         WHERE o.complete <> coalesce(c.complete, true)""",
-    "quintuples: not of the findings, attempt and components of the accepted item": """
+    "quintuples: not of the volume, findings, attempt and components of the accepted item": """
         SELECT z.run_id, z.volume_id, z.question_id FROM quintuples z
+        JOIN volumes v USING (volume_id)
         JOIN outcomes o USING (run_id, volume_id, question_id) LEFT JOIN (
             SELECT run_id, volume_id, question_id, list(component ORDER BY position) AS scored
             FROM outcome_components WHERE status = 'graded' GROUP BY ALL
         ) c USING (run_id, volume_id, question_id)
-        WHERE z.findings_id <> o.findings_id OR (o.state = 'accepted' AND (
-            z.attempt_no <> o.n_attempts OR z.complete <> o.complete
+        WHERE z.findings_id <> o.findings_id OR z.synthetic <> v.synthetic OR (
+            o.state = 'accepted' AND (z.attempt_no <> o.n_attempts OR z.complete <> o.complete
             OR z.components_scored <> c.scored))""",
     "outcomes: accepted, and no verdict before or after made a quintuple": """
         SELECT run_id, volume_id, question_id FROM v_outcomes

@@ -45,6 +45,8 @@ def test_a_sound_store_has_no_problems(store: Path, capsys: pytest.CaptureFixtur
         ("UPDATE attempts SET text = 'x'", "attempts: a text beside the steps"),
         ("UPDATE outcomes SET complete = NOT complete", "outcomes: complete is not"),
         ("UPDATE quintuples SET complete = NOT complete", "quintuples: not of the"),
+        ("UPDATE quintuples SET synthetic = NOT synthetic", "quintuples: not of the"),
+        ("UPDATE attempts SET passed = NOT passed", "attempts: passed is not what"),
         ("UPDATE quintuples SET attempt_no = 1", "quintuples: not of the"),
         ("UPDATE quintuples SET components_scored = ['size']", "quintuples: not of the"),
         (
