@@ -24,6 +24,7 @@ from stages.cli import (
     serving,
 )
 from stages.cli.options import Command
+from stages.damage import database_errors, told_damage
 
 STOPPED_EARLY = 3
 EPILOG = """\
@@ -60,6 +61,12 @@ def main(arguments: list[str] | None = None) -> int:
     except KneeError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except database_errors() as error:
+        told = told_damage(error, getattr(options, "store", None))
+        if told is None:
+            raise  # not about the user's file: a fault of ours, to be seen in full
+        print(f"error: {told}", file=sys.stderr)
+        return told.exit_code
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return STOPPED_EARLY

@@ -68,14 +68,18 @@ def _remove_stale(parent: Path) -> None:
         match = _PARTIAL.fullmatch(draft.name)
         if match is None or draft.is_symlink() or not draft.is_dir() or _is_alive(int(match[1])):
             continue
-        descriptor = _lock(draft)
+        try:
+            descriptor = _lock(draft)
+        except OSError:
+            continue  # another user's, or another export removed it just now
         if descriptor is None:
             continue
         try:
             shutil.rmtree(draft, ignore_errors=True)
         finally:
             os.close(descriptor)
-        say(f"removed {str(draft)!r}, left by an export that was killed")
+        if not draft.exists():
+            say(f"removed {str(draft)!r}, left by an export that was killed")
 
 
 def _is_alive(pid: int) -> bool:

@@ -26,6 +26,7 @@ from store.verifying import (
     findings_hash_problem,
     outcome_hash_problems,
     prompt_hash_problems,
+    read_everything,
     structure_problems,
 )
 
@@ -47,7 +48,7 @@ def verify(
 
     Args:
         store: the DuckDB file; only read.
-        contents: hash findings and outcomes again, which reads every text.
+        contents: read every block, and hash findings and outcomes again.
         prompts: render the prompt of every attempt again and compare it with its hash.
         config: settings whose calibration prompts are rendered with; None looks for the run's.
         as_json: print the problems on stdout.
@@ -58,6 +59,8 @@ def verify(
     """
     with long_reading(store) as con:
         problems = [*structure_problems(con), *prompt_hash_problems(con)]
+        if contents:
+            read_everything(con)
     if contents:
         findings, outcomes = _contents(store)
         problems += _summed("findings: content is not the hashed one", findings)

@@ -163,9 +163,14 @@ LEFT JOIN (
     SELECT run_id, volume_id, question_id, string_agg({_COMPONENT}, ',' ORDER BY position) AS made
     FROM outcome_components WHERE {_STRETCH} GROUP BY ALL
 ) c USING (run_id, volume_id, question_id)
-WHERE o.{_STRETCH} AND 'sha256:' || sha256({_OUTCOME}) IS DISTINCT FROM o.content_sha256
+WHERE o.{_STRETCH} AND ('sha256:' || sha256({_OUTCOME}) IS DISTINCT FROM o.content_sha256
+    OR EXISTS (SELECT 1 FROM judgements j WHERE j.run_id = o.run_id AND j.verdict_no = 1
+        AND j.volume_id = o.volume_id AND j.question_id = o.question_id)
+    OR EXISTS (SELECT 1 FROM shown_images s WHERE s.run_id = o.run_id
+        AND s.volume_id = o.volume_id AND s.question_id = o.question_id))
 ORDER BY ALL
 """
+"""What a record holds beside this, a judgement or shown slices, is never taken for proven."""
 
 _WORLD: Final = ("x0", "y0", "z0"), ("x1", "y1", "z1")
 _VOXEL: Final = ("i0", "j0", "k0"), ("i1", "j1", "k1")

@@ -219,7 +219,7 @@ def open_export(
         with long_reading(path, closed=True, memory=_MEMORY) as con:
             check_runs(con, request.run_ids or ())
             if request.where is not None:
-                check_condition(con, request.where, subqueries=request.reference_grades)
+                check_condition(con, path, request.where, subqueries=request.reference_grades)
             _choose(con, request)
             check_selected(con, synthetic=request.synthetic)
             check_licences(con, request.licences)

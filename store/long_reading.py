@@ -29,7 +29,7 @@ import duckdb
 
 from knee.errors import KneeError, StoreError
 from store.connection import READ_WAIT_S, open_store
-from store.reading_mark import log_of, mark_of
+from store.reading_mark import log_of, mark_of, open_mark
 
 STEP_ASIDE_S: Final = 1.0
 """Seconds after which a reader lets writers in."""
@@ -181,8 +181,14 @@ def _stop(over: threading.Event, watch: threading.Thread) -> None:
 def _take_mark(mark: Path) -> int:
     """Returns a descriptor of the mark that is there, locked together with other readers."""
     while True:
-        descriptor = os.open(mark, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        descriptor = open_mark(mark, os.O_CREAT)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        except OSError:
+            # A file system without such locks: a mark that stays would count for ever.
+            mark.unlink(missing_ok=True)
+            os.close(descriptor)
+            raise
         try:
             if os.path.samestat(os.fstat(descriptor), mark.stat()):
                 return descriptor

@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 from knee.errors import InputError
 from store.connection import is_damage, is_full_disk, translate
 from store.long_reading import long_reading
+from store.own_file import refuse_own_file
 from store.user_tables import put_user_tables, read_user_table
 
 Parameters: TypeAlias = Sequence[object] | Mapping[str, object]
@@ -39,7 +40,6 @@ MAX_TABLE_ROWS: Final = 1000
 """A table is for reading; the other formats have all rows."""
 _MAX_CELL = 60
 _BATCH_ROWS = 2048
-_READS_FILES = re.compile(r'\bread_\w+"?\s*\(', re.IGNORECASE)
 _EXPLAIN = re.compile(r"\s*EXPLAIN\b(\s+ANALYZE\b)?", re.IGNORECASE)
 
 
@@ -82,7 +82,6 @@ def run_sql(
         pass
     try:
         with _told(out), long_reading(path, closed=True) as con:
-            _refuse_own_file(path, query)
             put_user_tables(con, given)
             given.clear()
             n_rows = _write(con, query, params, (path, output_format, Path(spool.name)))
@@ -135,15 +134,6 @@ def _told(out: Path | None) -> Generator[None]:
         raise InputError(f"{name} cannot be written: {error}", "name another file") from error
 
 
-def _refuse_own_file(path: Path, query: str) -> None:
-    """DuckDB lets a query read the store's own file; closing it again would drop our lock on it."""
-    if path.name in query and _READS_FILES.search(query):
-        raise InputError(
-            "a query reads the store's tables, no files, not even the store's own",
-            "--with name=file.csv joins a table of yours",
-        )
-
-
 def _write(
     con: duckdb.DuckDBPyConnection,
     query: str,
@@ -152,6 +142,7 @@ def _write(
 ) -> int:
     path, form, target = where
     check_reads(con, query)
+    refuse_own_file(con, path, _EXPLAIN.sub("", query, count=1))
     try:
         # With parameters or without, the rows stream: 130 MB at the peak for 500 MB of text.
         reader: Reader = con.sql(query, params=params).to_arrow_reader(_BATCH_ROWS)

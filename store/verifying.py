@@ -45,6 +45,8 @@ _KEYS: Final[dict[str, tuple[str, ...]]] = {
     "volumes": ("volume_id",),
 }
 """What is unique in each table, whether or not an index says so."""
+_NO_RECORD: Final = (StoreError, ValueError, TypeError, AttributeError)
+"""What a record raises that is made of damaged rows, NULL where there is a value among them."""
 _PARENTS: Final[tuple[tuple[str, tuple[str, ...], str], ...]] = (
     ("regions", ("volume_id", "findings_id"), "findings_sets"),
     ("measurements", _FINDING, "regions"),
@@ -59,7 +61,8 @@ _PARENTS: Final[tuple[tuple[str, tuple[str, ...], str], ...]] = (
     ("attempts", _ITEM, "outcomes"),
     ("quintuples", (*_ITEM, "attempt_no"), "attempts"),
     ("judgements", (*_ITEM, "attempt_no"), "attempts"),
-    ("judge_calls", _ITEM, "outcomes"),
+    ("judge_calls", (*_ITEM, "verdict_no"), "judgements"),
+    ("shown_images", _ITEM, "outcomes"),
     ("rechecks", ("run_id",), "runs"),
     ("verdicts", _ITEM, "outcomes"),
     ("verdicts", ("recheck_id",), "rechecks"),
@@ -79,6 +82,28 @@ _COUNTS: Final[dict[str, str]] = {
     "attempts: not numbered 1, 2, … within their item": """
         SELECT run_id, volume_id, question_id FROM attempts GROUP BY ALL
         HAVING min(attempt_no) <> 1 OR max(attempt_no) <> count(*)""",
+    "attempts: a text beside the steps that write it": """
+        SELECT run_id, volume_id, question_id FROM attempts
+        WHERE (text_form = 'verbatim') <> (text IS NOT NULL)""",
+    "attempts: passed is not what its issues say": """
+        SELECT run_id, volume_id, question_id FROM attempts WHERE passed <> (
+            parsed AND len(list_filter(issues, lambda issue: issue.severity = 'fail')) = 0)""",
+    "outcomes: complete is not what its components say": """
+        SELECT o.run_id, o.volume_id, o.question_id FROM outcomes o LEFT JOIN (
+            SELECT run_id, volume_id, question_id, bool_and(status = 'graded') AS complete
+            FROM outcome_components GROUP BY ALL
+        ) c USING (run_id, volume_id, question_id)
+        WHERE o.complete <> coalesce(c.complete, true)""",
+    "quintuples: not of the volume, findings, attempt and components of the accepted item": """
+        SELECT z.run_id, z.volume_id, z.question_id FROM quintuples z
+        JOIN volumes v USING (volume_id)
+        JOIN outcomes o USING (run_id, volume_id, question_id) LEFT JOIN (
+            SELECT run_id, volume_id, question_id, list(component ORDER BY position) AS scored
+            FROM outcome_components WHERE status = 'graded' GROUP BY ALL
+        ) c USING (run_id, volume_id, question_id)
+        WHERE z.findings_id <> o.findings_id OR z.synthetic <> v.synthetic OR (
+            o.state = 'accepted' AND (z.attempt_no <> o.n_attempts OR z.complete <> o.complete
+            OR z.components_scored <> c.scored))""",
     "outcomes: accepted, and no verdict before or after made a quintuple": """
         SELECT run_id, volume_id, question_id FROM v_outcomes
         ANTI JOIN quintuples USING (run_id, volume_id, question_id) WHERE state = 'accepted'""",
@@ -117,6 +142,19 @@ def structure_problems(con: duckdb.DuckDBPyConnection) -> Iterator[Problem]:
         yield from _found(con, "count", words, query)
 
 
+def read_everything(con: duckdb.DuckDBPyConnection) -> None:
+    """Reads every value of every table, also those that no check looks at.
+
+    DuckDB holds each block against its checksum when it is read, and not before.
+
+    Raises:
+        duckdb.Error: a block is damaged.
+    """
+    tables = con.execute("SELECT table_name FROM duckdb_tables() WHERE NOT internal").fetchall()
+    for (name,) in tables:
+        con.execute(f'SELECT bit_xor(hash(rows)) FROM "{name}" rows').fetchall()
+
+
 def prompt_hash_problems(con: duckdb.DuckDBPyConnection) -> Iterator[Problem]:
     """Yields templates whose text is not what their hash says."""
     rows = con.execute("SELECT prompt_id, version, sha256, text FROM prompts").fetchall()
@@ -135,7 +173,7 @@ def findings_hash_problem(
     ).fetchone()
     try:
         found = findings_set_row(load_findings(con, volume_id, findings_id))
-    except (StoreError, ValueError) as error:
+    except _NO_RECORD as error:
         return f"{volume_id} {findings_id}: {error}"
     same = row is not None and found["content_sha256"] == row[0]
     return None if same else f"{volume_id} {findings_id}"
@@ -151,7 +189,7 @@ def outcome_hash_problems(con: duckdb.DuckDBPyConnection, run_id: str, volume_id
     try:
         keys = [ItemKey(volume_id, question) for question in stored]
         found = {o.question_id: outcome_hash(o) for o in load_outcomes(con, run_id, keys)}
-    except (StoreError, ValueError) as error:
+    except _NO_RECORD as error:
         return [f"{run_id} {volume_id}: {error}"]
     return [
         f"{run_id} {volume_id}#{question}"

@@ -7,12 +7,13 @@ in the WHERE clause alone.
 """
 
 import json
-from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import duckdb
 
 from knee.errors import InputError
+from store.own_file import nodes_of, refuse_own_file
 from store.sql import check_reads
 
 _HINT: Final = "--where is a condition on the columns of v_quintuples"
@@ -20,11 +21,14 @@ _UNSTABLE: Final = "SELECT DISTINCT function_name FROM duckdb_functions() WHERE 
 _UNSTABLE_KINDS: Final = "'VOLATILE', 'CONSISTENT_WITHIN_QUERY'"
 
 
-def check_condition(con: duckdb.DuckDBPyConnection, condition: str, *, subqueries: bool) -> None:
+def check_condition(
+    con: duckdb.DuckDBPyConnection, path: Path, condition: str, *, subqueries: bool
+) -> None:
     """Checks that a text is one condition, without parameters, whose answer never changes.
 
     Args:
         con: an open store, without access to files (`closed`).
+        path: the store.
         condition: the text.
         subqueries: whether it may look into other tables.
 
@@ -40,7 +44,8 @@ def check_condition(con: duckdb.DuckDBPyConnection, condition: str, *, subquerie
     _take_where(without)
     if where is None or with_it != without:
         raise InputError(f"{condition!r} is more than a condition", _HINT)
-    nodes = list(_nodes(where))
+    refuse_own_file(con, path, f"SELECT 1 WHERE (\n{condition}\n)")
+    nodes = list(nodes_of(where))
     if not subqueries and any(node.get("class") == "SUBQUERY" for node in nodes):
         raise InputError(
             f"the condition {condition!r} looks into other tables",
@@ -85,13 +90,3 @@ def _take_where(parsed: dict[str, Any]) -> object:
     node: dict[str, Any] = parsed["statements"][0]["node"]
     where, node["where_clause"] = node.get("where_clause"), None
     return where
-
-
-def _nodes(value: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - any part of a syntax tree
-    if isinstance(value, dict):
-        yield value  # pyright: ignore[reportUnknownVariableType]
-        for entry in value.values():
-            yield from _nodes(entry)
-    elif isinstance(value, list):
-        for entry in value:
-            yield from _nodes(entry)

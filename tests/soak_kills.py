@@ -12,6 +12,7 @@ item must be there exactly once, as it was made.
 import argparse
 import asyncio
 import json
+import multiprocessing
 import os
 import random
 import signal
@@ -35,13 +36,20 @@ from store.loading import load_outcomes
 from store.reader import StoreReader
 from tests.bench_cohort import make_cohort, write_config
 from tests.demo_run import CHECKOUT
-from tests.store_child import RUN, fill
+from tests.store_child import RUN, fill, generate_telling
 from tests.store_records import outcome
 from tests.stub_server import StubServer, prompt_key
 
 WAIT_S = 30.0
 """For a file that a child, which was just killed or just started, may still hold."""
 CONCURRENCY = 16
+_MOST_WORDS = 25
+"""Words of the writer after which it is killed at the latest; a run through takes some 90."""
+_MOST_CALLS = 300
+"""Calls of `generate` after which it is killed at the latest."""
+_FORKS = multiprocessing.get_context("forkserver")
+# Its imports are made once, and not after every kill.
+_FORKS.set_forkserver_preload(["tests.store_child"])
 
 
 @dataclass
@@ -65,7 +73,7 @@ def kill_writers(folder: Path, n_kills: int, rng: random.Random) -> KillSoak:
         AssertionError: an item was lost or doubled, or the file did not open.
     """
     ended = KillSoak()
-    patients = tuple(f"9{number:03}" for number in range(8))
+    patients = tuple(f"9{number:03}" for number in range(3))
     while ended.n_kills < n_kills:
         store = folder / f"run-{ended.n_runs}.duckdb"
         fill(store, patients)
@@ -86,29 +94,29 @@ def _expected(store: Path) -> list[str]:
 def _generate_and_kill(
     store: Path, told: set[ItemKey], ended: KillSoak, n_kills: int, rng: random.Random
 ) -> bool:
-    """Starts the writer and kills it after a while; returns whether it ended first.
+    """Starts the writer and kills it after some of its words; returns whether it ended first.
 
-    `told` gets the items that it told as journalled.
+    After words and not after a time: on a busy machine that would always be the start. `told` gets
+    the items that it told as journalled.
     """
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.store_child", "generate", str(store)],
-        cwd=CHECKOUT,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    said: list[str] = [process.stdout.readline().strip()]
-    timer: threading.Timer | None = None
-    if ended.n_kills < n_kills:
-        # From the first word on: before it nothing is written but what the journal brings back.
-        timer = threading.Timer(rng.uniform(0.0, 0.6), process.send_signal, [signal.SIGKILL])
-        timer.start()
-    said += [line.strip() for line in process.stdout]
-    process.stdout.close()
-    code = process.wait()
-    if timer is not None:
-        timer.cancel()
-        timer.join()
+    words, child_words = _FORKS.Pipe(duplex=False)
+    process = _FORKS.Process(target=generate_telling, args=(store, child_words.send))
+    process.start()
+    child_words.close()
+    kill_at = rng.randrange(_MOST_WORDS) if ended.n_kills < n_kills else None
+    said: list[str] = []
+    while True:
+        if kill_at == len(said):
+            # Also before the first word: then it commits what the journal brings back.
+            time.sleep(rng.uniform(0.0, 0.03 if said else 0.2))
+            process.kill()
+        try:
+            said.append(words.recv())
+        except (EOFError, OSError):  # a word that the kill tore is none
+            break
+    words.close()
+    process.join()
+    code = process.exitcode
     for line in said:
         if line.startswith("journalled"):
             _, volume_id, question_id = line.split()
@@ -118,7 +126,7 @@ def _generate_and_kill(
         return True
     assert code == -signal.SIGKILL, f"the writer ended with {code}: {said[-3:]!r}"
     ended.n_kills += 1
-    ended.moments[(said[-1].split() or ["starting"])[0]] += 1
+    ended.moments[(said[-1].split() if said else ["starting"])[0]] += 1
     return False
 
 
@@ -171,7 +179,7 @@ def kill_generates(folder: Path, n_kills: int, rng: random.Random) -> KillSoak:
         with _stub(answers, calls) as port:
             config = write_config(home, port, CONCURRENCY)
             before, n_finished = ended.n_kills, 0
-            while not _run_and_kill(cohort.store, config, ended, n_kills, rng):
+            while not _run_and_kill((cohort.store, config), calls, ended, n_kills, rng):
                 n_now = _count_finished(cohort.store)
                 assert n_now >= n_finished, "a kill lost what was committed"
                 n_finished = n_now
@@ -189,31 +197,34 @@ def kill_generates(folder: Path, n_kills: int, rng: random.Random) -> KillSoak:
 
 
 def _run_and_kill(
-    store: Path, config: Path, ended: KillSoak, n_kills: int, rng: random.Random
+    what: tuple[Path, Path],
+    calls: Counter[str],
+    ended: KillSoak,
+    n_kills: int,
+    rng: random.Random,
 ) -> bool:
-    """Starts `generate` and kills it some time after its first call; returns whether it ended."""
+    """Starts `generate` and kills it after some of its calls; returns whether it ended first."""
+    store, config = what
     command = [sys.executable, "run_pipeline.py", "generate", "--store", str(store)]
     process = subprocess.Popen(
         [*command, "--config", str(config)],
         cwd=CHECKOUT,
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    assert process.stderr is not None
-    timer: threading.Timer | None = None
-    for line in process.stderr:
-        if timer is None and line.startswith(b"run ") and ended.n_kills < n_kills:
-            timer = threading.Timer(rng.uniform(0.0, 4.0), os.killpg, [process.pid, signal.SIGKILL])
-            timer.start()
-    process.stderr.close()
+    if ended.n_kills < n_kills:
+        kill_at = calls.total() + rng.randrange(1, _MOST_CALLS)
+        while process.poll() is None and calls.total() < kill_at:
+            time.sleep(0.005)
+        time.sleep(rng.uniform(0.0, 0.2))
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
     code = process.wait()
-    if timer is not None:
-        timer.cancel()
-        timer.join()
     assert code in (0, -signal.SIGKILL), f"generate ended with {code}"
     if code:
         ended.n_kills += 1
+        ended.moments["a call"] += 1
     return code == 0
 
 

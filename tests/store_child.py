@@ -6,6 +6,7 @@ Run as `python -m tests.store_child WHAT STORE`; each step is announced on stdou
 import resource
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from knee.errors import KneeError
@@ -40,29 +41,38 @@ def expected(path: Path) -> list[ItemOutcome]:
     return [outcome(RUN, item.volume_id, item.question_id) for item in items]
 
 
-def generate(path: Path, drafting_s: float = 0.0) -> None:
+def generate(
+    path: Path, drafting_s: float = 0.0, tell: Callable[[str], None] | None = None
+) -> None:
     """Finishes item after item as `generate` does, announcing every step.
 
     Args:
         path: the store.
         drafting_s: time that drafting a batch takes; the file is closed meanwhile.
+        tell: what announces; stdout when None.
     """
+    tell = tell or say
     with StoreWriter(path) as writer, Journal(path, RUN) as journal:
-        say(f"recovered {writer.recovered}")
+        tell(f"recovered {writer.recovered}")
         items = list(writer.items(Selection(), run_id=RUN))
         for start in range(0, len(items), BATCH):
             batch = [outcome(RUN, i.volume_id, i.question_id) for i in items[start : start + BATCH]]
             for one in batch:
                 journal.append(one)
-                say(f"journalled {one.volume_id} {one.question_id}")
-            say("committing")
+                tell(f"journalled {one.volume_id} {one.question_id}")
+            tell("committing")
             writer.put_outcomes(RUN, batch)
-            say("committed")
+            tell("committed")
             journal.drop(item_key(one) for one in batch)
-            say("dropped")
+            tell("dropped")
             time.sleep(drafting_s)
         writer.finish_run(RUN)
-    say("done")
+    tell("done")
+
+
+def generate_telling(path: Path, tell: Callable[[str], None]) -> None:
+    """Generates in a fork of a process that has the imports already; each step goes to `tell`."""
+    generate(path, tell=tell)
 
 
 def generate_drafting(path: Path) -> None:

@@ -265,3 +265,22 @@ def test_what_a_killed_export_left_is_removed_by_the_next_one(
         *("out", foreign.name, alive.name, held.name)
     }
     assert f"removed {str(left)!r}" in capsys.readouterr().err
+
+
+def test_what_another_users_killed_export_left_stops_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    left = tmp_path / ".theirs.999999999.export.partial"
+    left.mkdir()
+    system_open = os.open
+
+    def refuses(path: Path, flags: int, mode: int = 0o777) -> int:
+        if Path(path) == left:
+            raise PermissionError(13, "Permission denied")
+        return system_open(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", refuses)
+    with export_folder(tmp_path / "out") as draft:
+        (draft / "some.txt").write_text("some")
+    assert left.is_dir()
+    assert (tmp_path / "out/some.txt").is_file()

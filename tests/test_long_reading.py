@@ -1,5 +1,7 @@
 """Readers of minutes beside a writer: real processes, waits on both sides, and one state read."""
 
+import fcntl
+import os
 import subprocess
 import sys
 import time
@@ -126,6 +128,41 @@ def read_beside_a_writer(store: Path, query: str, *, tidies_up: bool = False) ->
             mark_of(store).unlink()
         write(store, 2)
         con.execute(query).fetchall()
+
+
+def test_the_mark_of_another_user_counts_and_keeps_nobody_out(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+):
+    system_open = os.open
+
+    def of_another_user(path: Path, flags: int, mode: int = 0o777) -> int:
+        if str(path).endswith(".reading") and flags & os.O_RDWR and Path(path).exists():
+            raise PermissionError(13, "Permission denied")
+        return system_open(path, flags, mode)
+
+    with long_reading(store, after_s=0) as con:
+        monkeypatch.setattr(os, "open", of_another_user)
+        assert is_marked(store)
+        second = SteppingAside(store)
+        second.step_aside()
+        assert second.is_aside
+        second.leave()
+        assert is_marked(store)
+        assert reasons(con) == {None}
+    assert not is_marked(store)
+    assert not mark_of(store).exists()
+
+
+def test_no_mark_stays_where_the_file_system_has_no_locks(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def refuses(descriptor: int, operation: int) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", refuses)
+    with long_reading(store, after_s=0) as con:
+        assert reasons(con) == {None}
+        assert not mark_of(store).exists()
 
 
 def test_a_reader_gives_up_where_the_batch_would_have_to_wait(

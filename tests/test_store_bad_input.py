@@ -240,3 +240,40 @@ def test_sql_that_writes_or_reads_files_and_a_full_folder_are_refused(
         *("full", "knees.duckdb", "outside.csv")
     ]
     assert store.read_bytes() == before
+
+
+def test_a_damaged_block_that_only_a_query_meets_is_told_by_every_command(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    with duckdb.connect(str(store), read_only=True) as con:
+        blocks = con.execute(
+            "SELECT DISTINCT block_id FROM pragma_storage_info('attempts') WHERE persistent "
+            "UNION SELECT DISTINCT block_id FROM pragma_storage_info('volumes') WHERE persistent"
+        ).fetchall()
+    data = bytearray(store.read_bytes())
+    for (block,) in blocks:
+        start = 3 * 4096 + block * 262_144
+        data[start : start + 262_144] = bytes(262_144)
+    store.write_bytes(data)
+    at = ["--store", str(store)]
+    for arguments in (["status", *at], ["store", "verify", *at], ["sql", "FROM attempts", *at]):
+        assert "is corrupt" in refused(arguments, capsys), arguments
+
+
+def test_verify_reads_also_what_no_check_looks_at(store: Path, capsys: pytest.CaptureFixture[str]):
+    with duckdb.connect(str(store)) as con:
+        # Too long to share a block with what the checks read.
+        con.execute("UPDATE volumes SET reason = repeat(hash(random())::VARCHAR, 100000)")
+        con.execute("CHECKPOINT")
+        rows = con.execute(
+            "SELECT block_id, additional_block_ids FROM pragma_storage_info('volumes') "
+            "WHERE column_name = 'reason' AND segment_type = 'VARCHAR'"
+        ).fetchall()
+    blocks = {block for _, more in rows for block in more or ()} or {rows[0][0]}
+    data = bytearray(store.read_bytes())
+    for block in blocks:
+        start = 3 * 4096 + block * 262_144
+        data[start : start + 262_144] = bytes(262_144)
+    store.write_bytes(data)
+    assert main(["store", "verify", "--quick", "--store", str(store)]) == 0
+    assert "is corrupt" in refused(["store", "verify", "--store", str(store)], capsys)

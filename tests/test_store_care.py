@@ -39,6 +39,23 @@ def test_a_sound_store_has_no_problems(store: Path, capsys: pytest.CaptureFixtur
         ("DELETE FROM quintuples WHERE question_id = 16", "outcomes: accepted, and no verdict"),
         ("DELETE FROM runs WHERE run_id = 'control'", "run_items: (run_id) is not in runs"),
         ("UPDATE attempts SET grade_changed = NOT grade_changed", "outcomes: content"),
+        ("UPDATE attempts SET steps = NULL", "outcomes: content"),
+        ("UPDATE attempts SET grades = NULL", "outcomes: content"),
+        ("UPDATE attempts SET issues = [NULL]", "outcomes: content"),
+        ("UPDATE attempts SET text = 'x'", "attempts: a text beside the steps"),
+        ("UPDATE outcomes SET complete = NOT complete", "outcomes: complete is not"),
+        ("UPDATE quintuples SET complete = NOT complete", "quintuples: not of the"),
+        ("UPDATE quintuples SET synthetic = NOT synthetic", "quintuples: not of the"),
+        ("UPDATE attempts SET passed = NOT passed", "attempts: passed is not what"),
+        ("UPDATE quintuples SET attempt_no = 1", "quintuples: not of the"),
+        ("UPDATE quintuples SET components_scored = ['size']", "quintuples: not of the"),
+        (
+            "INSERT INTO shown_images BY NAME SELECT run_id, volume_id, question_id, "
+            "volume_id AS image_volume_id, 'sha256:0' AS image_sha256, [1.0, 99.0] AS percentiles, "
+            "0.0 AS window_low, 1.0 AS window_high, false AS box_drawn, [] AS slices "
+            "FROM outcomes LIMIT 1",
+            "outcomes: content",
+        ),
         ("UPDATE measurements SET value = value + 1", "findings: content"),
         ("INSERT INTO measurements FROM measurements LIMIT 1", "measurements: (volume_id"),
         ("DELETE FROM run_items WHERE question_id = 60", "run_items: a volume is not bound"),

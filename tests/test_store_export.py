@@ -124,6 +124,7 @@ def test_several_licences_need_all_of_them_named(store: Path, changed: StoreWrit
         ("current_date > '2000-01-01'", "calls 'current_date'"),
         ("question_id IN (SELECT 1 FROM runs USING SAMPLE 1)", "draws a sample"),
         ("(SELECT count(*) FROM read_csv('/etc/passwd')) > 0", "disabled by configuration"),
+        ("(SELECT count(*) FROM read_blob('kne' || 'es.duckdb')) > 0", "not even the store's own"),
         ("(SELECT count(*) FROM '/etc/passwd') > 0", "does not exist|disabled"),
     ],
 )

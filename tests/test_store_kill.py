@@ -139,16 +139,19 @@ def test_the_lock_of_a_killed_writer_blocks_nobody(store: Path):
 
 
 def test_readers_get_in_within_two_seconds_while_a_writer_works(store: Path):
-    process = start("generate_drafting", store)
     waits: list[float] = []
     counts: list[int] = []
-    while process.poll() is None:
-        begun = time.monotonic()
-        with open_store(store, read_only=True) as con:
-            waits.append(time.monotonic() - begun)
-            counts.append(con.execute("SELECT count(*) FROM outcomes").fetchall()[0][0])
-        time.sleep(random.Random(len(waits)).uniform(0.0, 0.02))
-    assert finish(process)[-1] == "done"
+    with start("generate_drafting", store) as process:
+        try:
+            while process.poll() is None:
+                begun = time.monotonic()
+                with open_store(store, read_only=True) as con:
+                    waits.append(time.monotonic() - begun)
+                    counts.append(con.execute("SELECT count(*) FROM outcomes").fetchall()[0][0])
+                time.sleep(random.Random(len(waits)).uniform(0.0, 0.02))
+            assert finish(process)[-1] == "done"
+        finally:
+            process.kill()
     assert counts == sorted(counts)
     assert len({*counts}) > 2
     assert max(waits) < 2

@@ -159,6 +159,29 @@ def test_a_query_reaches_neither_files_nor_network(store: Path, query: str):
 
 
 @pytest.mark.parametrize(
+    "query",
+    [
+        "FROM read_blob('{store}')",
+        "FROM read_blob($own)",
+        "FROM read_blob('{folder}/{start}' || '{end}')",
+        "FROM glob(['{store}'])",
+        "FROM '{store}'",
+        "SELECT (SELECT count(*) FROM read_text('{store}.wal'))",
+        "WITH a AS (FROM read_duckdb('{store}', table_name = 'volumes')) FROM a",
+        "DESCRIBE FROM read_blob('{folder}/{start}' || '{end}')",
+        "EXPLAIN ANALYZE FROM read_blob('{folder}/{start}' || '{end}')",
+        "FROM query('FROM read_blob(''{folder}/{start}'' || ''{end}'')')",
+        "FROM query_table('{store}')",
+    ],
+)
+def test_a_query_does_not_read_the_stores_own_file(store: Path, query: str):
+    name = str(store)
+    query = query.format(store=name, folder=store.parent, start=store.name[:2], end=store.name[2:])
+    with pytest.raises(InputError, match="not even the store's own"):
+        run_sql(store, query, {"own": name} if "$own" in query else None)
+
+
+@pytest.mark.parametrize(
     ("query", "words"),
     [
         ("SELEC 1", "Parser Error: syntax error"),

@@ -1,4 +1,4 @@
--- Migration 13: what a question's text was, a flat view with it, a row a knee, and selection by all that
+-- Migration 11: what a question's text was, a flat view with it, a row a knee, and selection by all that
 -- RULES 16 names.
 
 CREATE TABLE run_questions ( -- The text of a question as a run asks it; unique by (run, question, components).
@@ -18,7 +18,7 @@ CREATE VIEW v_flat AS -- As v_quintuples, with the text of the question and the 
         q.sequence, -- MRI sequence of the image.
         q.split, -- train, val or test; NULL when the cohort does not say.
         q.question_id, -- 1-69.
-        t.text AS question, -- The question as the run asked it; NULL in runs of before migration 13.
+        t.text AS question, -- The question as the run asked it; NULL in runs of before migration 11.
         q.feature, -- What is graded.
         q.site, -- Where.
         q.region, -- `<feature>:<site>`.
