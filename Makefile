@@ -65,7 +65,7 @@ format: setup ## put the code in shape: ruff's safe fixes and its formatter
 	$(BIN)/ruff format .
 
 test: setup setup-vllm check ## both environments, the checks, every test (PYTEST_ARGS=...)
-	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadgroup $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 demo: setup setup-vllm ## the main job on phantom knees with a real vLLM server, into ./demo
 	$(BIN)/python run_pipeline.py demo --out $(DEMO_OUT)

@@ -1,6 +1,8 @@
 """Fixtures for all tests, and a network that ends at this machine."""
 
+import fcntl
 import ipaddress
+import os
 import socket
 from typing import Any
 
@@ -43,14 +45,12 @@ def _only_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:  # pyright: ign
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keeps a file's tests in one worker (`-n`), and in one all that share the demo's run.
+    """Puts the demo first: nothing else takes as long, and nothing should wait for it at the end.
 
-    The demo comes first: nothing else takes as long, and nothing should wait for it at the end.
+    With `-n`, `--dist loadfile` keeps a file's tests in one worker. (Groups of pytest-xdist 3.8 do
+    nothing under pytest 9.2, which no longer takes node ids from where it puts their names.)
     """
     items.sort(key=lambda test: not _shares_demo(test))
-    for test in items:
-        group = "demo" if _shares_demo(test) else test.path.name
-        test.add_marker(pytest.mark.xdist_group(group))
 
 
 def _shares_demo(test: pytest.Item) -> bool:
@@ -65,5 +65,16 @@ def item() -> Item:
 
 @pytest.fixture(scope="session")
 def demo_run(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
-    """The demo, run once with the real vLLM server and the bundled model."""
-    return run_demo(tmp_path_factory.mktemp("demo"))
+    """The demo, run once with the real vLLM server and the bundled model, by whom it needs first.
+
+    Workers share the folder above their own; the others wait for the one that runs it.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with (shared / "demo.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        folder = shared / "demo-run"
+        if not folder.exists():
+            folder.mkdir()
+            run_demo(folder)
+        return DemoRun.of(folder)

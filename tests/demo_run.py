@@ -5,13 +5,14 @@ import os
 import socket
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 """Root of the checkout."""
+_ENDED = "ended.json"
 
 
 @dataclass
@@ -65,6 +66,12 @@ class DemoRun:
     result: CommandResult
     """How the command ended."""
 
+    @classmethod
+    def of(cls, folder: Path) -> "DemoRun":
+        """Returns the demo that was run in a folder."""
+        kept = json.loads((folder / _ENDED).read_text(encoding="utf-8"))
+        return cls(folder / "demo", folder / "demo.toml", CommandResult(**kept))
+
     @property
     def store(self) -> Path:
         """The DuckDB file."""
@@ -76,9 +83,9 @@ class DemoRun:
         return json.loads(self.result.out)
 
 
-def run_demo(folder: Path) -> DemoRun:
-    """Runs the demo with a real vLLM server."""
+def run_demo(folder: Path) -> None:
+    """Runs the demo with a real vLLM server in a folder, and keeps there how it ended."""
     config = config_on_free_port(folder)
-    out = folder / "demo"
-    result = run_command("demo", "--out", str(out), "--config", str(config), "--json")
-    return DemoRun(out, config, result)
+    arguments = ("demo", "--out", str(folder / "demo"), "--config", str(config), "--json")
+    result = run_command(*arguments)
+    (folder / _ENDED).write_text(json.dumps(asdict(result)), encoding="utf-8")
