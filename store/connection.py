@@ -26,7 +26,8 @@ READ_WAIT_S: Final = 2.0
 """How long a reader waits for a writer's commit."""
 STORAGE_VERSION: Final = "v2.0.0"
 """Asked for by name, so that every DuckDB 2 can read the file, not only the one that wrote it."""
-_POLL_S: Final = 0.02
+POLL_S: Final = 0.02
+"""Seconds between two tries of a reader or writer that waits for the file."""
 _SAFE: Final[dict[str, Any]] = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
@@ -187,7 +188,7 @@ def _connect(
             busy = any(mark in str(error) for mark in _BUSY)
             if not busy or time.monotonic() >= deadline:
                 raise translate(error, path) from error
-        time.sleep(_POLL_S)
+        time.sleep(POLL_S)
 
 
 def _spare_readers(con: duckdb.DuckDBPyConnection, path: Path) -> None:

@@ -4,7 +4,9 @@ It holds the writer lock from enter to exit, so that there is one `prepare` or `
 time, and opens the DuckDB file only inside a transaction, so that others can read in between.
 """
 
+import math
 import threading
+import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -33,7 +35,7 @@ from store.arrow_rows import (
     utc_now,
     volume_row,
 )
-from store.connection import create_store, open_store, translate
+from store.connection import POLL_S, create_store, open_store, translate
 from store.inserting import (
     exists,
     insert,
@@ -74,6 +76,7 @@ class StoreWriter(StoreReader):
         self._thread_lock = threading.RLock()
         self._open: duckdb.DuckDBPyConnection | None = None
         self._bound: dict[str, dict[str, bool]] = {}
+        self._closed_at = -math.inf
 
     def __enter__(self) -> Self:
         if not self.path.exists():
@@ -106,6 +109,9 @@ class StoreWriter(StoreReader):
             if self._open is not None:
                 yield self._open
                 return
+            # Commits back to back leave the file for less time than lies between two tries of a
+            # waiting reader, which could then wait for ever.
+            time.sleep(max(0.0, self._closed_at + 1.5 * POLL_S - time.monotonic()))
             con = open_store(self.path, read_only=False, wait_s=self._wait_s, known=True)
             self._open = con
             try:
@@ -121,6 +127,7 @@ class StoreWriter(StoreReader):
             finally:
                 self._open = None
                 self._close(con)
+                self._closed_at = time.monotonic()
 
     @contextmanager
     def reading(self) -> Generator[duckdb.DuckDBPyConnection]:
