@@ -175,8 +175,7 @@ def load_prompt(prompt_id: str, version: int) -> PromptTemplate:
             variable is not declared.
     """
     if (prompt_id, version) not in _known():
-        known = ", ".join(f"{name} v{number}" for name, number in _known())
-        raise InputError(f"no prompt {prompt_id!r} version {version!r}", f"there are: {known}")
+        raise _unknown(prompt_id, version)
     path = TEMPLATES / prompt_id / f"v{version}.jinja2"
     beside = path.with_suffix(".toml")
     settings = beside.read_text(encoding="utf-8") if beside.is_file() else ""
@@ -189,6 +188,8 @@ def load_prompt_for(kind: PromptKind, prompt_id: str, version: int) -> PromptTem
     Raises:
         InputError: as `load_prompt`, or the prompt is for something else.
     """
+    if (prompt_id, version) not in _known():
+        raise _unknown(prompt_id, version, kind)
     template = load_prompt(prompt_id, version)
     if template.kind is not kind:
         wanted = kind.value or "no judge's prompt and no bench's"
@@ -197,6 +198,12 @@ def load_prompt_for(kind: PromptKind, prompt_id: str, version: int) -> PromptTem
             "`run_pipeline.py prompts` lists the prompts",
         )
     return template
+
+
+def _unknown(prompt_id: str, version: int, kind: PromptKind | None = None) -> InputError:
+    known = (entry for entry in _known() if kind in (None, prompt_kind(entry[0])))
+    named = ", ".join(f"{name} v{number}" for name, number in known)
+    return InputError(f"no prompt {prompt_id!r} version {version!r}", f"there are: {named}")
 
 
 UNSAVED = "unsaved/"

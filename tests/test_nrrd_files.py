@@ -191,3 +191,12 @@ def test_skips_are_refused(tmp_path: Path, field: str):
     data = write(tmp_path / "a.nrrd", encoding="raw").read_bytes()
     data = data.replace(b"encoding: raw", f"encoding: raw\n{field}: 1000000000000".encode())
     assert "skips lines or bytes" in volume_or_refusal(data)
+
+
+@pytest.mark.parametrize("origin", ["(inf)", "(10)", "(10,20,nan)", "(10,20)"])
+def test_an_origin_that_is_no_three_finite_numbers_is_refused(good_bytes: bytes, origin: str):
+    """One number alone would have been taken for all three axes."""
+    data = good_bytes.replace(b"space origin: (10,20,30)", f"space origin: {origin}".encode())
+    assert data != good_bytes
+    with pytest.raises(InputError, match="space origin"):
+        read_nrrd(data, Path("fuzz.nrrd"))

@@ -144,6 +144,22 @@ def _voxel_type(header: Any, path: Path) -> np.dtype[Any]:  # noqa: ANN401 - pyn
     return dtype.newbyteorder("<" if endian == "little" else ">")
 
 
+def _numbers(
+    header: Any,  # noqa: ANN401 - pynrrd has no types
+    field: str,
+    shape: tuple[int, ...],
+    path: Path,
+) -> npt.NDArray[np.float64]:
+    """Returns a field's finite numbers; one number too few would be taken for all axes."""
+    numbers = np.asarray(header[field], dtype=np.float64)
+    if numbers.shape != shape or not np.isfinite(numbers).all():
+        raise InputError(
+            f"{str(path)!r} has the {field} {numbers.tolist()!r}",
+            f"its header is damaged: {' x '.join(map(str, shape))} finite numbers stand there",
+        )
+    return numbers
+
+
 def _read_affine(header: Any, path: Path) -> npt.NDArray[np.float64]:  # noqa: ANN401 - pynrrd has no types
     if "data file" in header or "datafile" in header:
         raise InputError(
@@ -167,8 +183,7 @@ def _read_affine(header: Any, path: Path) -> npt.NDArray[np.float64]:  # noqa: A
     units = [str(unit).lower() for unit in header.get("space units", [])]
     if any(unit not in ("mm", "millimeter", "millimetre", "") for unit in units):
         raise InputError(f"{str(path)!r} has the units {units!r}", "convert it to millimetres")
-    directions = np.asarray(header["space directions"], dtype=np.float64)
     affine = np.eye(4)
-    affine[:3, :3] = directions.T
-    affine[:3, 3] = np.asarray(header["space origin"], dtype=np.float64)
+    affine[:3, :3] = _numbers(header, "space directions", (3, 3), path).T
+    affine[:3, 3] = _numbers(header, "space origin", (3,), path)
     return np.diag([*_SPACES[space], 1.0]) @ affine
