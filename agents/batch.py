@@ -6,22 +6,19 @@ Ctrl-C, SIGTERM and a server that stays away end the batch in order: no new item
 flight are dropped, and outcomes that are being kept are kept.
 """
 
-import asyncio
 import gc
-import signal
-import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import NamedTuple
 
 from agents.context import GraphContext
 from agents.graph import run_item
 from agents.llm_client import ChatModel
 from agents.progress import BatchProgress
-from agents.server_guard import ServerGone, ServerGuard
+from agents.server_guard import ServerGuard
+from agents.worker_pool import StopReason, WorkerPool, signals_stop
 from knee.records import Item, ItemOutcome, ItemState
 from knee.run_config import BatchSettings
 
@@ -30,7 +27,6 @@ OnOutcome = Callable[[ItemOutcome], Awaitable[None] | None]
 _COLLECT_AFTER = 20_000
 """New objects before the youngest generation is searched; Python's own 700 cost a sixth of all
 items a second, because the graph makes thousands of short-lived objects an item (measured)."""
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class WorkItem(NamedTuple):
@@ -42,13 +38,6 @@ class WorkItem(NamedTuple):
     """Another knee's item in the shuffled control; None shows the item's own finding."""
     held_against: Item | None = None
     """Whose finding the checks hold drafts against; None holds them against the shown one."""
-
-
-class StopReason(StrEnum):
-    """Why a batch ended before its items did."""
-
-    INTERRUPTED = "interrupted"
-    SERVER_GONE = "server_gone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +108,23 @@ async def run_batch(
     if context.judge is not None:
         guards.append(guarded(context.judge.model))
         context = replace(context, judge=replace(context.judge, model=guards[1]))
-    pool = _Pool(work, context, on_outcome, counters)
+
+    async def draft(work: WorkItem) -> ItemOutcome:
+        counters.in_flight += 1
+        try:
+            return await run_item(work.item, context, work.shown, work.held_against)
+        finally:
+            counters.in_flight -= 1
+
+    async def keep(outcome: ItemOutcome) -> None:
+        kept = on_outcome(outcome)
+        if kept is not None:
+            await kept
+        counters.add(outcome)
+
+    pool = WorkerPool(work, draft, keep)
     try:
-        with _signals_stop(pool), collector_calmed():
+        with signals_stop(pool), collector_calmed():
             await pool.run(settings.concurrency)
     finally:
         for guard in guards:
@@ -136,88 +139,6 @@ async def run_batch(
     )
 
 
-class _Pool:
-    """The workers of one batch and their way to stop."""
-
-    def __init__(
-        self,
-        work: Iterable[WorkItem],
-        context: GraphContext,
-        on_outcome: OnOutcome,
-        progress: BatchProgress,
-    ) -> None:
-        self._work = iter(work)
-        self._context = context
-        self._on_outcome = on_outcome
-        self._progress = progress
-        self._drafting: set[asyncio.Task[None]] = set()
-        self._stopping = False
-        self.stopped: StopReason | None = None
-        self.message: str | None = None
-        self.n_dropped = 0
-
-    async def run(self, n_workers: int) -> None:
-        """Works until the iterator is empty or the pool is stopped."""
-        workers = {asyncio.create_task(self._work_on()) for _ in range(n_workers)}
-        try:
-            done, running = await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
-            if running:
-                self._drop_drafts()
-                more, _ = await asyncio.wait(running)
-                done |= more
-        except asyncio.CancelledError:
-            for worker in workers:
-                worker.cancel()
-            await asyncio.wait(workers)
-            raise
-        for worker in done:
-            if not worker.cancelled() and (error := worker.exception()) is not None:
-                raise error
-
-    def stop(self, reason: StopReason, message: str) -> None:
-        """Takes no new item and drops drafts in flight; only the first reason is kept."""
-        if self.stopped is None:
-            self.stopped, self.message = reason, message
-        self._drop_drafts()
-
-    def _drop_drafts(self) -> None:
-        self._stopping = True
-        for task in self._drafting:
-            task.cancel()
-
-    async def _work_on(self) -> None:
-        while not self._stopping and (work := next(self._work, None)) is not None:
-            outcome = await self._draft(work)
-            if outcome is None:
-                return
-            # Not in `_drafting`: a stop does not reach an outcome that is being kept.
-            kept = self._on_outcome(outcome)
-            if kept is not None:
-                await kept
-            self._progress.add(outcome)
-
-    async def _draft(self, work: WorkItem) -> ItemOutcome | None:
-        """Returns the outcome of one item; None when it was dropped."""
-        task = asyncio.current_task()
-        assert task is not None
-        self._drafting.add(task)
-        self._progress.in_flight += 1
-        try:
-            return await run_item(work.item, self._context, work.shown, work.held_against)
-        except ServerGone as gone:
-            self.n_dropped += 1
-            # Before `stop`, which would cancel this very task.
-            self._drafting.discard(task)
-            self.stop(StopReason.SERVER_GONE, str(gone))
-            return None
-        except asyncio.CancelledError:
-            self.n_dropped += 1
-            raise
-        finally:
-            self._drafting.discard(task)
-            self._progress.in_flight -= 1
-
-
 @contextmanager
 def collector_calmed() -> Generator[None]:
     """Lets the garbage collector search less often, and never what was there before."""
@@ -229,29 +150,3 @@ def collector_calmed() -> Generator[None]:
     finally:
         gc.set_threshold(*before)
         gc.unfreeze()
-
-
-@contextmanager
-def _signals_stop(pool: _Pool) -> Generator[None]:
-    """Turns the first Ctrl-C or SIGTERM into an orderly stop; a second one acts as usual."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    loop = asyncio.get_running_loop()
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-
-    def restore() -> None:
-        for number in _SIGNALS:
-            loop.remove_signal_handler(number)
-            signal.signal(number, before[number])
-
-    def stop(name: str) -> None:
-        restore()
-        pool.stop(StopReason.INTERRUPTED, f"stopped by {name}")
-
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, stop, number.name)
-    try:
-        yield
-    finally:
-        restore()

@@ -4,17 +4,14 @@ An item's trouble (no image, a refused request, no answer after all retries) is 
 reason. What is no item's fault ends the run, resumable: Ctrl-C, and a server that stays away.
 """
 
-import asyncio
-import signal
-import threading
 from collections import Counter
-from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from agents.llm_client import ChatModel, Completion
 from agents.open_volumes import IMAGE_MISSING, SlicesUnavailable
 from agents.server_guard import ServerGone
+from agents.worker_pool import WorkerPool, signals_stop
 from eval.answer_parsing import ParsedAnswer, parse_answer
 from eval.bench_config import BenchConfig
 from eval.bench_prompts import Asked, ask
@@ -31,8 +28,6 @@ from eval.coordinates import ReadBox, read_box
 from eval.picture_source import BenchPictures, PictureSource
 from knee.errors import KneeError, ModelOutputError, ModelUnavailable
 from prompts.registry import PromptTemplate
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,106 +222,12 @@ async def run_items(
     Raises:
         KneeError: what no retry mends, and what `keep` raises; items in flight are dropped.
     """
-    pool = _Pool(iter(items), answer, keep, progress)
-    with _signals_stop(pool):
+
+    async def keep_and_count(row: Prediction) -> None:
+        await keep(row)
+        progress.counts[row.status] += 1
+
+    pool = WorkerPool(items, answer, keep_and_count)
+    with signals_stop(pool):
         await pool.run(concurrency)
-    return RunEnd(pool.stopped, pool.n_dropped)
-
-
-class _Pool:
-    """The workers of one run and their way to stop."""
-
-    def __init__(
-        self,
-        items: Iterable[BenchItem],
-        answer: Callable[[BenchItem], Awaitable[Prediction]],
-        keep: Callable[[Prediction], Awaitable[None]],
-        progress: BenchProgress,
-    ) -> None:
-        self._items = iter(items)
-        self._answer = answer
-        self._keep = keep
-        self._progress = progress
-        self._asking: set[asyncio.Task[None]] = set()
-        self._stopping = False
-        self.stopped: str | None = None
-        self.n_dropped = 0
-
-    async def run(self, n_workers: int) -> None:
-        workers = {asyncio.create_task(self._work()) for _ in range(n_workers)}
-        try:
-            done, running = await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
-            if running:
-                self._drop()
-                more, _ = await asyncio.wait(running)
-                done |= more
-        except asyncio.CancelledError:
-            for worker in workers:
-                worker.cancel()
-            await asyncio.wait(workers)
-            raise
-        for worker in done:
-            if not worker.cancelled() and (error := worker.exception()) is not None:
-                raise error
-
-    def stop(self, reason: str) -> None:
-        """Takes no new item and drops what is in flight; rows being kept are kept."""
-        self.stopped = self.stopped or reason
-        self._drop()
-
-    def _drop(self) -> None:
-        self._stopping = True
-        for task in self._asking:
-            task.cancel()
-
-    async def _work(self) -> None:
-        while not self._stopping and (item := next(self._items, None)) is not None:
-            row = await self._ask(item)
-            if row is None:
-                return
-            await self._keep(row)
-            self._progress.counts[row.status] += 1
-
-    async def _ask(self, item: BenchItem) -> Prediction | None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._asking.add(task)
-        try:
-            return await self._answer(item)
-        except ServerGone as gone:
-            self.n_dropped += 1
-            # Before `stop`, which would cancel this very task.
-            self._asking.discard(task)
-            self.stop(str(gone))
-            return None
-        except asyncio.CancelledError:
-            self.n_dropped += 1
-            raise
-        finally:
-            self._asking.discard(task)
-
-
-@contextmanager
-def _signals_stop(pool: _Pool) -> Generator[None]:
-    """Turns the first Ctrl-C or SIGTERM into an orderly stop; a second one acts as usual."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    loop = asyncio.get_running_loop()
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-
-    def restore() -> None:
-        for number in _SIGNALS:
-            loop.remove_signal_handler(number)
-            signal.signal(number, before[number])
-
-    def stop(name: str) -> None:
-        restore()
-        pool.stop(f"stopped by {name}")
-
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, stop, number.name)
-    try:
-        yield
-    finally:
-        restore()
+    return RunEnd(pool.message, pool.n_dropped)

@@ -15,13 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from agents.batch import BatchResult, StopReason, WorkItem, run_batch
+from agents.batch import BatchResult, WorkItem, run_batch
 from agents.context import GraphContext
 from agents.graph import prepare_task
 from agents.llm_client import ChatClient, ChatModel
 from agents.progress import BatchProgress
 from agents.scripted_model import ScriptedChatModel
 from agents.server_guard import ServerGone, ServerGuard
+from agents.worker_pool import StopReason
 from knee.errors import InputError, ModelUnavailable, StoreError
 from knee.records import Item, ItemOutcome, ItemState
 from knee.run_config import BatchSettings, ModelEndpoint, Sampling
