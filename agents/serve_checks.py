@@ -106,7 +106,7 @@ def check_device(settings: ServeSettings) -> tuple[GpuMemory, ...]:
         raise InputError(
             "the settings ask for device 'gpu' and no NVIDIA device was found "
             "(`nvidia-smi` lists none)",
-            "use configs/demo.toml on a machine without a GPU",
+            'run it where a GPU is, or take settings with device = "cpu" (configs/demo.toml)',
         )
     return gpus
 

@@ -12,6 +12,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Final, Self
@@ -100,8 +101,8 @@ class PredictionLog:
 
     def _open(self) -> None:
         path = self._folder / PREDICTIONS
-        file = path.open("ab")
-        try:
+        with ExitStack() as stack:
+            file = stack.enter_context(path.open("ab"))
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -109,9 +110,7 @@ class PredictionLog:
                     f"another process is writing {str(path)!r}", "wait for it, or stop it"
                 ) from None
             file.truncate(self._read(path))
-        except BaseException:
-            file.close()
-            raise
+            stack.pop_all()
         self._file = file
 
     def _read(self, path: Path) -> int:

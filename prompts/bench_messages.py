@@ -1,9 +1,8 @@
 """From a bench prompt and an item's context to the messages that are sent."""
 
 from prompts.bench import BenchContext
-from prompts.environment import render_block
 from prompts.registry import PromptTemplate
-from prompts.render import ChatMessage, MessageImage
+from prompts.render import ChatMessage, MessageImage, first_messages
 
 
 def render_bench(
@@ -20,9 +19,4 @@ def render_bench(
         InputError: the template shows something that the context does not hold.
     """
     values = {name: getattr(context, name) for name in BenchContext.model_fields}
-    text = render_block(template.compiled, "user", values)
-    user = ChatMessage(role="user", content=text, images=images)
-    if not template.has_system:
-        return (user,)
-    system = render_block(template.compiled, "system", values)
-    return (ChatMessage(role="system", content=system), user)
+    return first_messages(template, values, images)

@@ -68,7 +68,22 @@ def render_draft(
     Raises:
         InputError: the template shows something that the context does not hold.
     """
-    values = _values(template, context)
+    return first_messages(template, _values(template, context), images)
+
+
+def first_messages(
+    template: PromptTemplate, values: dict[str, Any], images: tuple[MessageImage, ...]
+) -> tuple[ChatMessage, ...]:
+    """Returns what is sent first: `system` if the prompt has one, then `user` with its images.
+
+    Args:
+        template: the prompt.
+        values: what its blocks may show, by name.
+        images: what is shown behind the user's text.
+
+    Raises:
+        InputError: the template shows something that `values` does not hold.
+    """
     text = render_block(template.compiled, "user", values)
     user = ChatMessage(role="user", content=text, images=images)
     if not template.has_system:

@@ -31,7 +31,6 @@ from stages.export_folder import export_folder
 from stages.read_agreement import PUBLISHED, FeatureAgreement, agreement_by_feature
 from store.bench_items import (
     ReadComponent,
-    TestVolume,
     n_graded_patients,
     read_components_of,
     train_boxes,
@@ -114,7 +113,7 @@ def build(options: BenchOptions) -> int:
         manifest = write_bench(
             folder,
             _manifest(options, survey, used, len(balanced), synthetic=synthetic),
-            (BenchVolume(**volume._asdict()) for volume in used),
+            used,
             _items(con, test, balanced),
             _baselines(con, train),
             _readers(con, synthetic=synthetic),
@@ -144,7 +143,7 @@ def _patients(con: duckdb.DuckDBPyConnection) -> tuple[list[str], list[str]]:
     return test, train
 
 
-def _kind(con: duckdb.DuckDBPyConnection, volumes: Sequence[TestVolume], train: list[str]) -> bool:
+def _kind(con: duckdb.DuckDBPyConnection, volumes: Sequence[BenchVolume], train: list[str]) -> bool:
     """Whether the knees are phantoms; refuses both kinds at once."""
     if not volumes:
         raise BenchError("no volume is of a test patient", "`prepare` puts volumes into the store")
@@ -299,7 +298,7 @@ def _reader(found: FeatureAgreement, weighting: Weighting) -> ReaderKappa:
 def _manifest(
     options: BenchOptions,
     survey: _Survey,
-    volumes: Sequence[TestVolume],
+    volumes: Sequence[BenchVolume],
     n_balanced: int,
     *,
     synthetic: bool,

@@ -42,6 +42,7 @@ from knee.errors import InputError
 from prompts.registry import PromptTemplate
 from prompts.render import ChatMessage
 from stages.console import emit_json, percent, say
+from stages.missing_images import refuse_without_images
 from stages.run_identity import code_revision
 from stages.serve import WaitingLine
 from stages.transfer_guard import refuse_bench_transfer
@@ -49,7 +50,6 @@ from stages.transfer_guard import refuse_bench_transfer
 _LINE_EVERY_S: Final = 10.0
 _CHARACTERS_A_TOKEN: Final = 5.0
 """More than tokenizers make of English: the estimate never refuses what would fit."""
-_MAX_NAMES: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,22 +192,11 @@ def _open_source(plan: _Plan) -> PictureSource:
     ids = sorted({item.volume_id for item in plan.chosen.items})
     shown = [plan.others.get(i) if plan.others else plan.bench.volumes[i] for i in ids]
     paths = {v.volume_id: source.path_of(v) for v in shown if v is not None}
-    away = [name for name, path in paths.items() if path is None or not path.exists()]
-    if paths and len(away) == len(paths):
+    try:
+        refuse_without_images(paths)
+    except InputError:
         source.close()
-        where = paths[away[0]]
-        told = "it has none" if where is None else f"there is no {str(where)!r}"
-        raise InputError(
-            f"none of {len(paths)} volume(s) has its image: of {away[0]!r} {told}",
-            "say where the cohort lies with --cohort-root",
-        )
-    if away:
-        more = "" if len(away) <= _MAX_NAMES else f" and {len(away) - _MAX_NAMES} more"
-        say(
-            f"{len(away)} of {len(paths)} volume(s) have no image at hand, their items will fail: "
-            + ", ".join(away[:_MAX_NAMES])
-            + more
-        )
+        raise
     return source
 
 
@@ -353,7 +342,7 @@ def _server(config: BenchConfig, path: Path) -> Generator[None]:
             f"settings file {str(path)!r} has no [serve] part",
             "add one (see configs/bench/tiny.toml), or start your server yourself",
         )
-    log = CHECKOUT / ".cache" / "serve" / f"bench-{config.name}.log"
+    log = CHECKOUT / ".cache" / "serve" / f"{config.name}.log"
     say(f"starting vLLM for {config.model.model!r}; log: {log}")
     with running_server(config.serve, config.model, log, WaitingLine()):
         yield

@@ -12,13 +12,11 @@ from knee.questions import QUESTIONS
 from knee.records import Item
 from knee.run_config import ImageSettings, RunConfig
 from prompts.registry import PromptTemplate
-from stages.console import say
+from stages.missing_images import refuse_without_images
 from store.items import Selection, select_volumes
 from store.reader import StoreReader
 from store.shown_image_rows import StoredImage, stored_images
 from tools.slice_images import RENDERING_VERSION
-
-_MAX_NAMES = 5
 
 
 def check_image_settings(
@@ -111,22 +109,7 @@ def open_slice_source(
         stored = [entry for entry in stored_images(con) if entry.volume_id in wanted]
     files = image_files(stored, cohort_root)
     # A control shows another patient's knee, which the selection's own visit may leave out.
-    away = [v for v, file in files.items() if file.path is None or not file.path.exists()]
-    if files and len(away) == len(files):
-        first = files[away[0]].path
-        where = "it has none" if first is None else f"there is no {str(first)!r}"
-        raise InputError(
-            f"settings show slices, and none of {len(files)} volume(s) has its image: of "
-            f"{away[0]!r} {where}",
-            "if the cohort was moved, say where it is with --cohort-root",
-        )
-    if away:
-        more = "" if len(away) <= _MAX_NAMES else f" and {len(away) - _MAX_NAMES} more"
-        say(
-            f"{len(away)} of {len(files)} volume(s) have no image at hand, their items will fail: "
-            + ", ".join(away[:_MAX_NAMES])
-            + more
-        )
+    refuse_without_images({volume: file.path for volume, file in files.items()})
     return SliceSource(files, images)
 
 

@@ -197,26 +197,23 @@ def running_servers(
 def _detach(servers: list[DescribedServer], config: RunConfig, path: Path, log: Path | None) -> int:
     say_prompts_fit(servers, config, path)
     started: list[RunningServer] = []
-    try:
+    with ExitStack() as stack:  # one of two servers is none
         for server in servers:
             log_path = _log_of(server, config, log)
             _announce(server, log_path)
-            started.append(
-                start_server(
-                    server.settings,
-                    server.endpoint,
-                    log_path,
-                    WaitingLine(log_path),
-                    label=_label(server, config, path),
-                    detached=True,
-                    on_check=_say_check,
-                )
+            running = start_server(
+                server.settings,
+                server.endpoint,
+                log_path,
+                WaitingLine(log_path),
+                label=_label(server, config, path),
+                detached=True,
+                on_check=_say_check,
             )
-            say(f"{server.role} ready after {started[-1].ready_s:.0f} s")
-    except BaseException:  # one of two servers is none
-        for server in started:
-            stop_server(server)
-        raise
+            stack.callback(stop_server, running)
+            started.append(running)
+            say(f"{server.role} ready after {running.ready_s:.0f} s")
+        stack.pop_all()
     say(f"stop with `run_pipeline.py serve stop --config {path}`")
     for server in started:
         let_go(server)

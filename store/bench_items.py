@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import duckdb
 
+from knee.bench_volume import BenchVolume
 from knee.findings import BoxSource
 from knee.geometry import Affine, Box3D, Frame
 from knee.grades import GradeStatus
@@ -17,45 +18,6 @@ from store.items import box_of, rows_of
 _OF_PATIENTS = "v.patient IN (SELECT unnest($patients))"
 _CURRENT = "v.status = 'ready' AND {0}.volume_id = v.volume_id AND {0}.findings_id = v.findings_id"
 """Joins the current findings of a volume that could be described; a failed one has none."""
-
-
-class TestVolume(NamedTuple):
-    """One volume, with what the current findings say of its geometry."""
-
-    __test__ = False  # no test case, whatever its name
-
-    volume_id: str
-    """`<patient>/<visit>/<side>/<sequence>`."""
-    patient: str
-    """Patient id."""
-    visit: str
-    """`V00`…"""
-    side: str
-    """`right` or `left`."""
-    sequence: str
-    """MRI sequence."""
-    shape: tuple[int, int, int] | None
-    """Array shape as stored; None for a volume that could not be described."""
-    affine: Affine | None
-    """Stored voxel indices to RAS mm; None like the shape."""
-    image: str | None
-    """Image file, relative to the cohort's root."""
-    image_sha256: str | None
-    """Of the image; None without one."""
-    mask_source: str | None
-    """Where the masks come from."""
-    segmenter: str | None
-    """Who or what drew them."""
-    segmenter_trained_on: bool | None
-    """Whether the segmenter was trained on this patient."""
-    licence: str | None
-    """Of the masks."""
-    image_licence: str | None
-    """Of the image."""
-    restricted: bool | None
-    """Whether the data may leave the machine."""
-    synthetic: bool
-    """True for phantoms."""
 
 
 class ReadComponent(NamedTuple):
@@ -123,7 +85,7 @@ class TrainGrade(NamedTuple):
     """Knee-visits in which it was read."""
 
 
-def volumes_of(con: duckdb.DuckDBPyConnection, patients: Collection[str]) -> list[TestVolume]:
+def volumes_of(con: duckdb.DuckDBPyConnection, patients: Collection[str]) -> list[BenchVolume]:
     """Returns all volumes of some patients, failed ones too, ascending by id."""
     result = con.execute(
         "SELECT v.volume_id, v.patient, v.visit, v.side, v.sequence, s.shape, s.affine, v.image, "
@@ -133,7 +95,7 @@ def volumes_of(con: duckdb.DuckDBPyConnection, patients: Collection[str]) -> lis
         f"WHERE {_OF_PATIENTS} ORDER BY v.volume_id",
         {"patients": sorted(patients)},
     )
-    return [TestVolume(**_with_geometry(row)) for row in rows_of(result)]
+    return [BenchVolume(**_with_geometry(row)) for row in rows_of(result)]
 
 
 def read_components_of(

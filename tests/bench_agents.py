@@ -283,16 +283,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "memory": lambda folder: memory(folder, options.memory_items),
         "vllm": lambda folder: vllm(folder, options.vllm_items),
     }
-    lines: list[str] = []
+    lines: dict[str, list[str]] = {}
     for name in options.parts or PARTS:
         load = os.getloadavg()[0]
         with tempfile.TemporaryDirectory(prefix=f"bench-{name}-") as folder:
             part = ways[name](Path(folder))
         tell("\n".join(part))
-        lines += [*part, f"Load of the machine before this part: {load:.1f}.", ""]
+        lines[name] = [*part, f"Load of the machine before this part: {load:.1f}."]
     if options.write:
-        bench_agents_page.write(lines)
-    return 1 if any(bench_agents_page.MISSED in line for line in lines) else 0
+        bench_agents_page.write(lines, PARTS)
+    missed = (bench_agents_page.MISSED in line for part in lines.values() for line in part)
+    return 1 if any(missed) else 0
 
 
 if __name__ == "__main__":

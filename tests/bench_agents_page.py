@@ -4,10 +4,8 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Protocol
 
-from tests.benchmark_page import write_section
-from tests.demo_run import CHECKOUT
+from tests.benchmark_page import write_parts
 
-PAGE = CHECKOUT / "docs" / "benchmarks.md"
 HELD, MISSED = "held", "**missed**"
 _HEAD = """Stub server in a process of its own; drawn findings, no two prompts alike; a sound answer
 kept for each prompt. Bare loop: the same client sends the same prompts and does nothing else.
@@ -179,7 +177,8 @@ def _seconds_at(samples: Sequence[SampleLike], done: int) -> float:
     return next(sample.seconds for sample in samples if sample.done >= done)
 
 
-def write(lines: Sequence[str]) -> None:
-    """Puts the lines into their section of docs/benchmarks.md."""
+def write(parts: Mapping[str, Sequence[str]], order: Sequence[str]) -> None:
+    """Puts the lines of each part into docs/benchmarks.md; the other parts stay."""
     heading = "Agents beside a bare loop (`make bench-agents`)"
-    write_section("bench-agents", heading, "\n".join([_HEAD, *lines]), PAGE)
+    texts = {part: "\n".join(lines) for part, lines in parts.items()}
+    write_parts("bench-agents", heading, _HEAD, texts, order)

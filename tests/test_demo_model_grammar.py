@@ -7,13 +7,12 @@ from random import Random
 
 import pytest
 
-from agents.checks.context import CheckContext
 from agents.checks.run import check_answer
 from agents.demo_model.corpus import (
-    SHAPE,
     Example,
     as_shown,
     build_examples,
+    check_context,
     draw_task,
     synthetic_bases,
 )
@@ -48,18 +47,7 @@ def tasks(calibration: Calibration) -> list[DraftTask]:
 
 
 def find_failures(text: str, task: DraftTask) -> list[CheckIssue]:
-    context = CheckContext(
-        question=task.question,
-        finding=task.finding,
-        asked=task.asked,
-        side=task.side.value,
-        is_follow_up=False,
-        shape=SHAPE,
-        slice_axis=2,
-        calibration=task.calibration,
-        prompt_text="",
-        sequence="dess",
-    )
+    context = check_context(task)
     report = check_answer(text, "stop", context, frozenset())
     return [i for i in report.issues if i.severity is CheckSeverity.FAIL]
 

@@ -8,7 +8,13 @@ from random import Random
 import pytest
 
 from agents.checks.run import check_answer
-from agents.demo_model.corpus import Base, Example, draw_task, synthetic_bases
+from agents.demo_model.corpus import (
+    Base,
+    Example,
+    check_context,
+    draw_task,
+    synthetic_bases,
+)
 from agents.demo_model.fault_phrases import (
     COLLOQUIAL,
     HELD_OUT_COLLOQUIAL,
@@ -21,7 +27,6 @@ from agents.demo_model.judge_corpus import (
     RUBRIC_PROMPT,
     build_judge_examples,
     draw_reading,
-    judge_context,
     judge_example,
     other_task,
     rubric_answer,
@@ -74,7 +79,7 @@ def test_drafts_by_habits_pass_the_checks_too(tasks: list[DraftTask]):
         (task.question.region, issue.code)
         for task in tasks
         for issue in check_answer(
-            to_json(write_answer(task, rng)), "stop", judge_context(task), frozenset()
+            to_json(write_answer(task, rng)), "stop", check_context(task), frozenset()
         ).issues
         if issue.severity is CheckSeverity.FAIL
     ]
@@ -112,7 +117,7 @@ def test_a_re_answer_reads_the_steps_that_it_is_shown_not_the_items_grade(
         if drawn is None:
             continue
         reading, _ = drawn
-        shown = mask_steps(reading.draft, judge_context(task)).steps[-1].text
+        shown = mask_steps(reading.draft, check_context(task)).steps[-1].text
         own = [g.measurement.shown for g in grade_task(task)]
         theirs = list(reading.written.values())
         seen += any(value not in own and value not in shown for value in theirs)
@@ -156,7 +161,7 @@ def test_faults_that_the_checks_know_are_caught_by_them(
         spoilt = [(task, spoil(task, fault, rng)) for task in tasks]
         caught = [
             not check_answer(
-                to_json(reading.answer), "stop", judge_context(task), frozenset()
+                to_json(reading.answer), "stop", check_context(task), frozenset()
             ).passed
             for task, reading in spoilt
             if reading is not None

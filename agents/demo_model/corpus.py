@@ -199,6 +199,27 @@ def build_examples(
         yield Example(messages=messages, answer=answer, task=task)
 
 
+def check_context(task: DraftTask, prompt_text: str = "") -> CheckContext:
+    """Returns what a draft on a task is held against.
+
+    Args:
+        task: the item.
+        prompt_text: what was sent, for the check on copied prompts.
+    """
+    return CheckContext(
+        question=task.question,
+        finding=task.finding,
+        asked=task.asked,
+        side=task.side.value,
+        is_follow_up=False,
+        shape=SHAPE,
+        slice_axis=2,
+        calibration=task.calibration,
+        prompt_text=prompt_text,
+        sequence="dess",
+    )
+
+
 def revised(
     template: PromptTemplate,
     context: PromptContext,
@@ -216,18 +237,7 @@ def revised(
     place = rng.choice(digits)
     other = rng.choice([d for d in "0123456789" if d != answer[place]])
     spoilt = answer[:place] + other + answer[place + 1 :]
-    checks = CheckContext(
-        question=task.question,
-        finding=task.finding,
-        asked=task.asked,
-        side=task.side.value,
-        is_follow_up=False,
-        shape=SHAPE,
-        slice_axis=2,
-        calibration=task.calibration,
-        prompt_text=messages[-1].content,
-        sequence="dess",
-    )
+    checks = check_context(task, messages[-1].content)
     report = check_answer(spoilt, "stop", checks, frozenset())
     issues = [issue for issue in report.issues if issue.severity is CheckSeverity.FAIL]
     return render_revision(template, context, spoilt, issues) if issues else messages

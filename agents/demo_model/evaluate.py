@@ -23,13 +23,13 @@ from agents.demo_model.corpus import (
     Base,
     bases_of,
     build_context,
+    check_context,
     draw_task,
     make_task,
     read_findings,
 )
 from agents.demo_model.evaluate_judge import judge_items, judge_of, summarise_judge
 from agents.demo_model.grammar import DraftTask, grade_task
-from agents.demo_model.judge_corpus import judge_context
 from agents.demo_model.phantom_findings import CALIBRATION
 from agents.demo_model.phrases import value_text
 from agents.demo_model.sampler import gradable_components
@@ -115,7 +115,7 @@ def _is_graded(rule: GradeRule, finding: Finding) -> bool:
 def score_answer(item: HeldOut, messages: tuple[ChatMessage, ...], done: Completion) -> Score:
     """Returns what the checks and the comparison with the findings say of one answer."""
     task = item.task
-    context = judge_context(task, messages[-1].content)
+    context = check_context(task, messages[-1].content)
     report = check_answer(done.text, done.finish_reason, context, frozenset())
     graded, draft = grade_task(task), report.draft
     return Score(

@@ -14,13 +14,12 @@ from random import Random
 from typing import Any
 
 from agents.checks.run import check_answer
-from agents.demo_model.corpus import Base, build_context
+from agents.demo_model.corpus import Base, build_context, check_context
 from agents.demo_model.fault_phrases import HELD_OUT_COLLOQUIAL, HELD_OUT_HISTORY
 from agents.demo_model.grammar import DraftTask, grade_task, write_answer
 from agents.demo_model.judge_corpus import (
     REANSWER_PROMPT,
     RUBRIC_PROMPT,
-    judge_context,
     other_task,
 )
 from agents.demo_model.spoiling import Fault, draft_of, spoil
@@ -69,7 +68,7 @@ def judge_of(endpoint: ModelEndpoint, client: ChatModel) -> JudgeContext:
 
 async def judge_one(kind: str, draft: Draft, task: DraftTask, judge: JudgeContext) -> Judged:
     """Returns the judge's answer to a draft of an item."""
-    checks = judge_context(task)
+    checks = check_context(task)
     judgement = await judge_draft(draft, 1, build_context(task), checks, judge)
     # A habit of the model is no deterministic grade.
     wanted = {g.component: g.grade for g in grade_task(task) if g.component in checks.rules}
@@ -83,7 +82,7 @@ async def own_draft(task: DraftTask, client: ChatModel) -> Draft | None:
     messages = render_draft(load_prompt("demo-draft", 2), build_context(task))
     schema = answer_schema(task.question, task.asked)
     done = await client.complete(messages, schema, _SAMPLING)
-    context = judge_context(task, messages[-1].content)
+    context = check_context(task, messages[-1].content)
     report = check_answer(done.text, done.finish_reason, context, frozenset())
     return report.draft if report.passed else None
 

@@ -10,14 +10,13 @@ import re
 from collections.abc import Iterator
 from random import Random
 
-from agents.checks.context import CheckContext
 from agents.demo_model import phrases
 from agents.demo_model.corpus import (
     FEATURE_WEIGHTS,
-    SHAPE,
     Base,
     Example,
     build_context,
+    check_context,
     draw_task,
     make_task,
 )
@@ -67,22 +66,6 @@ _HOLDS: dict[str, str] = {
     "concise": "nothing twice",
 }
 """Reason of an item that holds; `faithful` and `complete` say what was compared."""
-
-
-def judge_context(task: DraftTask, prompt_text: str = "") -> CheckContext:
-    """Returns what an item's draft is held against."""
-    return CheckContext(
-        question=task.question,
-        finding=task.finding,
-        asked=task.asked,
-        side=task.side.value,
-        is_follow_up=False,
-        shape=SHAPE,
-        slice_axis=2,
-        calibration=task.calibration,
-        prompt_text=prompt_text,
-        sequence="dess",
-    )
 
 
 def other_task(task: DraftTask, base: Base, rng: Random) -> DraftTask | None:
@@ -215,7 +198,7 @@ def judge_example(
     reading, source = drawn
     context = build_context(task)
     if kind is JudgeTask.REANSWER:
-        steps = mask_steps(reading.draft, judge_context(task)).steps
+        steps = mask_steps(reading.draft, check_context(task)).steps
         messages = render_judge(load_prompt(*REANSWER_PROMPT), context, steps)
         return Example(messages=messages, answer=reanswer(reading, source, steps), task=task)
     steps = quote_steps(reading.draft).steps
