@@ -2,8 +2,9 @@
 
 One Python process has one core, and the checks are the largest part of what it does for an item.
 They are pure functions of an answer and its finding, so any process can run them and none is lost
-with one: where a worker is gone or cannot be started, the answer is checked here. A worker reads
-requests and writes reports in the same order (`agents.check_worker`); it is in a session of its
+with one: where a worker is gone, cannot be started or is not ready yet (it takes seconds to import
+what it needs), the answer is checked here. A worker says when it is ready, then reads requests and
+writes reports in the same order (`agents.check_worker`); it is in a session of its
 own, so that a Ctrl-C in the terminal reaches the batch alone, and ends when its input does.
 """
 
@@ -17,7 +18,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agents.check_worker import CheckRequest, CheckSetup
+from agents.check_worker import READY, CheckRequest, CheckSetup
 from agents.checks.context import CheckContext
 from agents.checks.run import CheckReport, check_answer
 from knee.run_config import BatchSettings
@@ -37,12 +38,16 @@ class _Worker:
     waiting: deque[asyncio.Future[bytes | None]] = field(
         default_factory=deque[asyncio.Future[bytes | None]]
     )
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
     is_there: bool = True
 
     async def read_on(self) -> None:
         """Hands out replies until the process ends; who still waits then gets None."""
         assert self.process.stdout is not None
         try:
+            if await self.process.stdout.readline() != READY:
+                return
+            self.ready.set()
             async for line in self.process.stdout:
                 if not line.endswith(b"\n"):
                     break  # torn: the process died while it wrote
@@ -51,6 +56,7 @@ class _Worker:
                     reply.set_result(line)
         finally:
             self.is_there = False
+            self.ready.set()  # nobody waits for one that is gone
             for reply in self.waiting:
                 if not reply.done():
                     reply.set_result(None)
@@ -78,6 +84,11 @@ class CheckPool:
         """Process ids of the workers that are still there."""
         return tuple(worker.process.pid for worker in self._workers if worker.is_there)
 
+    async def wait_until_ready(self) -> None:
+        """Returns once every worker is ready or gone; `check` does not need it."""
+        for worker in self._workers:
+            await worker.ready.wait()
+
     async def check(self, text: str, finish_reason: str, context: CheckContext) -> CheckReport:
         """Returns what `check_answer` returns.
 
@@ -87,7 +98,7 @@ class CheckPool:
             context: what it is held against, with the calibration of the run.
         """
         worker = min(
-            (worker for worker in self._workers if worker.is_there),
+            (worker for worker in self._workers if worker.is_there and worker.ready.is_set()),
             key=lambda worker: len(worker.waiting),
             default=None,
         )

@@ -1,7 +1,8 @@
 """A process that runs the checks: `python -m agents.check_worker`, started by `agents.check_pool`.
 
-The first line it reads is a `CheckSetup`, each line after it a `CheckRequest`; it answers each
-request with one line, a `CheckReport`, in the order of the requests. It ends with its input.
+The first line it reads is a `CheckSetup`, which it answers with `READY`; each line after it is a
+`CheckRequest`. It answers each request with one line, a `CheckReport`, in the order of the
+requests, and ends with its input.
 """
 
 import gc
@@ -16,6 +17,8 @@ from knee.questions import QUESTIONS
 from knee.records import Record
 from knee.shown_images import ShownImages
 
+READY = b"ready\n"
+"""The first line that it writes."""
 _COLLECT_AFTER = 20_000
 """As in `agents.batch`: the checks make many short-lived objects and no cycles."""
 
@@ -98,6 +101,8 @@ def main() -> None:
     setup = CheckSetup.model_validate_json(lines.readline())
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER)
+    replies.write(READY)
+    replies.flush()
     for line in lines:
         replies.write(answer(line, setup).model_dump_json().encode() + b"\n")
         replies.flush()

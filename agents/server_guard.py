@@ -6,6 +6,7 @@ An answer: the call alone is in trouble, and gets a few more rounds before the i
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 
@@ -34,6 +35,7 @@ class ServerGuard:
         wait_s: float,
         poll_s: float = 1.0,
         on_outage: Callable[[str | None], None] | None = None,
+        slots: asyncio.Semaphore | None = None,
     ) -> None:
         """Guards `model`.
 
@@ -42,8 +44,11 @@ class ServerGuard:
             wait_s: longest absence that is waited for.
             poll_s: seconds between two questions to an absent server.
             on_outage: told the reason when an absence begins, and None when it ends.
+            slots: held while a call is under way; several guards may share them. None bounds
+                nothing.
         """
         self._model = model
+        self._slots = contextlib.nullcontext() if slots is None else slots
         self._wait_s = wait_s
         self._poll_s = poll_s
         self._on_outage = on_outage
@@ -70,7 +75,10 @@ class ServerGuard:
             await self._up.wait()
             started = time.monotonic()
             try:
-                completion = await self._model.complete(messages, schema, sampling)
+                async with self._slots:
+                    # From here on: what waited for its slot has not been refused anything yet.
+                    started = time.monotonic()
+                    completion = await self._model.complete(messages, schema, sampling)
             except ServerGone:
                 raise
             except ModelUnavailable:

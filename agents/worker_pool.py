@@ -57,7 +57,7 @@ class WorkerPool(Generic[_Item, _Result]):
         """Works until the iterator is empty or the pool is stopped.
 
         Args:
-            n_workers: items in flight.
+            n_workers: items at once.
 
         Raises:
             Exception: what `work` or `keep` raises first; items in flight are dropped.
@@ -74,9 +74,10 @@ class WorkerPool(Generic[_Item, _Result]):
                 worker.cancel()
             await asyncio.wait(workers)
             raise
-        for worker in done:
-            if not worker.cancelled() and (error := worker.exception()) is not None:
-                raise error
+        # All are asked: asyncio would tell of an error that nobody asked for.
+        errors = [worker.exception() for worker in done if not worker.cancelled()]
+        for error in filter(None, errors):
+            raise error
 
     def stop(self, reason: StopReason, message: str) -> None:
         """Takes no new item and drops what is in flight; only the first reason is kept."""

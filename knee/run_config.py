@@ -170,10 +170,11 @@ class CheckSettings(_Settings):
 
 
 class BatchSettings(_Settings):
-    """How many items run at once and how long the batch waits for a lost server."""
+    """How many requests run at once and how long the batch waits for a lost server."""
 
     concurrency: int = Field(default=16, ge=1, le=4096)
-    """Items in flight."""
+    """Requests with the servers at once; a quarter more items are prepared, checked or written
+    meanwhile."""
     max_revisions: int = Field(default=2, ge=0, le=10)
     """Revisions after the first draft."""
     commit_items: int = Field(default=1024, ge=1)

@@ -200,12 +200,24 @@ def rss_mb() -> float:
 
 def running_requests(url: str) -> float | None:
     """Returns how many requests run on a vLLM server now; None when it does not say."""
+    return metric(url, "vllm:num_requests_running")
+
+
+def served_requests(url: str) -> float:
+    """Returns how many requests a vLLM server has answered so far."""
+    found = metric(url, "vllm:request_success_total")
+    assert found is not None, f"no count of requests at {url}"
+    return found
+
+
+def metric(url: str, name: str) -> float | None:
+    """Returns a metric of a server, its labels added up; None when it does not say."""
     try:
         with urllib.request.urlopen(url, timeout=5) as answer:
             lines = answer.read().decode().splitlines()
     except OSError:
         return None
-    found = [line for line in lines if line.startswith("vllm:num_requests_running")]
+    found = [line for line in lines if line.startswith(name)]
     return sum(float(line.rsplit(" ", 1)[1]) for line in found) if found else None
 
 
@@ -249,15 +261,29 @@ def memory(folder: Path, n_items: int) -> list[str]:
 
 
 def vllm(folder: Path, n_items: int) -> list[str]:
-    """Drafts with the demo model on the CPU, and asks the server how many requests run."""
+    """Drafts with the demo model on the CPU, and asks the server how many requests run.
+
+    Once without the judge, one request an item as in the other parts, and once with judge and
+    decoy on a fifth of the items.
+    """
     cohort = make_cohort(folder, n_items)
     path = config_on_free_port(folder)
     config = load_run_config(path)
-    log = folder / "vllm.log"
-    with running_server(serve_settings(config, path), config.drafter, log):
-        metrics = config.drafter.base_url.removesuffix("/v1") + "/metrics"
-        run = whole_run(path, cohort, limit=n_items, metrics=metrics)
-    return bench_agents_page.vllm_lines(run, config.batch.concurrency)
+    text = path.read_text(encoding="utf-8")
+    before, judge = text.split("# The same model, on the same server, as judge.")
+    alone = path.with_name("drafts-alone.toml")
+    alone.write_text(before + judge[judge.index("[batch]") :], encoding="utf-8")
+    metrics = config.drafter.base_url.removesuffix("/v1") + "/metrics"
+    runs: list[tuple[str, WholeRun, float]] = []
+    with running_server(serve_settings(config, path), config.drafter, folder / "vllm.log"):
+        for name, settings, n in (
+            ("drafts alone", alone, n_items),
+            ("with judge and decoy", path, n_items // 5),
+        ):
+            asked = served_requests(metrics)
+            run = whole_run(settings, cohort, limit=n, metrics=metrics)
+            runs.append((name, run, (served_requests(metrics) - asked) / run.n_items))
+    return bench_agents_page.vllm_lines(runs, config.batch.concurrency)
 
 
 def tell(text: str) -> None:
@@ -274,7 +300,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--items", type=int, default=5000, help="items of `throughput`")
     parser.add_argument("--slow-items", type=int, default=10_240)
     parser.add_argument("--memory-items", type=int, default=100_000)
-    parser.add_argument("--vllm-items", type=int, default=400)
+    parser.add_argument("--vllm-items", type=int, default=2000)
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md anew")
     options = parser.parse_args(arguments)
     ways: dict[str, Callable[[Path], list[str]]] = {

@@ -149,28 +149,34 @@ def memory_lines(run: Whole) -> list[str]:
     ]
 
 
-def vllm_lines(run: Whole, concurrency: int) -> list[str]:
-    """Returns the lines of the real server."""
-    # Without the tail: when fewer items are left than fit, nobody can keep the server full.
-    full = [
-        s.running
-        for s in run.samples
-        if s.running is not None and 0 < s.done <= run.n_items - concurrency
-    ]
-    return [
-        f"### vLLM on the CPU, the demo model, {concurrency} in flight, {run.n_items} items",
-        "",
-        f"- {run.batch_per_s:.2f} items/s; {run.n_accepted} accepted; {len(full)} looks at "
-        "`vllm:num_requests_running`, from the first item done until fewer were left than fit",
-        bar(
-            "client CPU an item in the batch, check processes included",
-            run.batch_cpu_ms + run.checks_ms,
-            5,
-            at_least=False,
-            unit=" ms",
-        ),
-        bar("mean running / in flight", sum(full) / len(full) / concurrency, 0.95),
-    ]
+def vllm_lines(runs: Sequence[tuple[str, Whole, float]], concurrency: int) -> list[str]:
+    """Returns the lines of the real server.
+
+    Args:
+        runs: what was run, how it went, and requests an item.
+        concurrency: requests with the server at once.
+    """
+    lines = [f"### vLLM on the CPU, the demo model, {concurrency} in flight", ""]
+    for name, run, n_requests in runs:
+        # Without the tail: when fewer items are left than fit, nobody can keep the server full.
+        full = [
+            s.running
+            for s in run.samples
+            if s.running is not None and 0 < s.done <= run.n_items - concurrency
+        ]
+        cpu_ms = run.batch_cpu_ms + run.checks_ms
+        lines += [
+            f"**{name}**: {run.n_items} items, {run.n_accepted} accepted, {run.batch_per_s:.2f} "
+            f"items/s, {n_requests:.2f} requests an item; {len(full)} looks at "
+            "`vllm:num_requests_running`, from the first item done until fewer were left than fit",
+            "",
+            f"- client CPU a request: {cpu_ms / n_requests:.3g} ms; of the item's {cpu_ms:.3g} ms "
+            f"{run.checks_ms:.3g} ms are the check process with its start",
+            bar("client CPU an item in the batch", cpu_ms, 5, at_least=False, unit=" ms"),
+            bar("mean running / in flight", sum(full) / len(full) / concurrency, 0.95),
+            "",
+        ]
+    return lines[:-1]
 
 
 def _seconds_at(samples: Sequence[SampleLike], done: int) -> float:

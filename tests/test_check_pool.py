@@ -49,6 +49,7 @@ async def test_reports_are_those_of_this_process_in_any_order_of_asking():
     given = cases()
     async with check_pool(2, SETUP) as pool:
         assert pool is not None
+        await pool.wait_until_ready()
         assert len(pool.pids) == 2
         found = await asyncio.gather(*(pool.check(*case) for case in given))
     warn_only = frozenset(SETUP.warn_only)
@@ -64,6 +65,7 @@ async def test_a_killed_worker_loses_no_answer_and_a_dropped_one_shifts_none():
     expected = [check_answer(*case, frozenset(SETUP.warn_only)) for case in given]
     async with check_pool(1, SETUP) as pool:
         assert pool is not None
+        await pool.wait_until_ready()
         (pid,) = pool.pids
         assert os.getsid(pid) != os.getsid(0), "a Ctrl-C in the terminal does not reach it"
         tasks = [asyncio.create_task(pool.check(*case)) for case in given]
@@ -86,6 +88,7 @@ async def test_graph_hands_answers_to_the_workers_and_accepts_what_they_pass():
     asked: list[str] = []
     async with check_pool(1, CheckSetup(calibration=None, warn_only=())) as pool:
         assert pool is not None
+        await pool.wait_until_ready()
         check = pool.check
 
         async def noting(text: str, finish_reason: str, context: CheckContext) -> CheckReport:
@@ -138,8 +141,23 @@ async def test_a_worker_runs_this_checkout_wherever_the_batch_was_started(
     (case, *_) = cases()
     async with check_pool(1, SETUP) as pool:
         assert pool is not None
+        await pool.wait_until_ready()
         assert await pool.check(*case) == check_answer(*case, frozenset(SETUP.warn_only))
         assert len(pool.pids) == 1, "the worker died of what lies in the working directory"
+
+
+async def test_answers_are_checked_here_until_a_worker_is_ready():
+    (case, *_) = cases()
+    async with check_pool(1, SETUP) as pool:
+        assert pool is not None
+        (pid,) = pool.pids
+        os.kill(pid, signal.SIGSTOP)  # it will not be ready for as long as it is stopped
+        try:
+            async with asyncio.timeout(5):
+                found = await pool.check(*case)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+    assert found == check_answer(*case, frozenset(SETUP.warn_only))
 
 
 async def test_no_worker_is_no_pool():
