@@ -17,6 +17,7 @@ from agents.checks.run import CHECK_VERSIONS
 from agents.llm_client import ChatClient
 from agents.preflight import preflight
 from agents.server_guard import ServerGone, ServerGuard
+from agents.worker_pool import WorkerPool, signals_stop
 from knee.errors import ModelOutputError, ModelUnavailable
 from knee.keys import JsonValue
 from knee.records import ItemState
@@ -79,7 +80,8 @@ def recheck(store: Path, run_id: str, config: Path | None, *, dry_run: bool, as_
         as_json: print the changes on stdout.
 
     Returns:
-        0; 1 when the judge did not answer for some items; 3 when its server went away.
+        0; 1 when the judge did not answer for some items; 3 when its server went away or Ctrl-C
+        was pressed.
 
     Raises:
         InputError: run, settings or server are not as asked.
@@ -128,14 +130,14 @@ async def _run(plan: RecheckPlan, writer: StoreWriter, *, dry_run: bool) -> _Tal
             start_recheck(writer, plan.recheck)
         with writer.reading() as con:
             done = rechecked_keys(con, plan.recheck.recheck_id)
-        pool = _Pool(plan, writer, guard, tally, dry_run=dry_run)
+        rechecker = _Rechecker(plan, writer, guard, tally, dry_run=dry_run)
         left = (s for s in stored_items(writer, plan, tally.skipped) if s.key not in done)
-        await pool.run(left)
+        await rechecker.run(left)
     return tally
 
 
-class _Pool:
-    """Workers that share one iterator; verdicts are committed in groups."""
+class _Rechecker:
+    """What a worker does with an item, and what becomes of its verdict: committed in groups."""
 
     def __init__(
         self,
@@ -156,36 +158,37 @@ class _Pool:
     async def run(self, items: Iterator[Stored]) -> None:
         """Works the iterator off; what is finished is kept, whatever ends the work."""
         batch = self._plan.config.batch if self._plan.config else BatchSettings()
-        n_workers = 1 if self._judge is None else batch.concurrency
-        workers = [asyncio.create_task(self._work_on(items)) for _ in range(n_workers)]
+        pool = WorkerPool(items, self._verdict, self._keep)
         try:
-            await asyncio.gather(*workers)
+            with signals_stop(pool):
+                await pool.run(1 if self._judge is None else batch.concurrency)
         finally:
-            for worker in workers:
-                worker.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
             self._commit()
+        self._tally.stopped = pool.message
 
-    async def _work_on(self, items: Iterator[Stored]) -> None:
-        for stored in items:
-            if self._tally.stopped is not None:
-                return
-            try:
-                verdict = await recheck_item(stored, self._plan, self._judge)
-            except ServerGone as gone:
-                self._tally.stopped = str(gone)
-                return
-            except (ModelUnavailable, ModelOutputError):
-                # Infrastructure: the earlier verdict stands, and the next call asks again.
-                self._tally.n_unjudged += 1
-                continue
-            if isinstance(verdict, str):
-                self._tally.skipped[verdict] += 1
-                continue
+    async def _verdict(self, stored: Stored) -> tuple[Stored, Verdict | str | None]:
+        """Returns the new verdict, why there is none, or None when the judge did not answer."""
+        try:
+            return stored, await recheck_item(stored, self._plan, self._judge)
+        except ServerGone:
+            raise
+        except (ModelUnavailable, ModelOutputError):
+            # Infrastructure: the earlier verdict stands, and the next call asks again.
+            return stored, None
+
+    async def _keep(self, found: tuple[Stored, Verdict | str | None]) -> None:
+        stored, verdict = found
+        if verdict is None:
+            self._tally.n_unjudged += 1
+        elif isinstance(verdict, str):
+            self._tally.skipped[verdict] += 1
+        else:
             self._tally.add(stored, verdict)
             self._waiting.append(verdict)
             if len(self._waiting) >= _COMMIT_ITEMS:
                 self._commit()
+        # Checks alone never wait for anything: a Ctrl-C would not be heard before the last item.
+        await asyncio.sleep(0)
 
     def _commit(self) -> None:
         taken, self._waiting = self._waiting, []

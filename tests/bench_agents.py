@@ -19,20 +19,24 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeAlias
 from unittest.mock import patch
+
+import openai
 
 from agents.batch import collector_calmed
 from agents.graph import prepare_task
-from agents.llm_client import ChatClient
+from agents.llm_client import ChatClient, JsonSchema
 from agents.progress import BatchProgress
 from agents.vllm_server import running_server
 from knee.calibration import load_calibration
 from knee.records import ItemState
 from knee.run_config import RunConfig, load_run_config
+from prompts.render import ChatMessage
 from stages import generate as stage
 from stages.serve import serve_settings
 from store.connection import open_store
@@ -45,6 +49,9 @@ from tests.prepared_store import stub_process
 
 PARTS = ("throughput", "slow", "memory", "vllm")
 SAMPLE_S = 0.1
+Call: TypeAlias = tuple[Sequence[ChatMessage], JsonSchema]
+"""Messages, and the schema of the answer."""
+Calls: TypeAlias = list[Call]
 
 
 @dataclass(frozen=True)
@@ -103,29 +110,77 @@ class WholeRun:
 
 def bare_loop(config: RunConfig, store: Path, limit: int | None = None) -> BareLoop:
     """Sends the first prompt of each item through the client, and does nothing else."""
+    sampling, concurrency = config.drafter.sampling, config.batch.concurrency
+
+    async def run(calls: Calls) -> tuple[float, float]:
+        async with ChatClient(config.drafter, concurrency=concurrency) as client:
+            return await timed(calls, lambda call: client.complete(*call, sampling), concurrency)
+
+    return looped(run, first_calls(store, limit))
+
+
+def openai_loop(config: RunConfig, store: Path) -> BareLoop:
+    """The same through `chat.completions.create` of openai's own client on its aiohttp transport.
+
+    Our client sends through openai's client too, but reads of an answer only what it needs.
+    """
+    endpoint, concurrency = config.drafter, config.batch.concurrency
+    sampling: dict[str, Any] = endpoint.sampling.as_sent()
+
+    async def run(calls: Calls) -> tuple[float, float]:
+        transport = openai.DefaultAioHttpClient()
+        async with openai.AsyncOpenAI(
+            base_url=endpoint.base_url, api_key="none", max_retries=0, http_client=transport
+        ) as client:
+
+            async def send(call: Call) -> object:
+                messages: Any = [message.as_sent() for message in call[0]]
+                form: Any = {"name": "answer", "schema": dict(call[1]), "strict": True}
+                return await client.chat.completions.create(
+                    model=endpoint.model,
+                    messages=messages,
+                    response_format={"type": "json_schema", "json_schema": form},
+                    **sampling,
+                )
+
+            return await timed(calls, send, concurrency)
+
+    return looped(run, first_calls(store, None))
+
+
+def first_calls(store: Path, limit: int | None) -> Calls:
+    """Returns the first prompt of each item, and the schema of its answer."""
     context = drafting_context(load_calibration(CALIBRATION))
     with open_store(store, read_only=True) as con:
         tasks = [prepare_task(item, context) for item in load_items(con, Selection(limit=limit))]
-    calls = [(task.messages, task.schema) for task in tasks]
-    del tasks
-    sampling, concurrency = config.drafter.sampling, config.batch.concurrency
+    return [(task.messages, task.schema) for task in tasks]
 
-    async def run() -> tuple[float, float]:
-        left = iter(calls)
 
-        async def work() -> None:
-            for messages, schema in left:
-                await client.complete(messages, schema, sampling)
-
-        async with ChatClient(config.drafter, concurrency=concurrency) as client:
-            wall, cpu = time.perf_counter(), time.process_time()
-            await asyncio.gather(*(work() for _ in range(concurrency)))
-            return time.perf_counter() - wall, time.process_time() - cpu
-
+def looped(
+    run: Callable[[Calls], Coroutine[Any, Any, tuple[float, float]]], calls: Calls
+) -> BareLoop:
+    """Returns what a loop over calls took."""
     gc.collect()
     with collector_calmed():
-        wall, cpu = asyncio.run(run())
+        wall, cpu = asyncio.run(run(calls))
     return BareLoop(len(calls) / wall, 1e3 * cpu / len(calls))
+
+
+async def timed(
+    calls: Calls,
+    send: Callable[[Call], Awaitable[object]],
+    concurrency: int,
+) -> tuple[float, float]:
+    """Sends calls from so many workers; returns wall and CPU seconds."""
+    left = iter(calls)
+
+    async def work() -> None:
+        for call in left:
+            await send(call)
+
+    wall, cpu = time.perf_counter(), time.process_time()
+    await asyncio.gather(*(work() for _ in range(concurrency)))
+    return time.perf_counter() - wall, time.process_time() - cpu
 
 
 def whole_run(
@@ -234,13 +289,15 @@ def throughput(folder: Path, rounds: int, n_items: int) -> list[str]:
     """Alternates bare loops and whole runs at 20 ms and 64 in flight."""
     cohort = make_cohort(folder, n_items)
     bares: list[BareLoop] = []
+    plain: list[BareLoop] = []
     wholes: list[WholeRun] = []
     with stub_for(cohort, 64, 0.02) as config:
         for _ in range(rounds):
             bares.append(bare_loop(load_run_config(config), cohort.store))
+            plain.append(openai_loop(load_run_config(config), cohort.store))
             wholes.append(whole_run(config, cohort))
             tell(f"bare {bares[-1].items_per_s:.0f}/s, whole {wholes[-1].items_per_s:.0f}/s")
-    return bench_agents_page.throughput_lines(bares, wholes, cpu_by_stage(cohort))
+    return bench_agents_page.throughput_lines(bares, plain, wholes, cpu_by_stage(cohort))
 
 
 def slow(folder: Path, n_items: int) -> list[str]:

@@ -4,6 +4,8 @@ import asyncio
 import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from stages.recheck import recheck
 from stages.summary import load_summary
 from store.connection import open_store
 from store.controls import majority_grades
+from tests.demo_run import CHECKOUT
 from tests.prepared_store import prepare_phantoms, write_answers, write_config
 from tests.scripted_judge import ITEMS, honest_answer, marks
 from tests.stub_server import Faults, StubServer, prompt_key
@@ -175,6 +178,37 @@ async def test_recheck_goes_on_where_it_was_stopped(setting: Setting, stub: Stub
     (total,) = setting.sql("SELECT count(*) FROM outcomes")[0]
     assert setting.sql("SELECT count(*), count(DISTINCT recheck_id) FROM verdicts") == [(total, 1)]
     assert done < total
+
+
+async def test_ctrl_c_keeps_the_verdicts_so_far_and_the_same_command_goes_on(setting: Setting):
+    await setting.generate(setting.plain)
+    program = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "import stages.recheck as stage\n"
+        "real, calls = stage.recheck_item, []\n"
+        "async def noting(*given):\n"
+        "    calls.append(given)\n"
+        "    if len(calls) == 20:\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return await real(*given)\n"
+        "stage.recheck_item = noting\n"
+        "store, run, config = sys.argv[1:]\n"
+        "ways = {'dry_run': False, 'as_json': False}\n"
+        "sys.exit(stage.recheck(Path(store), run, Path(config), **ways))\n"
+    )
+    command = [sys.executable, "-c", program, str(setting.store), setting.run("none")]
+    ended = await asyncio.to_thread(
+        subprocess.run, [*command, str(setting.plain)], cwd=CHECKOUT, capture_output=True, text=True
+    )
+    assert ended.returncode == 3, ended.stderr
+    assert "stopped by SIGINT" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    (done,) = setting.sql("SELECT count(*) FROM verdicts")[0]
+    assert 19 <= done <= 40, "a few turns of the loop after the signal"
+    assert await setting.recheck(setting.plain) == 0
+    (total,) = setting.sql("SELECT count(*) FROM outcomes")[0]
+    assert setting.sql("SELECT count(*), count(DISTINCT recheck_id) FROM verdicts") == [(total, 1)]
 
 
 async def test_recheck_without_the_runs_calibration_says_what_to_name(setting: Setting):
