@@ -6,6 +6,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Generator
@@ -15,7 +17,15 @@ from typing import Any
 import duckdb
 import pytest
 
-from agents.server_state import ServerEntry, ServerState, find_server, state_path
+from agents.server_state import (
+    ServerEntry,
+    ServerState,
+    claim_port,
+    find_server,
+    state_path,
+    stop_entry,
+)
+from agents.state_file import StateFile
 from run_pipeline import main
 from store.connection import open_store
 from tests.demo_run import CHECKOUT, CommandResult, free_port
@@ -113,6 +123,61 @@ def test_detached_it_outlives_the_command_and_stop_ends_every_process(
     nothing = command("serve", "stop", "--port", str(port))
     assert nothing.code == 2
     assert "no server of this checkout runs on port" in nothing.err
+
+
+def test_whoever_is_killed_before_a_detached_server_is_ready_takes_it_along(
+    tmp_path: Path, port: int
+):
+    config = write_serve_settings(tmp_path, port=port, more='env = { FAKE_VLLM_START_S = "60" }')
+    process = subprocess.Popen(
+        [sys.executable, "run_pipeline.py", "serve", "--config", str(config), "--detach"],
+        cwd=CHECKOUT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    assert wait_until(lambda: len(server_processes(port)) == 3, 60)
+    process.kill()
+    process.wait()
+    assert wait_until(lambda: not server_processes(port), 60)
+    assert find_server(port) is None
+
+
+def test_a_server_is_stopped_that_was_claimed_and_has_no_supervisor_yet(port: int):
+    descriptor = claim_port(NO_STATE.model_copy(update={"port": port}))
+    entry = find_server(port)
+    assert entry is not None
+    assert entry.running
+    supervisor = subprocess.Popen(["sleep", "60"], pass_fds=(descriptor,))
+
+    def note_it() -> None:
+        time.sleep(0.3)
+        StateFile(descriptor, entry.path).note(supervisor_pid=supervisor.pid)
+        os.close(descriptor)
+
+    later = threading.Thread(target=note_it)
+    later.start()
+    try:
+        assert stop_entry(entry)
+        assert supervisor.poll() == -signal.SIGTERM
+    finally:
+        supervisor.kill()
+        supervisor.wait()
+        later.join()
+
+
+def test_clearing_up_after_one_that_ended_leaves_its_successors_file_alone(port: int):
+    state = NO_STATE.model_copy(update={"port": port})
+    state_path(port).parent.mkdir(parents=True, exist_ok=True)
+    state_path(port).write_text(state.model_dump_json())
+    ended = find_server(port)
+    assert ended is not None
+    assert not ended.running
+    descriptor = claim_port(state)
+    try:
+        assert not stop_entry(ended)
+        assert find_server(port) is not None
+    finally:
+        os.close(descriptor)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
