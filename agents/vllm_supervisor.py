@@ -24,7 +24,7 @@ from collections import deque
 from pathlib import Path
 from types import FrameType
 
-from agents.state_file import StateFile, start_ticks
+from agents.state_file import StateFile, process_stat, start_ticks
 
 MAX_RESTARTS = 5
 """Restarts within `RESTARTS_WITHIN_S`; one more, and something is wrong that no restart mends."""
@@ -45,11 +45,16 @@ def _end_with_parent() -> None:
 
 
 def _group_is_alive(group: int) -> bool:
+    """Returns whether a process of the group lives; a zombie, which nobody waited for, has ended.
+
+    In a container whose first process waits for no orphans, zombies stay for good.
+    """
     try:
         os.killpg(group, 0)
     except ProcessLookupError:
         return False
-    return True
+    stats = (process_stat(int(path.name)) for path in Path("/proc").glob("[0-9]*"))
+    return any(stat is not None and stat.group == group for stat in stats)
 
 
 def end_group(child: subprocess.Popen[bytes], grace_s: float = _GRACE_S) -> None:

@@ -180,13 +180,13 @@ def test_clearing_up_after_one_that_ended_leaves_its_successors_file_alone(port:
         os.close(descriptor)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_in_the_foreground_nothing_outlives_the_command(tmp_path: Path, port: int, number: int):
     process = foreground(write_serve_settings(tmp_path, port=port))
     assert len(server_processes(port)) == 3
     process.send_signal(number)
     done = end(process)
-    assert done.code == (-signal.SIGKILL if number == signal.SIGKILL else 0), done.err
+    assert done.code == (0 if number == signal.SIGTERM else -number), done.err
     assert wait_until(lambda: not server_processes(port), 60)
     assert find_server(port) is None
 
@@ -227,6 +227,24 @@ def test_an_engine_that_ignores_sigterm_is_killed(tmp_path: Path, port: int, com
     assert command("serve", "--config", str(config), "--detach").code == 0
     assert command("serve", "stop", "--port", str(port)).code == 0
     assert server_processes(port) == []
+
+
+def test_zombies_that_no_first_process_waits_for_hold_nothing_up():
+    # The script takes the place of such a process: orphans become its own, and it waits for none.
+    script = """
+import ctypes, subprocess, time
+from agents.vllm_supervisor import end_group
+ctypes.CDLL(None).prctl(36, 1)
+child = subprocess.Popen(["sh", "-c", "sleep 60 & exec sleep 60"], start_new_session=True)
+time.sleep(0.5)
+started = time.monotonic()
+end_group(child, 10.0)
+print(time.monotonic() - started)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=CHECKOUT, capture_output=True, text=True, check=True
+    )
+    assert float(done.stdout) < 9
 
 
 @pytest.mark.parametrize("more", [[], ["--detach"]])
