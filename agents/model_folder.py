@@ -13,7 +13,7 @@ from math import prod
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from knee.errors import InputError
 from knee.serve_settings import ServeSettings
@@ -71,6 +71,22 @@ class _Config(BaseModel):
         return 2 * self.num_hidden_layers * heads * size
 
 
+class _Tensor(BaseModel):
+    """One tensor in the header of a file of safetensors."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    dtype: str
+    shape: tuple[int, ...]
+    data_offsets: tuple[int, int]
+
+
+_Header: TypeAdapter[dict[str, _Tensor | dict[str, str]]] = TypeAdapter(
+    dict[str, _Tensor | dict[str, str]]
+)
+"""Tensors by name, and `__metadata__`, which holds text."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelFolder:
     """A whole model."""
@@ -87,7 +103,7 @@ class ModelFolder:
 
 
 def find_model_folder(settings: ServeSettings, checkout: Path) -> Path | None:
-    """Returns the folder of `serve.model_path`; None for a hub name that is not in the cache.
+    """Returns the folder of `serve.model_path`; None for a hub name not wholly in the cache.
 
     Raises:
         InputError: the setting is a path, and nothing is there.
@@ -104,7 +120,10 @@ def find_model_folder(settings: ServeSettings, checkout: Path) -> Path | None:
 
 
 def _cached(settings: ServeSettings) -> Path | None:
-    """Returns the snapshot of a hub name in the local cache."""
+    """Returns the snapshot of a hub name in the local cache; None for a download that broke off.
+
+    vLLM goes on with such a one where it ended.
+    """
     variables = {**os.environ, **settings.env}
     home = variables.get("HF_HOME") or str(Path.home() / ".cache" / "huggingface")
     hub = Path(variables.get("HF_HUB_CACHE") or Path(home) / "hub")
@@ -114,7 +133,7 @@ def _cached(settings: ServeSettings) -> Path | None:
     except OSError:
         return None
     snapshot = repository / "snapshots" / commit
-    return snapshot if snapshot.is_dir() else None
+    return snapshot if snapshot.is_dir() and not _missing(snapshot, settings) else None
 
 
 def check_model_folder(settings: ServeSettings, folder: Path) -> ModelFolder:
@@ -124,18 +143,14 @@ def check_model_folder(settings: ServeSettings, folder: Path) -> ModelFolder:
         InputError: a file is missing or cut off, or the tokenizer has no chat template.
     """
     shards = _shards(folder)
-    missing = [name for name in ("config.json", "tokenizer_config.json") if not _is(folder, name)]
-    if not any(_is(folder, name) for name in _TOKENIZERS):
-        missing.append(_TOKENIZERS[0])
-    missing += [name for name in shards if not _is(folder, name)] or (
-        [] if shards else ["*.safetensors"]
-    )
+    missing = _missing(folder, settings)
     if missing:
         raise InputError(
             f"model folder {settings.model_path!r} is incomplete: no {', '.join(missing)}",
             "download or save the model anew, with tokenizer and weights, into that folder",
         )
-    _check_template(settings, folder)
+    if not _is_of_mistral(folder, settings):
+        _check_template(settings, folder)
     config = _read_config(folder)
     weight_bytes: int | None = sum(_weight_bytes(folder / n, settings.dtype) for n in shards)
     if settings.flag("--quantization") is not None:
@@ -155,6 +170,30 @@ def check_model_folder(settings: ServeSettings, folder: Path) -> ModelFolder:
 
 def _is(folder: Path, name: str) -> bool:
     return (folder / name).is_file()
+
+
+def _is_of_mistral(folder: Path, settings: ServeSettings) -> bool:
+    """Returns whether vLLM takes tokenizer and chat format from Mistral's own `tekken.json`.
+
+    Some of their folders (Devstral, Magistral) hold no other tokenizer, and no template. vLLM 0.32
+    does so by itself where `consolidated*.safetensors` lies beside it.
+    """
+    mode = settings.flag("--tokenizer-mode") or "auto"
+    consolidated = any(folder.glob("consolidated*.safetensors"))
+    return _is(folder, "tekken.json") and (mode == "mistral" or (mode == "auto" and consolidated))
+
+
+def _missing(folder: Path, settings: ServeSettings) -> list[str]:
+    """Returns what a whole model has and this folder has not."""
+    needed = ["config.json", "tokenizer_config.json"]
+    if _is_of_mistral(folder, settings):
+        needed = ["config.json"]
+    missing = [name for name in needed if not _is(folder, name)]
+    if not any(_is(folder, name) for name in _TOKENIZERS):
+        missing.append(_TOKENIZERS[0])
+    shards = _shards(folder)
+    missing += [name for name in shards if not _is(folder, name)]
+    return missing if shards else [*missing, "*.safetensors"]
 
 
 def _shards(folder: Path) -> list[str]:
@@ -223,18 +262,20 @@ def _weight_bytes(path: Path, dtype: str) -> int:
         if not 2 <= n_header <= min(_MAX_HEADER_BYTES, size - 8):
             raise cut_off
         try:
-            tensors = json.loads(handle.read(n_header))
-        except ValueError:
-            raise cut_off from None
+            tensors = _Header.validate_json(handle.read(n_header))
+        except ValidationError as error:
+            raise InputError(
+                f"the header of the weights {str(path)!r} cannot be read", "download them anew"
+            ) from error
     total, end = 0, 0
     for name, tensor in tensors.items():
-        if name == "__metadata__":
+        if name == "__metadata__" or not isinstance(tensor, _Tensor):
             continue
-        end = max(end, int(tensor["data_offsets"][1]))
-        per_weight = _BYTES.get(tensor["dtype"], 1)
-        if tensor["dtype"] in _FLOATS:
+        end = max(end, tensor.data_offsets[1])
+        per_weight = _BYTES.get(tensor.dtype, 1)
+        if tensor.dtype in _FLOATS:
             per_weight = _RUN_TIME_BYTES.get(dtype, per_weight)
-        total += prod(tensor["shape"]) * per_weight
+        total += prod(tensor.shape) * per_weight
     if size < 8 + n_header + end:
         raise cut_off
     return total

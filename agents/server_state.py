@@ -189,8 +189,9 @@ def stop_entry(entry: ServerEntry) -> bool:
     Raises:
         InputError: it belongs to another user, or does not end.
     """
+    entry = _with_supervisor(entry)
     state = entry.state
-    if entry.running and state.supervisor_pid:
+    if entry.running:
         try:
             os.kill(state.supervisor_pid, signal.SIGTERM)
         except ProcessLookupError:
@@ -206,8 +207,44 @@ def stop_entry(entry: ServerEntry) -> bool:
                 f"kill -9 {state.supervisor_pid}; its log is {state.log!r}",
             )
     left = end_leftover(state)
-    entry.path.unlink(missing_ok=True)
+    remove_stale(entry)
     return entry.running or left
+
+
+def _with_supervisor(entry: ServerEntry) -> ServerEntry:
+    """Returns the entry once its supervisor has noted who it is: a start takes it a moment.
+
+    Raises:
+        InputError: it never does.
+    """
+    found: ServerEntry | None = entry
+    deadline = time.monotonic() + STOP_WAIT_S
+    while found is not None and found.running and not found.state.supervisor_pid:
+        if time.monotonic() > deadline:
+            raise InputError(
+                f"the server on port {entry.state.port} is held by a process that is not known",
+                f"`fuser {str(entry.path)!r}` names it; its log is {entry.state.log!r}",
+            )
+        time.sleep(_POLL_S)
+        found = _read(entry.path)
+    # Gone meanwhile: nothing runs any more.
+    return entry._replace(running=False) if found is None else found
+
+
+def remove_stale(entry: ServerEntry) -> None:
+    """Removes the file of a server that ended without it; a later server's file stays."""
+    try:
+        descriptor = os.open(entry.path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(descriptor), entry.path.stat()):
+            entry.path.unlink()
+    except (BlockingIOError, FileNotFoundError):
+        pass  # Somebody serves on that port by now, or it is gone.
+    finally:
+        os.close(descriptor)
 
 
 def _wait_for_end(state: ServerState) -> bool:

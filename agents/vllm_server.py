@@ -29,9 +29,11 @@ from agents.server_state import (
     claim_port,
     end_leftover,
     find_server,
+    remove_stale,
     state_path,
 )
-from knee.errors import InputError
+from agents.vllm_supervisor import LET_GO
+from knee.errors import InputError, ModelUnavailable
 from knee.run_config import ModelEndpoint, ServeSettings
 
 _POLL_S = 0.5
@@ -161,7 +163,7 @@ def start_server(
         log_path: where vLLM's output goes.
         on_wait: called with the seconds waited, about twice a second.
         label: whose server it is, for `serve status`.
-        detached: it outlives this process, until `serve stop`.
+        detached: it will be let go (`let_go`); until then it ends with this process.
         on_check: told what each check before the start found.
 
     Raises:
@@ -206,11 +208,10 @@ def _spawn(command: list[str], env: dict[str, str], state: ServerState) -> subpr
                     *(sys.executable, "-m", "agents.vllm_supervisor"),
                     *("--health", state.base_url.removesuffix("/v1") + "/health"),
                     *("--state", str(descriptor), str(state_path(state.port))),
-                    *(["--detached"] if state.detached else []),
                     "--",
                     *command,
                 ],
-                stdin=subprocess.DEVNULL if state.detached else subprocess.PIPE,
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=env,
@@ -266,16 +267,28 @@ def stop_server(server: RunningServer) -> None:
 
 
 def let_go(server: RunningServer) -> None:
-    """Lets a detached server live on: it is no child to be waited for any more."""
-    # Else Python takes note, when the object goes, of a process that it thinks was forgotten.
+    """Lets a detached server outlive this process: `serve stop` ends it from now on.
+
+    Raises:
+        ModelUnavailable: it ended a moment ago.
+    """
+    assert server.process.stdin is not None, "started with a pipe"
+    try:
+        with server.process.stdin as pipe:
+            pipe.write(LET_GO)
+    except BrokenPipeError as error:
+        raise ModelUnavailable(
+            f"the server on port {server.port} ended as soon as it was ready",
+            f"the log is {str(server.log_path)!r}",
+        ) from error
+    # It is no child to be waited for any more; else Python warns, when the object goes, of a
+    # process that it thinks was forgotten.
     server.process.returncode = 0
 
 
 def _end(process: subprocess.Popen[bytes], port: int) -> None:
-    if process.stdin is None:
-        process.terminate()
-    else:
-        process.stdin.close()
+    assert process.stdin is not None, "started with a pipe"
+    process.stdin.close()
     try:
         process.wait(timeout=_STOP_S + 5)
     except subprocess.TimeoutExpired:
@@ -285,7 +298,7 @@ def _end(process: subprocess.Popen[bytes], port: int) -> None:
     if entry is not None and entry.state.supervisor_pid == process.pid:
         # The supervisor was killed before it could clean up.
         end_leftover(entry.state)
-        entry.path.unlink(missing_ok=True)
+        remove_stale(entry)
 
 
 @contextmanager

@@ -1,10 +1,10 @@
 """Runs a server in a process group of its own, starts it anew when it dies, ends it with us.
 
-`python -m agents.vllm_supervisor --health URL --state FD PATH [--detached] -- COMMAND…`. The parent
-holds the other end of standard input and never writes: the pipe closes when the parent stops us or
-dies, even by kill -9. The command's process group then gets SIGTERM and, after a grace time,
-SIGKILL. `--detached` outlives the parent and ends by SIGTERM alone. Should this process itself be
-killed, the kernel sends the command SIGTERM.
+`python -m agents.vllm_supervisor --health URL --state FD PATH -- COMMAND…`. The parent holds the
+other end of standard input: the pipe closes when the parent stops us or dies, even by kill -9. The
+command's process group then gets SIGTERM and, after a grace time, SIGKILL. A parent that detaches
+writes `LET_GO` first, once all that it started is ready: from then on SIGTERM alone ends us. Should
+this process itself be killed, the kernel sends the command SIGTERM.
 
 A server that had answered its health check and then ended, with whatever code, is started anew:
 vLLM ends with 0 when its engine was killed. One that never answered is not: its exit code is ours.
@@ -24,7 +24,7 @@ from collections import deque
 from pathlib import Path
 from types import FrameType
 
-from agents.state_file import StateFile, start_ticks
+from agents.state_file import StateFile, process_stat, start_ticks
 
 MAX_RESTARTS = 5
 """Restarts within `RESTARTS_WITHIN_S`; one more, and something is wrong that no restart mends."""
@@ -35,6 +35,8 @@ _POLL_S = 0.2
 _HEALTH_EVERY_S = 0.5
 _HEALTH_TIMEOUT_S = 2.0
 _PR_SET_PDEATHSIG = 1
+LET_GO = b"."
+"""What a parent writes that will leave without ending the server."""
 
 
 def _end_with_parent() -> None:
@@ -43,11 +45,16 @@ def _end_with_parent() -> None:
 
 
 def _group_is_alive(group: int) -> bool:
+    """Returns whether a process of the group lives; a zombie, which nobody waited for, has ended.
+
+    In a container whose first process waits for no orphans, zombies stay for good.
+    """
     try:
         os.killpg(group, 0)
     except ProcessLookupError:
         return False
-    return True
+    stats = (process_stat(int(path.name)) for path in Path("/proc").glob("[0-9]*"))
+    return any(stat is not None and stat.group == group for stat in stats)
 
 
 def end_group(child: subprocess.Popen[bytes], grace_s: float = _GRACE_S) -> None:
@@ -81,21 +88,18 @@ def _tell(text: str) -> None:
 class Supervisor:
     """Watches one server."""
 
-    def __init__(
-        self, command: list[str], *, health: str, state: StateFile, detached: bool
-    ) -> None:
+    def __init__(self, command: list[str], *, health: str, state: StateFile) -> None:
         """Starts nothing yet.
 
         Args:
             command: the server's command.
             health: address that answers 200 once the server is ready.
             state: where what changes is noted.
-            detached: whether the parent's end is not ours.
         """
         self._command = command
         self._health = health
         self._state = state
-        self._detached = detached
+        self._detached = False
         self._restarted: deque[float] = deque(maxlen=MAX_RESTARTS)
         self._n_restarts = 0
         self._leaving = False
@@ -144,8 +148,10 @@ class Supervisor:
             time.sleep(0 if self._leaving else _POLL_S)
             return self._leaving
         readable, _, _ = select.select([sys.stdin], [], [], _POLL_S)
-        if readable and os.read(sys.stdin.fileno(), 1) == b"":
-            self._leaving = True
+        if readable:
+            word = os.read(sys.stdin.fileno(), 1)
+            self._detached = word == LET_GO
+            self._leaving = self._leaving or word == b""
         return self._leaving
 
     def _may_restart(self, code: int, *, was_ready: bool) -> bool:
@@ -170,15 +176,12 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--health", required=True)
     parser.add_argument("--state", nargs=2, required=True, metavar=("FD", "PATH"))
-    parser.add_argument("--detached", action="store_true")
     parser.add_argument("command", nargs="+")
     options = parser.parse_args(arguments)
     descriptor, path = options.state
     state = StateFile(int(descriptor), Path(path))
     try:
-        return Supervisor(
-            options.command, health=options.health, state=state, detached=options.detached
-        ).run()
+        return Supervisor(options.command, health=options.health, state=state).run()
     finally:
         state.remove()
 

@@ -247,6 +247,15 @@ class RunConfig(_Settings):
             found.append(DescribedServer("judge", "judge.serve", self.judge, self.judge.serve))
         return tuple(found)
 
+    @property
+    def judge_on_the_drafters_server(self) -> "DescribedServer | None":
+        """The judge as it is asked on `[serve]`'s server; None where it is asked elsewhere."""
+        if self.serve is None or self.judge is None or self.judge.serve is not None:
+            return None
+        if self.judge.base_url != self.drafter.base_url:
+            return None
+        return DescribedServer("judge", "serve", self.judge, self.serve)
+
 
 class DescribedServer(NamedTuple):
     """A server that a settings file says how to start."""

@@ -19,6 +19,10 @@ _OWN_FLAGS = {
     "--dtype": "dtype",
 }
 """Flags that this part's own settings give, and which of them does."""
+_FOREIGN_FLAGS = {"--uds": "drafter and judge are asked over a port"}
+"""Flags that would get around this part's own settings."""
+_SHORT_NAMES = {"-tp": "--tensor-parallel-size", "-q": "--quantization"}
+"""vLLM's short names of the flags that are looked at before a start."""
 _KEY_FLAG = "--api-key"
 _KEY_VARIABLE = "VLLM_API_KEY"
 
@@ -36,6 +40,13 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _whole_name(name: str) -> str:
+    """Returns the flag of ours that a name begins: vLLM's parser takes `--hos` for `--host`."""
+    ours = (*_OWN_FLAGS, *_FOREIGN_FLAGS, _KEY_FLAG)
+    begun = [flag for flag in ours if len(name) > len("--") and flag.startswith(name)]
+    return begun[0] if begun and name not in ours else name
 
 
 class ServeSettings(BaseModel):
@@ -74,7 +85,9 @@ class ServeSettings(BaseModel):
     def validate_extra_args(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         """Refuses flags that other settings give, and a key that every user could read in `ps`."""
         for flag in value:
-            name = flag.split("=", 1)[0].replace("_", "-")
+            name = _whole_name(flag.split("=", 1)[0].replace("_", "-"))
+            if name in _FOREIGN_FLAGS:
+                raise ValueError(f"{name} is not to be set: {_FOREIGN_FLAGS[name]}")
             if name == _KEY_FLAG:
                 raise ValueError(
                     f"{_KEY_FLAG} would show the key in the list of processes: name the "
@@ -121,7 +134,8 @@ def flag_value(arguments: Sequence[str], name: str) -> str | None:
     found = None
     for number, argument in enumerate(arguments):
         key, equals, value = argument.partition("=")
-        if key.replace("_", "-") != name:
+        key = key.replace("_", "-")
+        if _SHORT_NAMES.get(key, key) != name:
             continue
         if equals:
             found = value

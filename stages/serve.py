@@ -235,8 +235,19 @@ def say_prompts_fit(
     if items is None:
         items = phantom_items(sees_images=config.drafter.images is not None)
     shown = list(items)
-    for server in servers:
+    for server in asked_on(servers, config):
         _say_check(check_prompts_fit(server, config, path, shown))
+
+
+def asked_on(servers: Iterable[DescribedServer], config: RunConfig) -> list[DescribedServer]:
+    """Returns the servers, and behind the drafter's the judge that is asked there too."""
+    shared = config.judge_on_the_drafters_server
+    found: list[DescribedServer] = []
+    for server in servers:
+        found.append(server)
+        if shared is not None and server.role == "drafter":
+            found.append(shared)
+    return found
 
 
 def _announce(server: DescribedServer, log: Path) -> None:

@@ -8,7 +8,7 @@ from knee.records import Item
 from knee.run_config import RunConfig
 from stages.console import emit
 from stages.phantom_items import phantom_items
-from stages.serve import servers_of
+from stages.serve import asked_on, servers_of
 from stages.serve_prompts import check_prompts_fit
 from stages.settings import load_settings
 from store.items import Selection
@@ -30,7 +30,8 @@ def check(config_path: Path, *, store: Path | None, only: str | None) -> int:
         emit(f"{server.role} {server.endpoint.model!r}")
         for line in checks_before_start(server.settings, server.endpoint):
             emit(f"  {line}")
-        emit(f"  {check_prompts_fit(server, config, config_path, items)}")
+        for asked in asked_on([server], config):
+            emit(f"  {check_prompts_fit(asked, config, config_path, items)}")
     return 0
 
 

@@ -1,8 +1,9 @@
 """How many characters make a token, for an estimate before any server is asked.
 
 The tokenizer of the model that `serve` would start is used where it is on this machine: the file
-`tokenizer.json` of a local `serve.model_path`, read by the interpreter of vLLM's own environment,
-which has the `tokenizers` package; ours does without. Else a stated ratio stands in for it.
+`tokenizer.json` of `serve.model_path`, a folder or a hub name in the local cache, read by the
+interpreter of vLLM's own environment, which has the `tokenizers` package; ours does without. Else a
+stated ratio stands in for it.
 """
 
 import json
@@ -11,7 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from agents.model_folder import find_model_folder
 from agents.vllm_server import CHECKOUT
+from knee.errors import InputError
 from knee.run_config import ServeSettings
 
 ASSUMED_RATIO = 3.0
@@ -49,7 +52,7 @@ def token_ratio(serve: ServeSettings | None, texts: Sequence[str]) -> TokenRatio
         texts: rendered prompts, a few hundred at most.
     """
     n_characters = sum(len(text) for text in texts)
-    file = None if serve is None else CHECKOUT / serve.model_path / "tokenizer.json"
+    file = None if serve is None else _tokenizer(serve)
     if serve is None or file is None or not file.is_file():
         why = "the model's tokenizer is not on this machine"
     elif n_characters == 0:
@@ -66,6 +69,14 @@ def token_ratio(serve: ServeSettings | None, texts: Sequence[str]) -> TokenRatio
             )
         why = f"{serve.python} could not read the model's tokenizer"
     return TokenRatio(ASSUMED_RATIO, f"characters / {ASSUMED_RATIO:g}, assumed: {why}")
+
+
+def _tokenizer(serve: ServeSettings) -> Path | None:
+    try:
+        folder = find_model_folder(serve, CHECKOUT)
+    except InputError:
+        return None  # There is no such folder: an estimate does without.
+    return None if folder is None else folder / "tokenizer.json"
 
 
 def _count(python: Path, file: Path, texts: Sequence[str]) -> int | None:

@@ -13,6 +13,7 @@ from eval.bench_config import BenchConfig, load_bench_config
 from knee.run_config import DescribedServer, RunConfig, ServeSettings
 from stages.settings import load_settings
 from tests.demo_run import CHECKOUT
+from tools.slice_images import STRIP_PIXELS
 
 VLLM_PYTHON = CHECKOUT / ".venv-vllm" / "bin" / "python"
 SETTINGS = sorted(
@@ -24,6 +25,8 @@ BENCHES = sorted((CHECKOUT / "configs" / "bench").glob("*.toml"))
 PARSE = """
 import json, sys
 from vllm.entrypoints.launchers.cli_args import make_arg_parser, validate_parsed_serve_args
+from vllm.config.multimodal import MultiModalConfig
+from vllm.config.quantization import ONLINE_QUANT_SHORTHAND_NAMES
 from vllm.utils.argparse_utils import FlexibleArgumentParser
 for argv in json.loads(sys.argv[1]):
     args = make_arg_parser(FlexibleArgumentParser()).parse_args(argv)
@@ -32,7 +35,11 @@ for argv in json.loads(sys.argv[1]):
         "model", "served_model_name", "host", "port", "max_model_len", "max_num_seqs", "dtype",
         "limit_mm_per_prompt", "enable_prefix_caching", "gpu_memory_utilization", "quantization",
         "structured_outputs_config", "api_key", "enforce_eager", "enable_lora")}
-        | {"adapters": [module.name for module in args.lora_modules or []]}, default=str))
+        | {"adapters": [module.name for module in args.lora_modules or []],
+           "limits": {name: vars(limit) for name, limit in MultiModalConfig(
+               limit_per_prompt=args.limit_mm_per_prompt).limit_per_prompt.items()},
+           "quantises_by_itself": args.quantization in ONLINE_QUANT_SHORTHAND_NAMES},
+        default=str))
 """
 
 
@@ -109,10 +116,16 @@ def test_vllms_own_parser_takes_every_servers_flags(monkeypatch: pytest.MonkeyPa
             assert line["gpu_memory_utilization"] == 0.92, where
         images = config.drafter.images
         if images is not None and server.role == "drafter":
-            limit = {"image": images.n_slices * len(images.planes)}
-            assert line["limit_mm_per_prompt"] == limit, where
+            limit = line["limits"]["image"]
+            assert limit["count"] == images.n_slices * len(images.planes), where
+            assert line["limits"]["video"]["count"] == 0, where
+            # What memory is kept for: the longer side, and with it the strip (docs/images.md).
+            assert limit["width"] >= images.max_pixels, where
+            assert limit["height"] >= images.max_pixels + STRIP_PIXELS, where
+        # The folders hold bfloat16 weights; "fp8", a checkpoint's own, is deprecated for them.
+        assert line["quantization"] is None or line["quantises_by_itself"], where
     by_role = {(p.stem, s.role): line for line, (p, _, s) in zip(lines, servers, strict=True)}
-    assert by_role["gpu-judge", "judge"]["quantization"] == "fp8"
+    assert by_role["gpu-judge", "judge"]["quantization"] == "fp8_per_tensor"
     assert by_role["demo", "drafter"]["enforce_eager"] is True
     assert_bench_flags(benches, of_benches)
 

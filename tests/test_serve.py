@@ -6,6 +6,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Generator
@@ -15,7 +17,15 @@ from typing import Any
 import duckdb
 import pytest
 
-from agents.server_state import ServerEntry, ServerState, find_server, state_path
+from agents.server_state import (
+    ServerEntry,
+    ServerState,
+    claim_port,
+    find_server,
+    state_path,
+    stop_entry,
+)
+from agents.state_file import StateFile
 from run_pipeline import main
 from store.connection import open_store
 from tests.demo_run import CHECKOUT, CommandResult, free_port
@@ -115,13 +125,68 @@ def test_detached_it_outlives_the_command_and_stop_ends_every_process(
     assert "no server of this checkout runs on port" in nothing.err
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_whoever_is_killed_before_a_detached_server_is_ready_takes_it_along(
+    tmp_path: Path, port: int
+):
+    config = write_serve_settings(tmp_path, port=port, more='env = { FAKE_VLLM_START_S = "60" }')
+    process = subprocess.Popen(
+        [sys.executable, "run_pipeline.py", "serve", "--config", str(config), "--detach"],
+        cwd=CHECKOUT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    assert wait_until(lambda: len(server_processes(port)) == 3, 60)
+    process.kill()
+    process.wait()
+    assert wait_until(lambda: not server_processes(port), 60)
+    assert find_server(port) is None
+
+
+def test_a_server_is_stopped_that_was_claimed_and_has_no_supervisor_yet(port: int):
+    descriptor = claim_port(NO_STATE.model_copy(update={"port": port}))
+    entry = find_server(port)
+    assert entry is not None
+    assert entry.running
+    supervisor = subprocess.Popen(["sleep", "60"], pass_fds=(descriptor,))
+
+    def note_it() -> None:
+        time.sleep(0.3)
+        StateFile(descriptor, entry.path).note(supervisor_pid=supervisor.pid)
+        os.close(descriptor)
+
+    later = threading.Thread(target=note_it)
+    later.start()
+    try:
+        assert stop_entry(entry)
+        assert supervisor.poll() == -signal.SIGTERM
+    finally:
+        supervisor.kill()
+        supervisor.wait()
+        later.join()
+
+
+def test_clearing_up_after_one_that_ended_leaves_its_successors_file_alone(port: int):
+    state = NO_STATE.model_copy(update={"port": port})
+    state_path(port).parent.mkdir(parents=True, exist_ok=True)
+    state_path(port).write_text(state.model_dump_json())
+    ended = find_server(port)
+    assert ended is not None
+    assert not ended.running
+    descriptor = claim_port(state)
+    try:
+        assert not stop_entry(ended)
+        assert find_server(port) is not None
+    finally:
+        os.close(descriptor)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_in_the_foreground_nothing_outlives_the_command(tmp_path: Path, port: int, number: int):
     process = foreground(write_serve_settings(tmp_path, port=port))
     assert len(server_processes(port)) == 3
     process.send_signal(number)
     done = end(process)
-    assert done.code == (-signal.SIGKILL if number == signal.SIGKILL else 0), done.err
+    assert done.code == (0 if number == signal.SIGTERM else -number), done.err
     assert wait_until(lambda: not server_processes(port), 60)
     assert find_server(port) is None
 
@@ -162,6 +227,24 @@ def test_an_engine_that_ignores_sigterm_is_killed(tmp_path: Path, port: int, com
     assert command("serve", "--config", str(config), "--detach").code == 0
     assert command("serve", "stop", "--port", str(port)).code == 0
     assert server_processes(port) == []
+
+
+def test_zombies_that_no_first_process_waits_for_hold_nothing_up():
+    # The script takes the place of such a process: orphans become its own, and it waits for none.
+    script = """
+import ctypes, subprocess, time
+from agents.vllm_supervisor import end_group
+ctypes.CDLL(None).prctl(36, 1)
+child = subprocess.Popen(["sh", "-c", "sleep 60 & exec sleep 60"], start_new_session=True)
+time.sleep(0.5)
+started = time.monotonic()
+end_group(child, 10.0)
+print(time.monotonic() - started)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=CHECKOUT, capture_output=True, text=True, check=True
+    )
+    assert float(done.stdout) < 9
 
 
 @pytest.mark.parametrize("more", [[], ["--detach"]])

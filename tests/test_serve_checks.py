@@ -9,7 +9,7 @@ import pytest
 
 from agents import serve_checks
 from agents.free_memory import GpuMemory, available_memory, gpu_memory
-from agents.model_folder import check_model_folder
+from agents.model_folder import check_model_folder, find_model_folder
 from agents.serve_checks import check_cpu_memory, check_gpu_memory
 from knee.errors import InputError
 from knee.run_config import load_run_config
@@ -18,6 +18,7 @@ from run_pipeline import main
 from stages.phantom_items import phantom_items
 from stages.serve_prompts import check_prompts_fit
 from stages.settings import load_settings
+from stages.token_ratio import token_ratio
 from tests.demo_run import CHECKOUT, free_port
 from tests.fake_vllm import write_fake_vllm
 from tests.serve_cases import server_processes, write_model, write_serve_settings, write_shard
@@ -96,6 +97,8 @@ def test_a_shard_that_a_download_cut_off(tmp_path: Path, refuse: Refuse):
     assert "model-2.safetensors' are cut off" in refuse(config)
     (tmp_path / "model" / "model-2.safetensors").write_bytes(b"abc")
     assert "cut off: 3 bytes" in refuse(config)
+    (tmp_path / "model" / "model-2.safetensors").write_bytes(b"\x07" + bytes(7) + b'{"a":1}')
+    assert "the header of the weights" in refuse(config)
 
 
 def test_a_model_folder_that_is_not_there(tmp_path: Path, refuse: Refuse):
@@ -174,6 +177,66 @@ def test_the_judges_prompts_are_held_against_its_own_server():
     assert "of the drafter" in check_prompts_fit(drafter, config, path, items)
 
 
+def test_a_judge_on_the_drafters_server_is_held_against_it_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    port = free_port()
+    judge = f'[judge]\nbase_url = "http://127.0.0.1:{port}/v1"\nmodel = "fake"\nlicence = "none"\n'
+    config = changed(write_serve_settings(tmp_path, port=port), "[serve]\n", f"{judge}[serve]\n")
+    assert main(["serve", "check", "--config", str(config)]) == 0
+    assert "the longest prompt of the judge has about" in capsys.readouterr().out
+
+
+def test_the_tokenizer_of_a_cached_hub_model_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    snapshot = cached_model(tmp_path, "some/model")
+    serve = settings(model_path="some/model", python=str(write_counter(tmp_path)))
+    assert "measured with the model's own tokenizer" in token_ratio(serve, ["four"]).method
+    (snapshot / "model-2.safetensors").unlink()
+    assert "not on this machine" in token_ratio(serve, ["four"]).method
+
+
+def test_a_download_that_broke_off_is_left_to_vllm_to_finish(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    snapshot = cached_model(tmp_path, "some/model")
+    served = settings(model_path="some/model")
+    assert find_model_folder(served, CHECKOUT) == snapshot
+    (snapshot / "model-1.safetensors").unlink()
+    assert find_model_folder(served, CHECKOUT) is None
+
+
+def test_a_folder_of_mistrals_own_format_is_whole(tmp_path: Path):
+    folder = write_model(tmp_path / "model")
+    (folder / "tokenizer_config.json").unlink()
+    (folder / "tokenizer.json").rename(folder / "tekken.json")
+    with pytest.raises(InputError, match=r"incomplete: no tokenizer_config\.json"):
+        check_model_folder(settings(), folder)
+    told = settings(extra_args=["--tokenizer-mode", "mistral"])
+    assert check_model_folder(told, folder).max_context == 4096
+    write_shard(folder / "consolidated.safetensors")
+    assert check_model_folder(settings(), folder).max_context == 4096
+
+
+def cached_model(cache: Path, name: str) -> Path:
+    """Writes a whole model where the hub's cache has it; returns its snapshot."""
+    repository = cache / f"models--{name.replace('/', '--')}"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text("abc")
+    return write_model(repository / "snapshots" / "abc")
+
+
+def write_counter(folder: Path) -> Path:
+    """Writes an interpreter that counts two tokens, whatever it is asked."""
+    path = folder / "counter"
+    path.write_text("#!/bin/sh\ncat > /dev/null\necho 2\n")
+    path.chmod(0o755)
+    return path
+
+
 def test_weights_and_cache_are_counted_from_the_folder(tmp_path: Path):
     folder = write_model(tmp_path / "m")
     model = check_model_folder(settings(), folder)
@@ -229,6 +292,9 @@ def test_gpu_memory_by_arithmetic(tmp_path: Path):
     two = settings(device="gpu", extra_args=["--tensor-parallel-size", "2"])
     with pytest.raises(InputError, match="asks for more GPUs than there are: 1"):
         check_gpu_memory(two, model, (card,))
+    for short in (["-tp", "2"], ["-tp=2"]):
+        with pytest.raises(InputError, match="asks for more GPUs than there are: 1"):
+            check_gpu_memory(settings(device="gpu", extra_args=short), model, (card,))
     odd = settings(device="gpu", extra_args=["--gpu-memory-utilization", "much"])
     with pytest.raises(InputError, match="--gpu-memory-utilization is 'much'"):
         check_gpu_memory(odd, model, (card,))
@@ -272,6 +338,9 @@ def test_the_smaller_of_the_machines_and_the_containers_memory(tmp_path: Path):
         ('extra_args = ["--api_key=x"]', "--api-key would show the key"),
         ('env = { VLLM_API_KEY = "x" }', "does not belong into a settings file"),
         ('extra_args = ["--port", "1"]', "--port is set by port"),
+        ('extra_args = ["--hos", "0.0.0.0"]', "--host is set by host"),
+        ('extra_args = ["--api=x"]', "--api-key would show the key"),
+        ('extra_args = ["--uds", "/tmp/x"]', "--uds is not to be set"),
         ('host = "0.0.0.0"', "'0.0.0.0' lets other machines ask the server"),
     ],
 )
