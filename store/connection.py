@@ -169,9 +169,11 @@ def put_log_away(path: Path, *, wait_s: float) -> None:
     Raises:
         StoreError: as of `open_store`; what was committed stays in the log then.
     """
-    if not log_of(path).exists() or is_marked(path):
+    if not log_of(path).exists():
         return
     with open_store(path, read_only=False, wait_s=wait_s, known=True) as con:
+        if is_marked(path):
+            return
         try:
             con.execute(f"SET max_vacuum_tasks = {_MERGES_AT_THE_END}")
             con.execute("CHECKPOINT")

@@ -1,3 +1,5 @@
+import fcntl
+import os
 import random
 import shutil
 from pathlib import Path
@@ -16,7 +18,7 @@ from store.journal import Journal, journalled_runs
 from store.loading import load_findings, load_outcomes, load_run, load_volume
 from store.outcome_rows import outcome_child_tables
 from store.queries import selection_states
-from store.reading_mark import log_of
+from store.reading_mark import log_of, mark_of, open_mark
 from store.writer import StoreWriter
 from tests.store_child import fill
 from tests.store_records import (
@@ -333,12 +335,25 @@ def test_a_log_that_cannot_be_put_away_is_no_failure(store: Path):
         assert log_bytes(store) == 0  # the next writer does
 
 
+def test_a_long_reader_keeps_the_log_as_it_is_when_the_writer_ends(store: Path):
+    with StoreWriter(store) as writer:
+        writer.put_outcomes("r1", [outcome("r1", VOLUME, 5)])
+        mark = open_mark(mark_of(store), os.O_CREAT)  # as a reader does that steps aside
+        fcntl.flock(mark, fcntl.LOCK_SH)
+        size = store.stat().st_size
+    assert log_bytes(store) > 0
+    assert store.stat().st_size == size
+    os.close(mark)
+    with StoreWriter(store):
+        assert log_bytes(store) == 0
+
+
 def test_two_attempts_with_one_number_are_refused(store: Path):
     one = outcome("r1", VOLUME, 5)
     twice = one.model_copy(update={"attempts": (one.attempts[-1], one.attempts[-1])})
-    with StoreWriter(store) as writer:
-        with pytest.raises(StoreError, match="attempts with one number"):
-            writer.put_outcomes("r1", [twice])
+    refused = pytest.raises(StoreError, match="attempts with one number")
+    with StoreWriter(store) as writer, refused:
+        writer.put_outcomes("r1", [twice])
     assert count(store, "attempts") == 0
 
 
