@@ -38,10 +38,8 @@ from tests.bench_store_rows import DRAFTED, DraftedItem, drafted_items, outcome_
 
 BATCH: Final = 256
 """Items of a bulk commit."""
-BULK_MEMORY: Final = "600MB"
-"""What DuckDB may keep in memory while it imports."""
-BULK_CHECKPOINT: Final = "128MB"
-"""Log after which an import writes the file anew; each commit is safe in the log before."""
+BULK_CHECKPOINT: Final = "64MB"
+"""Log after which an import writes it into the file; each commit is safe in the log before."""
 N_PENDING: Final = 30
 """Volumes beside the drafted ones, of which nothing is drafted."""
 LIVE_CHUNK: Final = 4096
@@ -138,10 +136,7 @@ def fill(bench: Bench) -> list[Figure]:
     bulk = drafted_items(RUN, bench.drafted[: bench.n_volumes - bench.n_live])
     n_rows = n_all = 0
     wall = cpu = 0.0
-    with (
-        WriterLock(bench.store),
-        open_store(bench.store, read_only=False, memory=BULK_MEMORY) as con,
-    ):
+    with WriterLock(bench.store), open_store(bench.store, read_only=False) as con:
         con.execute(f"SET checkpoint_threshold = '{BULK_CHECKPOINT}'")
         for batch in _batches((earlier, bulk), BATCH):
             tables = tables_of(batch)
