@@ -45,8 +45,8 @@ _CHECKPOINT_THRESHOLD = "16MiB"
 # in which nobody can read, and leaves a third of the file free. One is merged when a writer ends.
 _NO_MERGE: Final[dict[str, Any]] = {"max_vacuum_tasks": "0"}
 _MERGES_AT_THE_END = 1
-WRITER_MEMORY: Final = "512MB"
-"""What DuckDB may keep in memory while it writes; more goes into a folder beside the store."""
+COMMIT_MEMORY: Final = "512MB"
+"""What DuckDB may keep in memory for a batch's commit. Binding 8,000 volumes to a run takes more."""
 ROW_GROUP_ROWS: Final = 8192
 """Rows that lie together in the file. What DuckDB holds in memory while it writes, and what it
 writes anew when it merges groups, are a few of them; its own 122,880 rows are 350 MB of drafts."""
@@ -111,8 +111,7 @@ def open_store(
         wait_s: seconds to wait for another process that has the file open.
         closed: no file or network access from SQL, and the configuration locked.
         known: this process has checked the file and holds the writer lock since.
-        memory: what DuckDB may use, such as `1GB`; None leaves a reader at DuckDB's own share and
-            gives a writer `WRITER_MEMORY`.
+        memory: what DuckDB may use, such as `1GB`; None leaves it at DuckDB's own share.
 
     Raises:
         InputError: no file at `path`.
@@ -171,7 +170,7 @@ def put_log_away(path: Path, *, wait_s: float) -> None:
     """
     if not log_of(path).exists():
         return
-    with open_store(path, read_only=False, wait_s=wait_s, known=True) as con:
+    with open_store(path, read_only=False, wait_s=wait_s, known=True, memory=COMMIT_MEMORY) as con:
         if is_marked(path):
             return
         try:
@@ -238,7 +237,7 @@ def _connect(
 
 def _attach(path: Path, config: dict[str, Any]) -> duckdb.DuckDBPyConnection:
     """Opens a file for writing; only a file that is attached can be told its row groups' size."""
-    writing = {"memory_limit": WRITER_MEMORY, "temp_directory": f"{path}.tmp"}
+    writing = {"temp_directory": f"{path}.tmp"}
     con = duckdb.connect(config={**_WRITING, **_NO_MERGE, **_NO_CHECKPOINT, **writing, **config})
     quoted = str(path).replace("'", "''")
     try:

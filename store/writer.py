@@ -36,6 +36,7 @@ from store.arrow_rows import (
     volume_row,
 )
 from store.connection import (
+    COMMIT_MEMORY,
     POLL_S,
     create_store,
     keep_log,
@@ -115,10 +116,13 @@ class StoreWriter(StoreReader):
             self._file_lock.release()
 
     @contextmanager
-    def transaction(self) -> Generator[duckdb.DuckDBPyConnection]:
+    def transaction(self, *, memory: str | None = None) -> Generator[duckdb.DuckDBPyConnection]:
         """Opens the store for one transaction; nested uses join the outer one.
 
         Everything that is put inside is committed together, or not at all.
+
+        Args:
+            memory: as of `open_store`; of no account within another transaction.
         """
         with self._thread_lock:
             if self._open is not None:
@@ -127,7 +131,9 @@ class StoreWriter(StoreReader):
             # Commits back to back leave the file for less time than lies between two tries of a
             # waiting reader, which could then wait for ever.
             time.sleep(max(0.0, self._closed_at + 1.5 * POLL_S - time.monotonic()))
-            con = open_store(self.path, read_only=False, wait_s=self._wait_s, known=True)
+            con = open_store(
+                self.path, read_only=False, wait_s=self._wait_s, known=True, memory=memory
+            )
             self._open = con
             try:
                 keep_log(con)
@@ -336,7 +342,7 @@ class StoreWriter(StoreReader):
         # Before the file is opened, which then nobody else can: rows take longer than the commit.
         parents = outcome_table(unique.values())
         children = outcome_child_tables(list(unique.values()), synthetic)
-        with self.transaction() as con:
+        with self.transaction(memory=COMMIT_MEMORY) as con:
             fresh = insert_new_outcomes(con, unique, parents)
             if len(fresh) < len(unique):
                 children = outcome_child_tables(fresh, synthetic)

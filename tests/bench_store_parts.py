@@ -23,7 +23,7 @@ from knee.run_config import BatchSettings
 from stages.export import ExportOptions, export
 from stages.keeping import OutcomeKeeper
 from stages.store_care import verify
-from store.connection import READ_WAIT_S, open_store
+from store.connection import COMMIT_MEMORY, READ_WAIT_S, open_store
 from store.export import ExportRequest
 from store.inserting import insert
 from store.items import Selection
@@ -136,7 +136,10 @@ def fill(bench: Bench) -> list[Figure]:
     bulk = drafted_items(RUN, bench.drafted[: bench.n_volumes - bench.n_live])
     n_rows = n_all = 0
     wall = cpu = 0.0
-    with WriterLock(bench.store), open_store(bench.store, read_only=False) as con:
+    with (
+        WriterLock(bench.store),
+        open_store(bench.store, read_only=False, memory=COMMIT_MEMORY) as con,
+    ):
         con.execute(f"SET checkpoint_threshold = '{BULK_CHECKPOINT}'")
         for batch in _batches((earlier, bulk), BATCH):
             tables = tables_of(batch)
