@@ -118,10 +118,10 @@ def test_a_store_in_the_format_of_duckdb_1_is_read_and_written(
 ):
     old = tmp_path / "old.duckdb"
     with duckdb.connect() as con:
-        con.execute(f"ATTACH '{store}' AS new (READ_ONLY)")
         con.execute(f"ATTACH '{old}' AS old (STORAGE_VERSION 'v1.0.0')")
         con.execute("USE old")
         apply_migrations(con)
+        con.execute(f"ATTACH '{store}' AS new (READ_ONLY)")
         for (table,) in con.execute(
             "SELECT table_name FROM duckdb_tables() WHERE database_name = 'new'"
         ).fetchall():
