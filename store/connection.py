@@ -46,7 +46,7 @@ _CHECKPOINT_THRESHOLD = "16MiB"
 _NO_MERGE: Final[dict[str, Any]] = {"max_vacuum_tasks": "0"}
 _MERGES_AT_THE_END = 1
 COMMIT_MEMORY: Final = "512MB"
-"""What DuckDB may keep in memory for a batch's commit; binding 8,000 volumes to a run takes more."""
+"""What DuckDB may keep in memory for a batch's commit; binding 8,000 volumes takes more."""
 ROW_GROUP_ROWS: Final = 8192
 """Rows that lie together in the file. What DuckDB holds in memory while it writes, and what it
 writes anew when it merges groups, are a few of them; its own 122,880 rows are 350 MB of drafts."""
