@@ -20,7 +20,7 @@ import duckdb
 
 from knee.errors import InputError, KneeError, StoreError
 from store.migrations import SCHEMA_VERSION, apply_migrations, is_ours, schema_version
-from store.reading_mark import is_marked
+from store.reading_mark import is_marked, log_of
 
 READ_WAIT_S: Final = 2.0
 """How long a reader waits for a writer's commit."""
@@ -41,10 +41,25 @@ _CLOSED: Final[dict[str, Any]] = {
 # Until it is known whether somebody is reading beside it; see `_spare_readers`.
 _NO_CHECKPOINT: Final[dict[str, Any]] = {"checkpoint_threshold": "1TB"}
 _CHECKPOINT_THRESHOLD = "16MiB"
+# Merging small groups writes their drafts anew, twice or more often in the end, for up to seconds
+# in which nobody can read, and leaves a third of the file free. One is merged when a writer ends.
+_NO_MERGE: Final[dict[str, Any]] = {"max_vacuum_tasks": "0"}
+_MERGES_AT_THE_END = 1
+COMMIT_MEMORY: Final = "512MB"
+"""What DuckDB may keep in memory for a batch's commit; binding 8,000 volumes takes more."""
+ROW_GROUP_ROWS: Final = 8192
+"""Rows that lie together in the file. What DuckDB holds in memory while it writes, and what it
+writes anew when it merges groups, are a few of them; its own 122,880 rows are 350 MB of drafts."""
+_ATTACHED: Final = "store"
 # Left to itself DuckDB takes DICT_FSST for every string: drafts are 1.8 times as long as with zstd.
+# What is better off with it, ids and words that repeat, says so in its table (migration 12).
 _WRITING: Final[dict[str, Any]] = {"force_compression": "zstd"}
 _HOLDER = re.compile(r"Conflicting lock is held in (?P<command>.+?) \(PID (?P<pid>\d+)\)")
-_BUSY = ("Could not set lock on file", "different configuration than existing connections")
+_BUSY = (
+    "Could not set lock on file",
+    "different configuration than existing connections",
+    "Unique file handle conflict",
+)
 _FULL = ("No space left on device", "File too large", "Disk quota exceeded", "Out of disk")
 _FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
 _FOREIGN = ("not a valid DuckDB database file", "is an existing extension", "Is a directory")
@@ -107,8 +122,7 @@ def open_store(
             f"store not found: {str(path)!r}", "run `run_pipeline.py prepare` to make one"
         )
     limit = {} if memory is None else {"memory_limit": memory}
-    writing = {} if read_only else {**_WRITING, **_NO_CHECKPOINT}
-    config = {**_SAFE, **writing, **(_CLOSED if closed else {}), **limit}
+    config = {**_SAFE, **(_CLOSED if closed else {}), **limit}
     con = _connect(path, read_only, wait_s, config)
     try:
         if not read_only:
@@ -134,6 +148,34 @@ def check_store(path: Path, *, wait_s: float = READ_WAIT_S) -> None:
     with open_store(path, read_only=True, wait_s=wait_s, known=True) as con:
         try:
             _refuse_foreign(con, path)
+        except duckdb.Error as error:
+            raise translate(error, path) from error
+
+
+def keep_log(con: duckdb.DuckDBPyConnection) -> None:
+    """Leaves in the log what a connection commits, beside the file, until the log is long.
+
+    A run commits every other second. Whoever opens the file reads the log as well, which takes a
+    tenth of a second at most; rewriting the file for each commit takes longer, and every small
+    group of rows in it takes blocks of its own.
+    """
+    con.execute("PRAGMA disable_checkpoint_on_shutdown")
+
+
+def put_log_away(path: Path, *, wait_s: float) -> None:
+    """Writes what is in a store's log into its file, unless a long reader needs it as it is.
+
+    Raises:
+        StoreError: as of `open_store`; what was committed stays in the log then.
+    """
+    if not log_of(path).exists():
+        return
+    with open_store(path, read_only=False, wait_s=wait_s, known=True, memory=COMMIT_MEMORY) as con:
+        if is_marked(path):
+            return
+        try:
+            con.execute(f"SET max_vacuum_tasks = {_MERGES_AT_THE_END}")
+            con.execute("CHECKPOINT")
         except duckdb.Error as error:
             raise translate(error, path) from error
 
@@ -183,12 +225,28 @@ def _connect(
     deadline = time.monotonic() + wait_s
     while True:
         try:
-            return duckdb.connect(str(path), read_only=read_only, config=dict(config))
+            if read_only:
+                return duckdb.connect(str(path), read_only=True, config=dict(config))
+            return _attach(path, config)
         except duckdb.Error as error:
             busy = any(mark in str(error) for mark in _BUSY)
             if not busy or time.monotonic() >= deadline:
                 raise translate(error, path) from error
         time.sleep(POLL_S)
+
+
+def _attach(path: Path, config: dict[str, Any]) -> duckdb.DuckDBPyConnection:
+    """Opens a file for writing; only a file that is attached can be told its row groups' size."""
+    writing = {"temp_directory": f"{path}.tmp"}
+    con = duckdb.connect(config={**_WRITING, **_NO_MERGE, **_NO_CHECKPOINT, **writing, **config})
+    quoted = str(path).replace("'", "''")
+    try:
+        con.execute(f"ATTACH '{quoted}' AS {_ATTACHED} (ROW_GROUP_SIZE {ROW_GROUP_ROWS})")
+        con.execute(f"USE {_ATTACHED}")
+    except BaseException:
+        con.close()
+        raise
+    return con
 
 
 def _spare_readers(con: duckdb.DuckDBPyConnection, path: Path) -> None:

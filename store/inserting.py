@@ -11,7 +11,7 @@ from knee.records import ItemOutcome, VolumeRecord, retried_code
 from knee.splits import HeldOutUse, refuse_test_patients
 from store.arrow_rows import Table
 from store.journal import item_key
-from store.outcome_rows import outcome_hash, outcome_table
+from store.outcome_rows import outcome_hash
 
 
 def insert(con: duckdb.DuckDBPyConnection, table: str, rows: Table, on_conflict: str = "") -> None:
@@ -30,12 +30,19 @@ def unique_outcomes(run_id: str, outcomes: Sequence[ItemOutcome]) -> dict[ItemKe
     """Returns outcomes by key, repeats left out.
 
     Raises:
-        StoreError: one is of another run, or two differ under one key.
+        StoreError: one is of another run, two differ under one key, or two attempts of one have
+            the same number.
     """
     unique: dict[ItemKey, ItemOutcome] = {}
     for outcome in outcomes:
         if outcome.run_id != run_id:
             raise StoreError(f"an outcome of run {outcome.run_id!r} was given to run {run_id!r}")
+        numbers = [attempt.attempt_no for attempt in outcome.attempts]
+        if len(set(numbers)) < len(numbers):
+            raise StoreError(
+                f"question {outcome.question_id} of {outcome.volume_id!r} has attempts with one "
+                f"number: {numbers!r}"
+            )
         first = unique.setdefault(item_key(outcome), outcome)
         if first is not outcome and outcome_hash(first) != outcome_hash(outcome):
             raise _conflict(outcome)
@@ -43,17 +50,22 @@ def unique_outcomes(run_id: str, outcomes: Sequence[ItemOutcome]) -> dict[ItemKe
 
 
 def insert_new_outcomes(
-    con: duckdb.DuckDBPyConnection, unique: dict[ItemKey, ItemOutcome]
+    con: duckdb.DuckDBPyConnection, unique: dict[ItemKey, ItemOutcome], rows: Table
 ) -> list[ItemOutcome]:
     """Inserts into `outcomes` what is not there, and returns it.
 
     An item that failed gives way to the outcome of a later try, which carries it along.
 
+    Args:
+        con: in a transaction.
+        unique: the outcomes.
+        rows: their rows (`store.outcome_rows.outcome_table`).
+
     Raises:
         StoreError: a key is there with another outcome.
     """
     _remove_failed_tries(con, [outcome for outcome in unique.values() if outcome.n_retries])
-    con.register("given_rows", outcome_table(unique.values()))
+    con.register("given_rows", rows)
     inserted = con.execute(
         "INSERT INTO outcomes BY NAME SELECT * FROM given_rows ON CONFLICT DO NOTHING "
         "RETURNING volume_id, question_id"

@@ -8,7 +8,7 @@ import math
 import threading
 import time
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Self
@@ -35,7 +35,15 @@ from store.arrow_rows import (
     utc_now,
     volume_row,
 )
-from store.connection import POLL_S, create_store, open_store, translate
+from store.connection import (
+    COMMIT_MEMORY,
+    POLL_S,
+    create_store,
+    keep_log,
+    open_store,
+    put_log_away,
+    translate,
+)
 from store.inserting import (
     exists,
     insert,
@@ -46,7 +54,7 @@ from store.inserting import (
 )
 from store.items import Selection, evidence_levels, run_sees_images, select_volumes
 from store.journal import Journal, item_key, journalled_runs
-from store.outcome_rows import outcome_child_tables
+from store.outcome_rows import outcome_child_tables, outcome_table
 from store.queries import find_run
 from store.reader import StoreReader
 from store.write_sql import BIND_ITEMS, REBIND_ITEMS, STAGE_GRADES, UPDATE_VOLUME
@@ -54,6 +62,8 @@ from store.writer_lock import WriterLock
 
 WRITE_WAIT_S: Final = 300.0
 """How long a commit waits for readers; what it would commit is in the journal meanwhile."""
+LOG_WAIT_S: Final = 10.0
+"""How long a writer that ends waits for readers, to put its log into the file."""
 RUN_STATES: Final = ("running", "finished", "stopped")
 """States of a run."""
 
@@ -97,13 +107,22 @@ class StoreWriter(StoreReader):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file_lock.release()
+        # What is in the log is committed and is read by whoever opens the store: a log that cannot
+        # be put away now, for a reader or a full disk, is no failure.
+        try:
+            with suppress(StoreError):
+                put_log_away(self.path, wait_s=min(self._wait_s, LOG_WAIT_S))
+        finally:
+            self._file_lock.release()
 
     @contextmanager
-    def transaction(self) -> Generator[duckdb.DuckDBPyConnection]:
+    def transaction(self, *, memory: str | None = None) -> Generator[duckdb.DuckDBPyConnection]:
         """Opens the store for one transaction; nested uses join the outer one.
 
         Everything that is put inside is committed together, or not at all.
+
+        Args:
+            memory: as of `open_store`; of no account within another transaction.
         """
         with self._thread_lock:
             if self._open is not None:
@@ -112,9 +131,12 @@ class StoreWriter(StoreReader):
             # Commits back to back leave the file for less time than lies between two tries of a
             # waiting reader, which could then wait for ever.
             time.sleep(max(0.0, self._closed_at + 1.5 * POLL_S - time.monotonic()))
-            con = open_store(self.path, read_only=False, wait_s=self._wait_s, known=True)
+            con = open_store(
+                self.path, read_only=False, wait_s=self._wait_s, known=True, memory=memory
+            )
             self._open = con
             try:
+                keep_log(con)
                 con.begin()
                 yield con
                 con.commit()
@@ -310,17 +332,23 @@ class StoreWriter(StoreReader):
                 that is not bound; or the disk is full (exit code 3). Nothing is written then.
         """
         unique = unique_outcomes(run_id, outcomes)
-        with self.transaction() as con:
-            synthetic = self._bound_volumes(con, run_id)
-            unbound = sorted({o.volume_id for o in unique.values()} - synthetic.keys())
-            if unbound:
-                raise StoreError(
-                    f"run {run_id!r} is not bound to the volume {unbound[0]!r}",
-                    "bind_volumes comes before put_outcomes",
-                )
-            fresh = insert_new_outcomes(con, unique)
-            for table, rows in outcome_child_tables(fresh, synthetic).items():
-                insert(con, table, rows)
+        synthetic = self._bound_volumes(run_id)
+        unbound = sorted({o.volume_id for o in unique.values()} - synthetic.keys())
+        if unbound:
+            raise StoreError(
+                f"run {run_id!r} is not bound to the volume {unbound[0]!r}",
+                "bind_volumes comes before put_outcomes",
+            )
+        # Before the file is opened, which then nobody else can: rows take longer than the commit.
+        parents = outcome_table(unique.values())
+        children = outcome_child_tables(list(unique.values()), synthetic)
+        with self.transaction(memory=COMMIT_MEMORY) as con:
+            fresh = insert_new_outcomes(con, unique, parents)
+            if len(fresh) < len(unique):
+                children = outcome_child_tables(fresh, synthetic)
+            for table, rows in children.items():
+                if rows.num_rows:
+                    insert(con, table, rows)
         return len(fresh)
 
     def finish_run(self, run_id: str, state: str = "finished") -> None:
@@ -345,16 +373,18 @@ class StoreWriter(StoreReader):
                 journal.drop(())
         return n_new
 
-    def _bound_volumes(self, con: duckdb.DuckDBPyConnection, run_id: str) -> dict[str, bool]:
+    def _bound_volumes(self, run_id: str) -> dict[str, bool]:
         """Returns a run's volumes with whether they are synthetic; cached, for we alone write."""
-        if run_id not in self._bound:
-            rows = con.execute(
-                "SELECT DISTINCT volume_id, synthetic FROM run_items JOIN volumes USING (volume_id)"
-                " WHERE run_id = ?",
-                [run_id],
-            ).fetchall()
-            self._bound[run_id] = {str(volume): bool(synthetic) for volume, synthetic in rows}
-        return self._bound[run_id]
+        with self._thread_lock:
+            if run_id not in self._bound:
+                with self.reading() as con:
+                    rows = con.execute(
+                        "SELECT DISTINCT volume_id, synthetic FROM run_items "
+                        "JOIN volumes USING (volume_id) WHERE run_id = ?",
+                        [run_id],
+                    ).fetchall()
+                self._bound[run_id] = {str(volume): bool(synthetic) for volume, synthetic in rows}
+            return self._bound[run_id]
 
     def _close(self, con: duckdb.DuckDBPyConnection) -> None:
         try:

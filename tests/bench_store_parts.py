@@ -23,7 +23,7 @@ from knee.run_config import BatchSettings
 from stages.export import ExportOptions, export
 from stages.keeping import OutcomeKeeper
 from stages.store_care import verify
-from store.connection import READ_WAIT_S, open_store
+from store.connection import COMMIT_MEMORY, READ_WAIT_S, open_store
 from store.export import ExportRequest
 from store.inserting import insert
 from store.items import Selection
@@ -38,10 +38,8 @@ from tests.bench_store_rows import DRAFTED, DraftedItem, drafted_items, outcome_
 
 BATCH: Final = 256
 """Items of a bulk commit."""
-BULK_MEMORY: Final = "600MB"
-"""What DuckDB may keep in memory while it imports."""
-BULK_CHECKPOINT: Final = "128MB"
-"""Log after which an import writes the file anew; each commit is safe in the log before."""
+BULK_CHECKPOINT: Final = "64MB"
+"""Log after which an import writes it into the file; each commit is safe in the log before."""
 N_PENDING: Final = 30
 """Volumes beside the drafted ones, of which nothing is drafted."""
 LIVE_CHUNK: Final = 4096
@@ -140,7 +138,7 @@ def fill(bench: Bench) -> list[Figure]:
     wall = cpu = 0.0
     with (
         WriterLock(bench.store),
-        open_store(bench.store, read_only=False, memory=BULK_MEMORY) as con,
+        open_store(bench.store, read_only=False, memory=COMMIT_MEMORY) as con,
     ):
         con.execute(f"SET checkpoint_threshold = '{BULK_CHECKPOINT}'")
         for batch in _batches((earlier, bulk), BATCH):

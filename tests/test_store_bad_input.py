@@ -13,6 +13,7 @@ import pytest
 
 from knee.keys import content_hash
 from run_pipeline import main
+from store.migrations import apply_migrations
 from tests.export_cases import make_store
 from tests.hand_made_store import write_settings
 
@@ -117,9 +118,15 @@ def test_a_store_in_the_format_of_duckdb_1_is_read_and_written(
 ):
     old = tmp_path / "old.duckdb"
     with duckdb.connect() as con:
-        con.execute(f"ATTACH '{store}' AS new (READ_ONLY)")
         con.execute(f"ATTACH '{old}' AS old (STORAGE_VERSION 'v1.0.0')")
-        con.execute("COPY FROM DATABASE new TO old")
+        con.execute("USE old")
+        apply_migrations(con)
+        con.execute(f"ATTACH '{store}' AS new (READ_ONLY)")
+        for (table,) in con.execute(
+            "SELECT table_name FROM duckdb_tables() WHERE database_name = 'new'"
+        ).fetchall():
+            con.execute(f"TRUNCATE {table}")
+            con.execute(f"INSERT INTO {table} BY NAME FROM new.{table}")
     with duckdb.connect(str(old), read_only=True) as con:
         tags = con.execute("SELECT tags FROM duckdb_databases() WHERE NOT internal").fetchall()
     assert tags == [({"storage_version": "v1.0.0+"},)]

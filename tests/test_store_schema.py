@@ -6,7 +6,7 @@ import duckdb
 import pytest
 
 from knee.errors import StoreError
-from store import migrations
+from store import migrations, verifying
 from store.connection import check_store, create_store, open_store
 from store.migrations import (
     MIGRATIONS,
@@ -16,7 +16,9 @@ from store.migrations import (
     comment_statements,
     schema_version,
 )
+from store.verifying import structure_problems
 from store.writer import StoreWriter
+from tests.store_child import fill, generate
 
 SCHEMA = """\
 application
@@ -389,7 +391,6 @@ volumes
 """
 
 PRIMARY_KEYS = {
-    "attempts": ["run_id", "volume_id", "question_id", "attempt_no"],
     "clinician_grades": ["patient", "visit", "side", "question_id", "component", "revision"],
     "components": ["question_id", "component"],
     "findings_sets": ["volume_id", "findings_id"],
@@ -402,7 +403,6 @@ PRIMARY_KEYS = {
     "prompt_sources": ["sha256"],
     "prompts": ["prompt_id", "version", "sha256"],
     "questions": ["question_id"],
-    "quintuples": ["run_id", "volume_id", "question_id"],
     "rechecks": ["recheck_id"],
     "regions": ["volume_id", "findings_id", "question_id"],
     "released_grades": ["source", "volume_id", "question_id", "component"],
@@ -415,7 +415,6 @@ PRIMARY_KEYS = {
     "review_sample_items": ["sample", "code"],
     "review_samples": ["name"],
     "reviews": ["review_no"],
-    "run_items": ["run_id", "volume_id", "question_id"],
     "run_quota_items": ["run_id", "choice_no", "volume_id", "question_id"],
     "run_quotas": ["run_id", "choice_no", "quota_no"],
     "runs": ["run_id"],
@@ -424,6 +423,14 @@ PRIMARY_KEYS = {
     "verdicts": ["run_id", "volume_id", "question_id", "verdict_no"],
     "volumes": ["volume_id"],
 }
+KEYS_WITHOUT_INDEX = {
+    "attempts": ("run_id", "volume_id", "question_id", "attempt_no"),
+    "quintuples": ("run_id", "volume_id", "question_id"),
+    "run_items": ("run_id", "volume_id", "question_id"),
+}
+"""Held by the transaction that puts the outcome or the run's volumes, and counted by `verify`."""
+PLAIN_TEXT = {"text", "error"}
+"""Columns of long or rare texts, which zstd suits."""
 
 
 @pytest.fixture
@@ -460,6 +467,71 @@ def test_the_primary_keys_are_those_of_the_contracts(con: duckdb.DuckDBPyConnect
         "WHERE constraint_type = 'PRIMARY KEY'"
     ).fetchall()
     assert dict(rows) == PRIMARY_KEYS
+
+
+def test_a_key_without_an_index_is_counted_by_verify(con: duckdb.DuckDBPyConnection):
+    for table, key in KEYS_WITHOUT_INDEX.items():
+        assert verifying._KEYS[table] == key  # pyright: ignore[reportPrivateUsage]
+        comment = con.execute(
+            "SELECT comment FROM duckdb_tables() WHERE table_name = ?", [table]
+        ).fetchall()[0][0]
+        assert f"unique by ({', '.join(key)})" in comment
+
+
+def test_ids_and_words_of_the_large_tables_are_kept_in_a_dictionary(tmp_path: Path):
+    store = tmp_path / "knees.duckdb"
+    fill(store)
+    generate(store, tell=lambda _: None)
+    with open_store(store, read_only=True) as con:
+        for table in ("attempts", "outcomes", "quintuples", "run_items", "clinician_grades"):
+            found = dict(
+                con.execute(
+                    "SELECT column_name, max(compression) FROM pragma_storage_info(?) "
+                    "WHERE segment_type = 'VARCHAR' AND column_path NOT LIKE '%,%' GROUP BY ALL",
+                    [table],
+                ).fetchall()
+            )
+            short = {name: kind for name, kind in found.items() if name not in PLAIN_TEXT}
+            assert len(short) >= 3
+            assert set(short.values()) <= {"DICT_FSST", "Constant", "Empty Validity"}, table
+        steps = con.execute(
+            "SELECT DISTINCT compression FROM pragma_storage_info('attempts') "
+            "WHERE column_name = 'steps' AND segment_type = 'VARCHAR'"
+        ).fetchall()
+        assert steps == [("ZSTD",)]
+
+
+def test_a_store_of_schema_11_keeps_every_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    store = tmp_path / "knees.duckdb"
+    monkeypatch.setattr(migrations, "MIGRATIONS", MIGRATIONS[:11])
+    monkeypatch.setattr("store.connection.SCHEMA_VERSION", 11)
+    fill(store)
+    generate(store, tell=lambda _: None)
+    before = contents_of(store)
+    monkeypatch.undo()
+    with StoreWriter(store):
+        pass
+    assert contents_of(store) == before
+    assert before["attempts"][0] > 40
+    assert before["v_quintuples"][0] > 0
+    with open_store(store, read_only=True) as con:
+        assert schema_version(con) == SCHEMA_VERSION
+        assert list(structure_problems(con)) == []
+
+
+def contents_of(store: Path) -> dict[str, tuple[int, int]]:
+    """Returns rows and a hash over all of them, by table and for the flat view."""
+    with open_store(store, read_only=True, known=True) as con:
+        tables = con.execute(
+            "SELECT table_name FROM duckdb_tables() WHERE NOT internal "
+            "AND table_name <> 'schema_migrations'"
+        ).fetchall()
+        return {
+            str(name): con.execute(
+                f"SELECT count(*), coalesce(bit_xor(hash(rows)), 0) FROM {name} rows"
+            ).fetchall()[0]
+            for (name,) in [*tables, ("v_quintuples",)]
+        }
 
 
 def test_every_table_view_and_column_says_what_it_is(con: duckdb.DuckDBPyConnection):

@@ -1,3 +1,5 @@
+import fcntl
+import os
 import random
 import shutil
 from pathlib import Path
@@ -9,11 +11,14 @@ from knee.findings import VolumeFindings
 from knee.grades import GradeStatus
 from knee.keys import ItemKey, content_hash
 from knee.records import ItemOutcome, ItemState, PromptRef, RunKind
+from store.arrow_rows import Table
 from store.connection import open_store
 from store.items import Selection
 from store.journal import Journal, journalled_runs
 from store.loading import load_findings, load_outcomes, load_run, load_volume
+from store.outcome_rows import outcome_child_tables
 from store.queries import selection_states
+from store.reading_mark import log_of, mark_of, open_mark
 from store.writer import StoreWriter
 from tests.store_child import fill
 from tests.store_records import (
@@ -280,3 +285,87 @@ def test_long_texts_are_kept_whole(store: Path):
         writer.put_outcomes("r1", [rejected])
     with open_store(store, read_only=True) as con:
         assert next(load_outcomes(con, "r1")).attempts[0].text == text
+
+
+def log_bytes(store: Path) -> int:
+    log = log_of(store)
+    return log.stat().st_size if log.exists() else 0
+
+
+def test_commits_lie_in_the_log_until_the_writer_ends(store: Path):
+    size = store.stat().st_size
+    with StoreWriter(store) as writer:
+        for question_id in (5, 6, 7):
+            writer.put_outcomes("r1", [outcome("r1", VOLUME, question_id)])
+            assert count(store, "outcomes") == question_id - 4  # a reader reads it from there
+        assert store.stat().st_size == size
+        assert log_bytes(store) > 0
+    assert log_bytes(store) == 0
+    assert count(store, "quintuples") == 3
+
+
+def test_a_log_grows_no_longer_than_its_bound(store: Path):
+    with StoreWriter(store) as writer:
+        for question_id in range(5, 13):
+            # 4 MB of text that does not compress.
+            words = random.Random(question_id).randbytes(2**21).hex()
+            failed = ItemOutcome(
+                run_id="r1",
+                volume_id=VOLUME,
+                question_id=question_id,
+                findings_id=outcome("r1", VOLUME, question_id).findings_id,
+                state=ItemState.FAILED,
+                codes=("server_gone",),
+                error=words,
+            )
+            writer.put_outcomes("r1", [failed])
+            assert log_bytes(store) < 17 * 2**20
+        assert store.stat().st_size > 2**24
+    assert count(store, "outcomes") == 8
+
+
+def test_a_log_that_cannot_be_put_away_is_no_failure(store: Path):
+    with StoreWriter(store, wait_s=0.1) as writer:
+        writer.put_outcomes("r1", [outcome("r1", VOLUME, 5)])
+        reader = open_store(store, read_only=True)
+    assert log_bytes(store) > 0
+    assert reader.execute("SELECT count(*) FROM outcomes").fetchall() == [(1,)]
+    reader.close()
+    with StoreWriter(store):
+        assert log_bytes(store) == 0  # the next writer does
+
+
+def test_a_long_reader_keeps_the_log_as_it_is_when_the_writer_ends(store: Path):
+    with StoreWriter(store) as writer:
+        writer.put_outcomes("r1", [outcome("r1", VOLUME, 5)])
+        mark = open_mark(mark_of(store), os.O_CREAT)  # as a reader does that steps aside
+        fcntl.flock(mark, fcntl.LOCK_SH)
+        size = store.stat().st_size
+    assert log_bytes(store) > 0
+    assert store.stat().st_size == size
+    os.close(mark)
+    with StoreWriter(store):
+        assert log_bytes(store) == 0
+
+
+def test_two_attempts_with_one_number_are_refused(store: Path):
+    one = outcome("r1", VOLUME, 5)
+    twice = one.model_copy(update={"attempts": (one.attempts[-1], one.attempts[-1])})
+    refused = pytest.raises(StoreError, match="attempts with one number")
+    with StoreWriter(store) as writer, refused:
+        writer.put_outcomes("r1", [twice])
+    assert count(store, "attempts") == 0
+
+
+def test_rows_are_made_before_the_file_is_opened(store: Path, monkeypatch: pytest.MonkeyPatch):
+    made: list[bool] = []
+    with StoreWriter(store) as writer:
+
+        def children(*given: object) -> dict[str, Table]:
+            # Readers are let in meanwhile.
+            made.append(count(store, "outcomes") == 0)
+            return outcome_child_tables(*given)  # pyright: ignore[reportArgumentType]
+
+        monkeypatch.setattr("store.writer.outcome_child_tables", children)
+        writer.put_outcomes("r1", [outcome("r1", VOLUME, 5)])
+    assert made == [True]
