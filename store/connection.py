@@ -243,7 +243,7 @@ def _attach(path: Path, config: dict[str, Any]) -> duckdb.DuckDBPyConnection:
     try:
         con.execute(f"ATTACH '{quoted}' AS {_ATTACHED} (ROW_GROUP_SIZE {ROW_GROUP_ROWS})")
         con.execute(f"USE {_ATTACHED}")
-    except BaseException:
+    except duckdb.Error:
         con.close()
         raise
     return con
