@@ -28,7 +28,7 @@ STORAGE_VERSION: Final = "v2.0.0"
 """Asked for by name, so that every DuckDB 2 can read the file, not only the one that wrote it."""
 POLL_S: Final = 0.02
 """Seconds between two tries of a reader or writer that waits for the file."""
-READ_MEMORY: Final = "700MB"
+READ_MEMORY: Final = "600MB"
 """What DuckDB keeps in memory for a reader, blocks of the file among it; left to itself it takes
 four fifths of the machine beside a batch. Sorts and joins go on in `<store>.tmp`."""
 _SAFE: Final[dict[str, Any]] = {
