@@ -30,7 +30,7 @@ _CHUNK_ROWS: Final = 10_000
 """Rows that are read at a time, about."""
 _PROJECT_ROWS: Final = 100_000
 """Rows whose reading projects are looked up at a time."""
-_MEMORY: Final = "500MB"
+_MEMORY: Final = "400MB"
 """What DuckDB may keep in memory; more is put on the disk beside the store."""
 UNASSIGNED: Final = "unassigned"
 """Where phantoms without a split go; patients without one are refused."""
