@@ -28,6 +28,9 @@ STORAGE_VERSION: Final = "v2.0.0"
 """Asked for by name, so that every DuckDB 2 can read the file, not only the one that wrote it."""
 POLL_S: Final = 0.02
 """Seconds between two tries of a reader or writer that waits for the file."""
+READ_MEMORY: Final = "600MB"
+"""What DuckDB keeps in memory for a reader, blocks of the file among it; left to itself it takes
+four fifths of the machine beside a batch. Sorts and joins go on in `<store>.tmp`."""
 _SAFE: Final[dict[str, Any]] = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
@@ -111,7 +114,8 @@ def open_store(
         wait_s: seconds to wait for another process that has the file open.
         closed: no file or network access from SQL, and the configuration locked.
         known: this process has checked the file and holds the writer lock since.
-        memory: what DuckDB may use, such as `1GB`; None leaves it at DuckDB's own share.
+        memory: what DuckDB may use, such as `1GB`; None is `READ_MEMORY` for a reader, and DuckDB's
+            own share for a writer.
 
     Raises:
         InputError: no file at `path`.
@@ -121,6 +125,7 @@ def open_store(
         raise InputError(
             f"store not found: {str(path)!r}", "run `run_pipeline.py prepare` to make one"
         )
+    memory = READ_MEMORY if memory is None and read_only else memory
     limit = {} if memory is None else {"memory_limit": memory}
     config = {**_SAFE, **(_CLOSED if closed else {}), **limit}
     con = _connect(path, read_only, wait_s, config)
@@ -201,6 +206,11 @@ def translate(error: duckdb.Error | OSError, path: Path) -> StoreError:
             f"store {name} was written by another DuckDB: {_first_line(text)}",
             f"this program has DuckDB {duckdb.__version__}",
         )
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return StoreError(
+            f"reading the store {name} wants more memory than it is given: {_first_line(text)}",
+            "ask for fewer rows or columns at a time; sorts and joins also need space beside it",
+        )
     if any(mark in text for mark in _UNREADABLE):
         return StoreError(
             f"store {name} is corrupt: {_first_line(text)}", "restore it from a backup"
@@ -215,8 +225,10 @@ def is_full_disk(error: duckdb.Error | OSError) -> bool:
 
 
 def is_damage(error: duckdb.Error) -> bool:
-    """Returns whether an error met in a query is about the file, not about the query."""
-    return any(mark in str(error) for mark in (*_UNREADABLE[:2], *_FULL))
+    """Returns whether an error met in a query is about file or machine, not about the query."""
+    return isinstance(error, duckdb.OutOfMemoryException) or any(
+        mark in str(error) for mark in (*_UNREADABLE[:2], *_FULL)
+    )
 
 
 def _connect(

@@ -50,7 +50,9 @@ def check_selected(con: duckdb.DuckDBPyConnection, *, synthetic: bool) -> None:
         "SELECT count(*), count(*) FILTER (synthetic) FROM chosen"
     ).fetchall()[0]
     if total == 0:
-        stale = con.execute("SELECT count(*) FROM v_quintuples WHERE status = 'stale'").fetchall()
+        stale = con.execute(
+            "SELECT coalesce(sum(n), 0)::BIGINT FROM statuses WHERE status = 'stale'"
+        ).fetchall()
         eligible = con.execute("SELECT count(*) FROM eligible").fetchall()
         raise InputError(
             "no accepted quintuple is selected",

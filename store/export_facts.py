@@ -118,12 +118,11 @@ _COUNTS = """
 SELECT count(DISTINCT patient), count(DISTINCT volume_id),
     count(*) FILTER (restricted IS NOT FALSE AND NOT synthetic),
     count(*) FILTER (grounding = 'label_given'),
-    (SELECT count(*) FROM v_quintuples
+    (SELECT coalesce(sum(n), 0) FROM statuses
         WHERE status = 'stale' AND run_id IN (SELECT run_id FROM chosen)),
-    (SELECT count(*) FROM v_quintuples
+    (SELECT coalesce(sum(n), 0) FROM statuses
         WHERE status = 'rejected' AND run_id IN (SELECT run_id FROM chosen)),
-    (SELECT count(*) FROM v_quintuples SEMI JOIN chosen USING (run_id, volume_id, question_id)
-        WHERE checked_by IS NOT NULL)
+    count(*) FILTER (is_checked)
 FROM chosen
 """
 _CONTROLS = """

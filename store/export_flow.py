@@ -9,28 +9,35 @@ from typing import Final, NamedTuple
 import duckdb
 
 from knee.findings import TEXT_EVIDENCE, EvidenceLevel
+from store.volume_stretches import NOTHING, volume_stretches
 
 SMOOTHING: Final = 10
 """Components of average acceptance that are added to each stratum, so that a rare grade of which
 nothing was accepted does not weigh without bound."""
+_STRETCH_ROWS: Final = 100_000
+"""Items that are joined with all there is of them at a time."""
 STAGES: Final = ("all", "read", "boxed", "evidence", "drafted", "accepted", "exported")
 """From everything to what is in the export; each is a part of the one before."""
 _LEVELS = ", ".join(f"'{level.value}'" for level in sorted(TEXT_EVIDENCE))
+_RUNS = """
+CREATE TEMP TABLE flow_runs AS
+SELECT DISTINCT run_id, synthetic FROM eligible
+WHERE synthetic = (SELECT any_value(synthetic) FROM chosen)
+"""
 _ITEMS = """
-CREATE TEMP TABLE flow_items AS
+CREATE OR REPLACE TEMP TABLE flow_items AS
 SELECT i.volume_id, i.question_id, max_by(i.run_id, (e.run_id IS NOT NULL, r.started_at, i.run_id))
     AS run_id
 FROM run_items i
 JOIN runs r USING (run_id)
 JOIN volumes v USING (volume_id)
 LEFT JOIN eligible e USING (run_id, volume_id, question_id)
-WHERE i.run_id IN
-        (SELECT run_id FROM eligible WHERE synthetic = (SELECT any_value(synthetic) FROM chosen))
-    AND v.synthetic = (SELECT any_value(synthetic) FROM chosen)
+WHERE i.run_id IN (SELECT run_id FROM flow_runs)
+    AND v.synthetic = (SELECT any_value(synthetic) FROM flow_runs)
+    AND {stretch}
 GROUP BY ALL
 """
 _FLOW = f"""
-CREATE TEMP TABLE flow AS
 SELECT
     v.patient, v.visit, coalesce(v.mask_source, 'not known') AS mask_source,
     f.volume_id, f.question_id, q.feature, k.component,
@@ -65,33 +72,37 @@ LEFT JOIN eligible e ON e.run_id = f.run_id AND e.volume_id = f.volume_id
     AND e.question_id = f.question_id
 LEFT JOIN chosen h ON h.run_id = f.run_id AND h.volume_id = f.volume_id
     AND h.question_id = f.question_id
+WHERE {{stretch}}
 """
 # Counts are whole numbers and the list has an order: sums of floats by several threads would give
 # other last digits each time.
-_WEIGHTS = f"""
-CREATE TEMP TABLE weights AS
+_ACCEPTANCE = f"""
+CREATE TEMP TABLE acceptance AS
 WITH strata AS (
     SELECT feature, component, grade, count(*) AS n_read,
         count(*) FILTER (is_accepted) AS n_accepted
     FROM flow WHERE is_read GROUP BY ALL
-), acceptance AS (
-    SELECT feature, component, grade,
-        (n_read + {SMOOTHING}) / (n_accepted + {SMOOTHING} *
-            (sum(n_accepted) OVER same)::DOUBLE / (sum(n_read) OVER same)) AS inverse
-    FROM strata WINDOW same AS (PARTITION BY feature, component)
-), raw AS (
-    SELECT e.run_id, e.volume_id, e.question_id,
-        list_avg(list(a.inverse ORDER BY a.component)) AS inverse
-    FROM eligible e
-    JOIN flow f USING (volume_id, question_id)
-    JOIN acceptance a ON a.feature = f.feature AND a.component = f.component AND a.grade = f.grade
-    WHERE f.is_accepted AND list_contains(e.components_scored, f.component)
-    GROUP BY ALL
 )
+SELECT feature, component, grade,
+    (n_read + {SMOOTHING}) / (n_accepted + {SMOOTHING} *
+        (sum(n_accepted) OVER same)::DOUBLE / (sum(n_read) OVER same)) AS inverse
+FROM strata WINDOW same AS (PARTITION BY feature, component)
+"""
+_INVERSE = """
+SELECT e.run_id, e.volume_id, e.question_id,
+    list_avg(list(a.inverse ORDER BY a.component)) AS inverse
+FROM eligible e
+JOIN flow f USING (volume_id, question_id)
+JOIN acceptance a ON a.feature = f.feature AND a.component = f.component AND a.grade = f.grade
+WHERE f.is_accepted AND list_contains(e.components_scored, f.component) AND {stretch}
+GROUP BY ALL
+"""
+_WEIGHTS = """
+CREATE TEMP VIEW weights AS
 SELECT run_id, volume_id, question_id,
-    round(inverse * count(*) OVER () * 1e6 / sum((inverse * 1e6)::BIGINT) OVER (), 6)
-        AS selection_weight
-FROM raw
+    round(inverse * n_rows * 1e6 / total, 6) AS selection_weight
+FROM inverses,
+    (SELECT count(*) AS n_rows, sum((inverse * 1e6)::BIGINT) AS total FROM inverses)
 """
 
 
@@ -109,8 +120,19 @@ def make_flow(con: duckdb.DuckDBPyConnection) -> None:
 
     The condition of an export does not change it, but for what is exported.
     """
-    con.execute(_ITEMS)
-    con.execute(_FLOW)
+    con.execute(_RUNS)
+    made = False
+    for stretch in volume_stretches(con, "run_items", _STRETCH_ROWS) or [NOTHING]:
+        con.execute(_ITEMS.format(stretch=stretch.holds("i.volume_id")))
+        # Grades are joined by the patient, to whom no condition on the volume leads.
+        patients = f"patient) FROM volumes WHERE {stretch.holds('volume_id')})"
+        held = (
+            f"{stretch.holds('f.volume_id')} "
+            f"AND v.patient BETWEEN (SELECT min({patients} AND (SELECT max({patients}"
+        )
+        head = "INSERT INTO flow" if made else "CREATE TEMP TABLE flow AS"
+        con.execute(head + _FLOW.format(stretch=held))
+        made = True
 
 
 def make_weights(con: duckdb.DuckDBPyConnection) -> None:
@@ -120,6 +142,13 @@ def make_weights(con: duckdb.DuckDBPyConnection) -> None:
     acceptance added; a row weighs the mean of its components. The condition of an export does not
     change it.
     """
+    con.execute(_ACCEPTANCE)
+    con.execute(
+        "CREATE TEMP TABLE inverses "
+        "(run_id VARCHAR, volume_id VARCHAR, question_id SMALLINT, inverse DOUBLE)"
+    )
+    for stretch in volume_stretches(con, "eligible", _STRETCH_ROWS):
+        con.execute("INSERT INTO inverses" + _INVERSE.format(stretch=stretch.holds("e.volume_id")))
     con.execute(_WEIGHTS)
 
 

@@ -66,6 +66,9 @@ LIKE: Final = (
     "SELECT count(*) FROM attempts WHERE list_bool_or(list_transform(steps, "
     "lambda s: s.\"text\" LIKE '%9.9 % te%'))"
 )
+"""The texts are in the steps; the column `text` has only what could not be written from them.
+Reading them is what costs: with `len(...) < 0` in the place of LIKE the query takes as much CPU
+time, with `list_filter` too, and with `steps::VARCHAR LIKE` 1.7 times as much."""
 
 
 @dataclass(frozen=True)
