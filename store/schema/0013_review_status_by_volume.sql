@@ -1,4 +1,4 @@
--- Migration 12: what a person said of a text, in a form that a condition on the volume reaches. The form
+-- Migration 13: what a person said of a text, in a form that a condition on the volume reaches. The form
 -- of migration 8 read the texts of all attempts to answer for one volume, reviewed or not.
 
 DROP VIEW v_review_status;
