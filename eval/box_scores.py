@@ -225,12 +225,21 @@ class _OfSource:
                     ratio(sums[:, 2 * place], sums[:, 2 * place + 1]), "nothing to count", few
                 )._asdict(),
                 baselines={
-                    name: _baseline(values, located.baselines, metric, form, chosen)
+                    name: _baseline(
+                        values, located.baselines, metric, form, _reached(located, name, chosen)
+                    )
                     for name, values in located.baselines.items()
                 },
             )
             for place, (metric, form) in enumerate(_FORMS)
         )
+
+
+def _reached(located: Located, name: BoxBaseline, chosen: Integers) -> Integers:
+    """The items that a baseline is over: of the ceiling of the slices, those that had slices."""
+    if name is not BoxBaseline.BEST_OF_SLICES:
+        return chosen
+    return chosen[~np.isnan(located.baselines[name][BoxMetric.IOU][chosen])]
 
 
 def weighed(

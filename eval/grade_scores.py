@@ -37,6 +37,7 @@ ALL = Stratum(dimension="all", value="all")
 BALANCED = Stratum(dimension="part", value="balanced")
 HEADLINES: tuple[tuple[Metric, Over], ...] = (
     (Metric.MACRO_RECALL, Over.ALL),
+    (Metric.MACRO_RECALL, Over.POSITIVE),
     (Metric.EXACT, Over.ALL),
     (Metric.EXACT, Over.POSITIVE),
     (Metric.QWK, Over.ALL),
@@ -236,16 +237,27 @@ def headlines(graded: Graded) -> Iterator[Headline]:
         patients = np.unique(graded.table.component_patient[mask])
         cells: list[_Cell] = []
         frequent: list[_Cell] = []
+        positive: list[Booleans] = []
         for cell, rows in _by_key(graded.table.components.cell, np.flatnonzero(mask)):
             one, common = _cell(graded, cell, rows)
             cells.append(one)
             frequent.append(one.rows(common))
+            truth = graded.table.components.grade[rows]
+            is_scored = graded.answers.grade[rows[np.isin(truth, positive_grades(one.scale))]]
+            positive.append(is_scored != NONE)
+        is_scored = np.concatenate([np.zeros(0, bool), *positive])
         for metric, over in HEADLINES:
             for form in Form:
                 for chosen in (cells, frequent) if metric is Metric.MACRO_RECALL else (cells,):
                     figure, n = _headline(chosen, metric, over, form, len(patients))
                     yield Headline(
-                        stratum=stratum, frequent=chosen is frequent, n_cells=n, figure=figure
+                        stratum=stratum,
+                        frequent=chosen is frequent,
+                        n_cells=n,
+                        counts=counts_of(graded.answers.why[mask], len(patients)),
+                        n_positive=len(is_scored),
+                        n_positive_scored=int(is_scored.sum()),
+                        figure=figure,
                     )
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from eval.answer_table import AnswerTable, answer_table
+from eval.baseline_gains import baseline_gains
 from eval.bench_files import Bench
 from eval.bench_records import BenchControl, Coordinates, PredictionRun, Setting
 from eval.bench_table import BenchTable, bench_table
@@ -71,6 +72,7 @@ def score_bench(bench: Bench, predictions: Path, other: Path | None = None) -> B
         grading=tuple(grade_rows(graded)),
         ambiguous=tuple(ambiguous_rows(graded)),
         localisation=_box_rows(table, located, drawn),
+        gains=baseline_gains(graded, located),
         reasoning=_reasoning(own.answers),
         readers=bench.readers,
         notes=(*bench.manifest.statements, *_notes(own)),
