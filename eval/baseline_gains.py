@@ -1,9 +1,9 @@
 """The model less each baseline, paired over patients: difference, interval and test (RULES 18, 23).
 
 A figure beside a baseline's says little where both come of the same few patients. Here both are
-resampled together, by the very resamples of all other figures, and the test swaps model and baseline
-of whole patients. Each row is over what the baseline answers: where there is no training read or no
-measurement a model would gain over nothing.
+resampled together, by the very resamples of all other figures, and the test swaps model and
+baseline of whole patients. Each row is over what the baseline answers: where there is no training
+read or no measurement a model would gain over nothing.
 
     grading       macro recall in the primary form, as in the headlines: the mean over (feature,
                   component) of the mean over its true grades; over all grades and over findings
