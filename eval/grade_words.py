@@ -28,7 +28,9 @@ _NAMES: dict[Component, str] = {
 }
 """How prose names a component; `grade` has no name beside the word itself."""
 _LINK = r"[\s\"'*_`()]*(?:grade|score)?[\s\"'*_`()]*(?:is|of|was|:|=|at)?[\s\"'*_`(]*(?:grade\s*)?"
-_GRADE_WORD = r"(?:\b(?:grade|score)|\bMOAKS_(?:grade|scores?))\b[\s\"'*_`]*(?:is|of|was|:|=)?[\s\"'*_`(]*"
+_GRADE_WORD = (
+    r"(?:\b(?:grade|score)|\bMOAKS_(?:grade|scores?))\b[\s\"'*_`]*(?:is|of|was|:|=)?[\s\"'*_`(]*"
+)
 _DIGIT = (
     r"(?P<digit>\d{1,4})(?![\d%])"
     r"(?![^\S\n]*(?:[.,]\d|,[^\S\n]*\d|%|mm|[-–/]\s*\d|to\s+\d|or\s+\d|and\s+\d|through))"
