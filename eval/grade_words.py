@@ -41,8 +41,8 @@ _ANY_DIGIT = r"(?P<digit>\d{1,4})"
 _NEGATED = re.compile(
     r"\b(?:not|no|never|cannot|can't|isn't|neither|nor|without|rather than|instead of|unlike|"
     r"if|between|would|could|might|either|from|scale)\b[^.;:\n]{0,40}$|"
-    r"\b(?:(?:less|more|greater|higher|lower|worse|milder|other) than|at (?:least|most)|up to|below|"
-    r"above|beyond|exceed(?:s|ing)?|under|over|compared (?:with|to)|previous(?:ly)?|prior)\s+"
+    r"\b(?:(?:less|more|greater|higher|lower|worse|milder|other) than|at (?:least|most)|up to|"
+    r"below|above|beyond|exceed(?:s|ing)?|under|over|compared (?:with|to)|previous(?:ly)?|prior)\s+"
     r"(?:an?\s+)?$",
     re.IGNORECASE,
 )

@@ -22,8 +22,8 @@ GAIN_COLUMNS = (
 )
 _GAIN_NOTE = (
     "The model less the baseline over what the baseline answers; an answer without a grade or a "
-    "box is wrong. Both are resampled together over patients; p by swapping the two in whole patients, "
-    "adjusted by Holm over the features."
+    "box is wrong. Both are resampled together over patients; p by swapping the two in whole "
+    "patients, adjusted by Holm over the features."
 )
 
 
@@ -83,7 +83,8 @@ def comparison_tables(runs: Sequence[BenchScores]) -> Iterator[ReportTable]:
         yield ReportTable(
             f"{run_name(scores)} (A) and {other.model} · {other.setting.value} (B)",
             "Macro recall (mean over the components and grades of a feature) and IoU, primary "
-            "form, patients paired; p by swapping the models of whole patients, Holm over the features.",
+            "form, patients paired; p by swapping the models of whole patients, Holm over the "
+            "features.",
             (
                 "figure",
                 "feature",
