@@ -34,6 +34,7 @@ from knee.questions import QUESTIONS
 
 WITHOUT_LOOKING = (BoxBaseline.MEAN_BOX, BoxBaseline.WHOLE_VOLUME, BoxBaseline.CENTRAL_BOX)
 """Baselines of boxes; the best box that the slices allow is a ceiling, and none of them."""
+_SAME = 1e-12
 _WIDTH = int(N_GRADES.max())
 _FEATURES = tuple(Feature)
 
@@ -236,8 +237,14 @@ def _box_pair(
 def _gain(values: Sequence[Floats], no_interval: str | None, **what: object) -> BaselineGain:
     """A row without its test, from (1 + resamples,) values of the model and of the baseline."""
     own, other = values
-    figures = (Figure.of(statistic(one, "nothing to count", no_interval)) for one in values)
-    model, of_baseline = figures
-    difference = Figure.of(statistic(own - other, "nothing to count", no_interval))
+    model, of_baseline, difference = (_shown(one, no_interval) for one in (own, other, own - other))
     fields = {"model": model, "of_baseline": of_baseline, "difference": difference, **what}
     return BaselineGain.model_validate({**fields, "n_differing": 0, "p": None, "p_holm": None})
+
+
+def _shown(values: Floats, no_interval: str | None) -> Figure:
+    """A figure with its interval; none where all resamples are the same, as in `eval.paired`."""
+    found = statistic(values, "nothing to count", no_interval)
+    if found.low is not None and found.high is not None and found.high - found.low <= _SAME:
+        return Figure(value=found.value, no_interval="the same in every resample")
+    return Figure.of(found)

@@ -2,7 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
+from eval.grade_baselines import GradeBaseline
+from eval.localization import BoxBaseline
 from eval.score_records import BaselineGain, BenchScores, PairedScore
+from eval.severity import Over
 from stages.bench_report_tables import ReportTable, run_name
 from stages.bench_tables import shown, with_interval
 from stages.console import show_table
@@ -23,8 +26,14 @@ GAIN_COLUMNS = (
 _GAIN_NOTE = (
     "The model less the baseline over what the baseline answers; an answer without a grade or a "
     "box is wrong. Both are resampled together over patients; p by swapping the two in whole "
-    "patients, adjusted by Holm over the features."
+    "patients, adjusted by Holm over the features. By feature: against the region's "
+    "majority and the mean box; all others are in scores.json."
 )
+_BY_FEATURE = {
+    (GradeBaseline.REGION_MAJORITY, Over.ALL),
+    (BoxBaseline.MEAN_BOX, Over.ALL),
+}
+"""Rows of a single feature that the report shows."""
 
 
 def gain_row(gain: BaselineGain) -> tuple[str, ...]:
@@ -47,7 +56,7 @@ def gain_row(gain: BaselineGain) -> tuple[str, ...]:
 def _figure_name(gain: BaselineGain) -> str:
     if gain.box_source is not None:
         return f"IoU, boxes from {gain.box_source.value}"
-    over = " of findings" if gain.over.value == "positive" else ""
+    over = " of findings" if gain.over is Over.POSITIVE else ""
     return f"macro recall{over}" + (", frequent grades" if gain.frequent else "")
 
 
@@ -66,11 +75,19 @@ def show_gains(scores: BenchScores) -> None:
 
 
 def gain_tables(runs: Sequence[BenchScores]) -> Iterator[ReportTable]:
-    """Yields a table a run: differences over all features first, then each feature."""
+    """Yields a table a run: differences over all features, then each feature's telling ones."""
     for scores in runs:
-        rows = sorted(scores.gains, key=lambda gain: gain.feature is not None)
+        whole = [gain for gain in scores.gains if gain.feature is None]
+        single = [
+            gain
+            for gain in scores.gains
+            if gain.feature is not None and (gain.baseline, gain.over) in _BY_FEATURE
+        ]
         yield ReportTable(
-            run_name(scores), _GAIN_NOTE, GAIN_COLUMNS, tuple(gain_row(gain) for gain in rows)
+            run_name(scores),
+            _GAIN_NOTE,
+            GAIN_COLUMNS,
+            tuple(gain_row(gain) for gain in (*whole, *single)),
         )
 
 

@@ -34,7 +34,7 @@ def with_interval(figure: Figure, digits: int = 3) -> str:
     """Returns a figure with its interval where it has one."""
     if figure.low is None or figure.high is None:
         return shown(figure.value, digits)
-    return f"{shown(figure.value, digits)} ({figure.low:.{digits}f}–{figure.high:.{digits}f})"
+    return f"{shown(figure.value, digits)} ({figure.low:.{digits}f} to {figure.high:.{digits}f})"
 
 
 def show_scores(scores: BenchScores) -> None:

@@ -213,6 +213,19 @@ def test_a_model_that_is_the_baseline_gains_nothing_and_few_patients_have_no_int
     assert row.difference.no_interval == f"{row.n_patients} patients, fewer than 10"
 
 
+def test_what_no_resample_changes_has_no_interval(bench: Bench, tmp_path: Path):
+    """[-0.5, -0.5] would say more than these patients can."""
+    out = write_predictions(tmp_path / "silent", bench, lambda _, item: failed(item))
+    row = chosen(
+        score_bench(bench, out),
+        baseline=GradeBaseline.RANDOM,
+        feature=Feature.ROOT_TEAR,
+        over=Over.ALL,
+    )
+    assert (row.model.value, row.difference.value, row.n_scored) == (0.0, -0.5, 0)
+    assert row.difference.no_interval == "the same in every resample"
+
+
 def test_tests_drawn_together_are_those_drawn_alone():
     rng = np.random.default_rng(2)
     many, few = rng.normal(0.25, 1, 40), np.zeros(40)

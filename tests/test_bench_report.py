@@ -14,6 +14,7 @@ from eval.mean_boxes import grid_of
 from eval.prediction_log import PredictionLog
 from eval.score_records import BenchScores
 from eval.severity import Form, Metric
+from knee.moaks import Component, Feature
 from run_pipeline import main
 from stages.bench_report_tables import feature_tables, model_table
 from tests.bench_knees import write_small_bench
@@ -136,7 +137,10 @@ def test_readers_stand_beside_the_figures_with_their_weighting_and_part(tmp_path
         ReaderKappa(
             feature=feature, component=component, part="all", weighting=name, kappa=value, n_pairs=7
         )
-        for feature, component in (("cartilage", "size"), ("root_tear", "presence"))
+        for feature, component in (
+            (Feature.CARTILAGE, Component.SIZE),
+            (Feature.ROOT_TEAR, Component.PRESENCE),
+        )
         for name, value in kinds
     ]
     published = kappas[0].model_copy(update={"part": "tibia", "kappa": None, "published": 0.36})
