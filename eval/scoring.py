@@ -107,6 +107,11 @@ def _notes(answered: Answered) -> list[str]:
         notes.append(
             f"Control {run.control.value!r}: the model was not shown the knee asked about."
         )
+    if run.setting in (Setting.REGION_CROP, Setting.GIVEN_BOX):
+        notes.append(
+            f"Setting {run.setting.value!r}: the boxes of extrusion and effusion follow the "
+            "finding and may tell of its grade; those of all other features do not (RULES 12)."
+        )
     if run.limited_to is not None:
         notes.append(
             f"The run was limited to {run.limited_to}: every other item of the bench counts as "

@@ -62,6 +62,20 @@ def test_scores_are_written_shown_and_read_back(
     assert main([*command, "--out", str(tmp_path / "no" / "folder.json")]) == 2
 
 
+def test_settings_that_show_the_box_say_which_boxes_tell_of_the_grade(
+    bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    told: dict[Setting, bool] = {}
+    for setting in Setting:
+        out = write_predictions(tmp_path / setting.value, bench, perfect, setting=setting)
+        assert main(["bench", "score", str(bench.folder), str(out)]) == 0
+        told[setting] = "extrusion and effusion" in capsys.readouterr().err
+    assert {setting for setting, is_told in told.items() if is_told} == {
+        Setting.REGION_CROP,
+        Setting.GIVEN_BOX,
+    }
+
+
 def test_predictions_of_another_bench_or_version_are_refused(
     bench: Bench, predictions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
