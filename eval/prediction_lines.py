@@ -4,6 +4,7 @@ The slices that were sent are the better half of a line, and the same in all lin
 plane: they are read once (`SliceLists`), which halves the time of a scoring.
 """
 
+import re
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,7 +59,7 @@ def read_run(folder: Path, manifest: BenchManifest) -> PredictionRun:
 class SliceLists:
     """Lists of slices that were read before, the latest ones, by their bytes."""
 
-    _KEY = b'"slices":['
+    _KEY = re.compile(rb'"slices"\s*:\s*\[')
     _KEPT = 256
 
     def __init__(self) -> None:
@@ -74,9 +75,10 @@ class SliceLists:
         Raises:
             ValidationError: it is none.
         """
-        start = line.find(self._KEY) + len(self._KEY) - 1
+        key = self._KEY.search(line)
+        start = key.end() - 1 if key is not None else 0
         end = line.find(b"]", start) + 1
-        if start < len(self._KEY) or not end or line.find(self._KEY, end) >= 0:
+        if key is None or not end or self._KEY.search(line, end) is not None:
             return Prediction.model_validate_json(line)
         try:
             slices = self._slices(line[start:end])
