@@ -316,7 +316,8 @@ def test_many_findings_of_few_patients_have_no_interval():
     """Twenty findings of both knees and all visits of nine patients are nine clusters."""
     scale = SCALES[Feature.ROOT_TEAR, Component.PRESENCE]
     counts = np.array([[[30.0, 5, 0], [8, 12, 0]]])
-    drawn = np.concatenate([counts, counts + np.arange(4)[:, np.newaxis, np.newaxis]])
+    more = np.arange(4.0)[:, np.newaxis, np.newaxis]
+    drawn = np.concatenate([counts, counts + more]).astype(np.float64)
     few = Figures(Sample(drawn, scale.grades), scale, 40, 9)
     enough = Figures(Sample(drawn, scale.grades), scale, 40, 10)
     for metric in (Metric.SENSITIVITY, Metric.BALANCED_ACCURACY):
