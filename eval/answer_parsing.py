@@ -9,7 +9,7 @@ Never a default: a grade comes out only where the text holds it. The order of wh
 
 A text that says two things of a component says none: `ambiguous`. Behind "Final diagnosis:" stands
 the answer, and what stands before is not looked at. A model that reasons first inside `<think>` has
-answered behind it.
+answered behind it, whether the opening mark is in its answer or in its prompt.
 """
 
 import json
@@ -27,7 +27,9 @@ from tools.release_answers import ReleasedAnswer, Unmapped, read_answer
 
 TRUNCATED = "truncated"
 """Code of an answer that ended at its token limit without a grade."""
-_THINK = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL | re.IGNORECASE)
+_THINK = re.compile(r"\A.*</think>|<think>.*", re.DOTALL | re.IGNORECASE)
+"""What stands before the last end of thinking, which a chat template may have begun in the prompt,
+and thinking that never ended."""
 _MARK = re.compile(r"final (?:diagnosis|answer)\W{0,4}:", re.IGNORECASE)
 _WHOLE = re.compile(r"\s*(?:grade\s*:?\s*)?(\d{1,4})(?:\.0+)?\s*", re.IGNORECASE)
 _MAX_SHOWN = 60
@@ -35,6 +37,8 @@ _LARGEST = 1e9
 _MAX_CHARACTERS = 20_000
 """Of a longer text the end is read: the answer stands there, and braces that never close take time
 by the square of the length."""
+_REPEATED = "several values under one key"
+"""Stands for the value of such a key; it is no grade, no object and no box."""
 _MAX_FAILURES = 200
 """Braces that open nothing, after which no more are tried."""
 
@@ -114,6 +118,8 @@ def _read(
     question: Question,
     released: ReleasedAnswer,
 ) -> _Found:
+    if any(o.get("grades") == _REPEATED for o in objects):
+        return _Found(None, f"{Unmapped.AMBIGUOUS.value}: `grades` stands there twice")
     own = [o["grades"] for o in objects if isinstance(o.get("grades"), dict)]
     stated = [table[component.value] for table in own if component.value in table]
     if stated:
@@ -143,6 +149,8 @@ def _as_grade(value: JsonValue, question: Question, component: Component) -> _Fo
         value = next(iter(value.values()))
     if value is None:
         return _Found(None, f"{Unmapped.MISSING.value}: null")
+    if value == _REPEATED:
+        return _Found(None, f"{Unmapped.AMBIGUOUS.value}: {_REPEATED}")
     match = None
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         match = _WHOLE.fullmatch(str(value))
@@ -156,7 +164,7 @@ def _as_grade(value: JsonValue, question: Question, component: Component) -> _Fo
 
 def _answers(text: str) -> Iterator[Mapping[str, Any]]:
     """Yields the outermost JSON objects of a text that can be read whole."""
-    decoder = json.JSONDecoder(strict=False)
+    decoder = json.JSONDecoder(strict=False, object_pairs_hook=_unless_repeated)
     position, failures = text.find("{"), 0
     while position >= 0 and failures < _MAX_FAILURES:
         try:
@@ -166,6 +174,17 @@ def _answers(text: str) -> Iterator[Mapping[str, Any]]:
         else:
             yield value
         position = text.find("{", end)
+
+
+def _unless_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose key stands there twice with two values says nothing by that key.
+
+    `json` would take the last value without a word.
+    """
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        found[key] = _REPEATED if key in found and found[key] != value else value
+    return found
 
 
 def _read_box(

@@ -5,13 +5,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from eval.bench_records import AnswerStatus, Prediction
+from eval.bench_records import AnswerStatus, Prediction, SentSlice
 from eval.bench_table import CELLS, NONE, BenchTable, Booleans, Floats, Integers, Small
-from eval.localization import best_iou_of_slices
+from eval.localization import ShownAlong, best_iou_of_shown, shown_along
+from eval.mean_boxes import Grid
 from eval.prediction_lines import PredictionLines
 from eval.reasoning import ReasoningCounts
 from knee.errors import BenchError
 from knee.moaks import SCALES, Component
+
+_KEPT = 256
+"""Lists of slices that are kept sorted."""
 
 
 class Why(IntEnum):
@@ -61,6 +65,7 @@ class _Filled:
         self.ceiling: Floats = np.full(n_items, np.nan)
         self.localises = localises
         self.in_pictures = in_pictures
+        self._sorted: dict[tuple[int, int], tuple[tuple[SentSlice, ...], list[ShownAlong]]] = {}
         self.n_grades = np.array([len(SCALES[cell].grades) for cell in CELLS])
 
     def add(self, row: int, prediction: Prediction) -> None:
@@ -80,9 +85,18 @@ class _Filled:
         box = self.table.items.box[row]
         if prediction.slices and grid is not None and box[0] != NONE:
             # Who gives indices of the array can give any box.
-            by_slices = self.in_pictures
-            best = best_iou_of_slices(box, grid, prediction.slices) if by_slices else 1.0
-            self.ceiling[row] = best
+            shown = self._shown(grid, prediction.slices) if self.in_pictures else None
+            self.ceiling[row] = 1.0 if shown is None else best_iou_of_shown(box.tolist(), shown)
+
+    def _shown(self, grid: Grid, slices: tuple[SentSlice, ...]) -> list[ShownAlong]:
+        """Lists of slices are shared by the lines of a volume and plane, as `SliceLists` reads."""
+        key = id(grid), id(slices)
+        if key not in self._sorted:
+            if len(self._sorted) > _KEPT:
+                self._sorted.clear()
+            # The list itself is kept, so that no other one can take its id.
+            self._sorted[key] = slices, shown_along(grid, slices)
+        return self._sorted[key][1]
 
     def _add_grades(self, row: int, prediction: Prediction, without: Why) -> None:
         components = self.table.components

@@ -27,6 +27,7 @@ CELLS: tuple[tuple[Feature, Component], ...] = tuple(SCALES)
 CELL_NUMBER = {cell: number for number, cell in enumerate(CELLS)}
 SOURCES: tuple[BoxSource, ...] = tuple(BoxSource)
 """Box sources, numbered by their place."""
+_SOURCE_NUMBER = {source: number for number, source in enumerate(SOURCES)}
 NONE = -1
 """In columns of numbers: there is none."""
 
@@ -108,7 +109,7 @@ class _Collected:
         row = len(self.items)
         if self.row_of.setdefault(item.item_id, row) != row:
             raise BenchError(f"the bench has the item {item.item_id!r} twice", "build it again")
-        source = NONE if item.box_source is None else SOURCES.index(item.box_source)
+        source = NONE if item.box_source is None else _SOURCE_NUMBER[item.box_source]
         self.items.append((volume, item.question_id, len(self.components), source))
         self.boxes.append((NONE,) * 6 if item.box is None else item.box.indices)
         feature = QUESTIONS[item.question_id].feature

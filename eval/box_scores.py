@@ -22,7 +22,7 @@ from eval.localization import (
     ious,
     slice_overlaps,
 )
-from eval.mean_boxes import Grid, central_boxes, place_shares, whole_boxes
+from eval.mean_boxes import GridColumns, central_boxes, place_shares, whole_boxes
 from eval.score_records import BoxFigure, BoxRow, Stratum
 from eval.severity import Form, ratio
 from knee.moaks import Feature
@@ -59,11 +59,10 @@ def locate(table: BenchTable, answers: AnswerTable, baselines: BenchBaselines) -
     """Returns what every answer and baseline reaches in each item that has a reference box."""
     rows = np.flatnonzero(has_box(table.items.box))
     volume = table.items.volume[rows]
-    grids = [_grid(table, number) for number in volume]
     reference = table.items.box[rows]
-    axes = np.array([grid.axes[0] for grid in grids], np.int64)
+    grids = _grids(table, volume)
+    axes, shapes = grids.axes[:, 0], grids.shapes
     affines = _affines(table)[volume]
-    shapes = np.array([grid.shape for grid in grids], np.int64).reshape(-1, 3)
 
     def measured(boxes: Integers) -> dict[BoxMetric, Floats]:
         return _measures(reference, boxes, axes, affines)
@@ -96,10 +95,12 @@ def _why(answers: AnswerTable, rows: Integers) -> Small:
     return np.where(has_box(answers.box[rows]), Why.GRADED, without).astype(np.int16)
 
 
-def _grid(table: BenchTable, volume: int) -> Grid:
-    grid = table.grids[volume]
-    assert grid is not None, "a box has a volume that was described"
-    return grid
+def _grids(table: BenchTable, volume: Integers) -> GridColumns:
+    """The grid of each item's volume: a box has a volume that was described."""
+    places, row = np.unique(volume, return_inverse=True)
+    described = [grid for grid in (table.grids[place] for place in places) if grid is not None]
+    assert len(described) == len(places), "a box has a volume that was described"
+    return GridColumns.of(described).rows(row)
 
 
 def _affines(table: BenchTable) -> Floats:
@@ -111,22 +112,21 @@ def _affines(table: BenchTable) -> Floats:
 
 
 def _mean_boxes(
-    table: BenchTable, rows: Integers, grids: list[Grid], baselines: BenchBaselines
+    table: BenchTable, rows: Integers, grids: GridColumns, baselines: BenchBaselines
 ) -> Integers:
     """(items, 6) mean training boxes in the items' volumes; all `NONE` without one."""
-    means = {(mean.question_id, mean.side): mean for mean in baselines.mean_boxes}
-    questions, volumes = table.items.question[rows], table.items.volume[rows]
-    wanted = [
-        means.get((int(question), table.volumes[volume].side))
-        for question, volume in zip(questions, volumes, strict=True)
-    ]
+    place = {(mean.question_id, mean.side): n for n, mean in enumerate(baselines.mean_boxes)}
+    sides = np.array([volume.side for volume in table.volumes])[table.items.volume[rows]]
+    questions = table.items.question[rows]
+    wanted = np.full(len(rows), NONE, np.int64)
+    for (question, side), number in place.items():
+        wanted[(questions == question) & (sides == side)] = number
     boxes = np.full((len(rows), 6), NONE, np.int64)
-    there = [(n, mean) for n, mean in enumerate(wanted) if mean is not None]
-    if there:
-        places = np.array([n for n, _ in there], np.int64)
-        lower = np.array([mean.lower for _, mean in there]).reshape(-1, 3)
-        upper = np.array([mean.upper for _, mean in there]).reshape(-1, 3)
-        boxes[places] = place_shares(lower, upper, (grids[n] for n in places))
+    there = np.flatnonzero(wanted != NONE)
+    if len(there):
+        lower = np.array([mean.lower for mean in baselines.mean_boxes])[wanted[there]]
+        upper = np.array([mean.upper for mean in baselines.mean_boxes])[wanted[there]]
+        boxes[there] = place_shares(lower, upper, grids.rows(there))
     return boxes
 
 
@@ -225,12 +225,21 @@ class _OfSource:
                     ratio(sums[:, 2 * place], sums[:, 2 * place + 1]), "nothing to count", few
                 )._asdict(),
                 baselines={
-                    name: _baseline(values, located.baselines, metric, form, chosen)
+                    name: _baseline(
+                        values, located.baselines, metric, form, _reached(located, name, chosen)
+                    )
                     for name, values in located.baselines.items()
                 },
             )
             for place, (metric, form) in enumerate(_FORMS)
         )
+
+
+def _reached(located: Located, name: BoxBaseline, chosen: Integers) -> Integers:
+    """The items that a baseline is over: of the ceiling of the slices, those that had slices."""
+    if name is not BoxBaseline.BEST_OF_SLICES:
+        return chosen
+    return chosen[~np.isnan(located.baselines[name][BoxMetric.IOU][chosen])]
 
 
 def weighed(

@@ -37,6 +37,7 @@ ALL = Stratum(dimension="all", value="all")
 BALANCED = Stratum(dimension="part", value="balanced")
 HEADLINES: tuple[tuple[Metric, Over], ...] = (
     (Metric.MACRO_RECALL, Over.ALL),
+    (Metric.MACRO_RECALL, Over.POSITIVE),
     (Metric.EXACT, Over.ALL),
     (Metric.EXACT, Over.POSITIVE),
     (Metric.QWK, Over.ALL),
@@ -143,8 +144,8 @@ def _row(
     counts = patient_tables(patients, truth, answered, n_grades)
     own = Sample(resampled(graded.resampling, patients, counts), scale.grades)
     n_patients = len(np.unique(patients))
-    figures = Figures(own, scale, n_patients)
     positive = np.isin(truth, positive_grades(scale))
+    figures = Figures(own, scale, n_patients, len(np.unique(patients[positive])))
     baselines = {
         name: {
             Over.ALL: Sample(table, scale.grades),
@@ -236,16 +237,28 @@ def headlines(graded: Graded) -> Iterator[Headline]:
         patients = np.unique(graded.table.component_patient[mask])
         cells: list[_Cell] = []
         frequent: list[_Cell] = []
+        positive: list[Integers] = []
         for cell, rows in _by_key(graded.table.components.cell, np.flatnonzero(mask)):
             one, common = _cell(graded, cell, rows)
             cells.append(one)
             frequent.append(one.rows(common))
+            truth = graded.table.components.grade[rows]
+            positive.append(rows[np.isin(truth, positive_grades(one.scale))])
+        found = np.concatenate([np.zeros(0, np.int64), *positive])
+        n_found = len(np.unique(graded.table.component_patient[found]))
         for metric, over in HEADLINES:
             for form in Form:
                 for chosen in (cells, frequent) if metric is Metric.MACRO_RECALL else (cells,):
-                    figure, n = _headline(chosen, metric, over, form, len(patients))
+                    n_patients = n_found if over is Over.POSITIVE else len(patients)
+                    figure, n = _headline(chosen, metric, over, form, n_patients)
                     yield Headline(
-                        stratum=stratum, frequent=chosen is frequent, n_cells=n, figure=figure
+                        stratum=stratum,
+                        frequent=chosen is frequent,
+                        n_cells=n,
+                        counts=counts_of(graded.answers.why[mask], len(patients)),
+                        n_positive=len(found),
+                        n_positive_scored=int((graded.answers.grade[found] != NONE).sum()),
+                        figure=figure,
                     )
 
 

@@ -28,14 +28,22 @@ _NAMES: dict[Component, str] = {
 }
 """How prose names a component; `grade` has no name beside the word itself."""
 _LINK = r"[\s\"'*_`()]*(?:grade|score)?[\s\"'*_`()]*(?:is|of|was|:|=|at)?[\s\"'*_`(]*(?:grade\s*)?"
-_GRADE_WORD = r"\b(?:grade|score)\b[\s\"'*_`]*(?:is|of|was|:|=)?[\s\"'*_`(]*"
-_DIGIT = (
-    r"(?P<digit>\d{1,4})(?![\d%])(?!\s*(?:[.,]\d|%|mm|[-–/]\s*\d|to\s+\d|or\s+\d|and\s+\d|through))"
+_GRADE_WORD = (
+    r"(?:\b(?:grade|score)|\bMOAKS_(?:grade|scores?))\b[\s\"'*_`]*(?:is|of|was|:|=)?[\s\"'*_`(]*"
 )
+_DIGIT = (
+    r"(?P<digit>\d{1,4})(?![\d%])"
+    r"(?![^\S\n]*(?:[.,]\d|,[^\S\n]*\d|%|mm|[-–/]\s*\d|to\s+\d|or\s+\d|and\s+\d|through))"
+)
+_DIGIT_ALONE = re.compile(r"[\s*_`\"'(]*(?:\\boxed\{)?\s*(\d{1,4})\s*\}?[\s*_`\"').]*")
+"""A digit and nothing else, in the marks that models put around an answer."""
 _ANY_DIGIT = r"(?P<digit>\d{1,4})"
 _NEGATED = re.compile(
     r"\b(?:not|no|never|cannot|can't|isn't|neither|nor|without|rather than|instead of|unlike|"
-    r"if|between|would|could|might|either|from|scale)\b[^.;:\n]{0,40}$",
+    r"if|between|would|could|might|either|from|scale)\b[^.;:\n]{0,40}$|"
+    r"\b(?:(?:less|more|greater|higher|lower|worse|milder|other) than|at (?:least|most)|up to|"
+    r"below|above|beyond|exceed(?:s|ing)?|under|over|compared (?:with|to)|previous(?:ly)?|prior)\s+"
+    r"(?:an?\s+)?$",
     re.IGNORECASE,
 )
 _WORDS: dict[Feature, dict[str, int]] = {
@@ -101,9 +109,14 @@ def _statements(text: str, question: Question, component: Component) -> Iterator
 
 
 def _alone(text: str, question: Question, component: Component) -> int | None:
-    """The grade of a text that is one word of the scale and nothing else."""
+    """The grade of a text that is one digit or word of the scale and nothing else."""
+    if len(question.components) != 1:
+        return None
+    digit = _DIGIT_ALONE.fullmatch(text)
+    if digit is not None and int(digit[1]) in question.scale(component).wording:
+        return int(digit[1])
     match = _ALONE.fullmatch(text)
-    if match is None or len(question.components) != 1:
+    if match is None:
         return None
     word = match[1].casefold()
     if question.scale(component).scale_type is ScaleType.BINARY:

@@ -7,7 +7,7 @@ a box overlaps with nothing (primary form) or is left out (scored form); it has 
 from bisect import bisect_left
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -111,6 +111,41 @@ def centre_distances(first: Integers, second: Integers, affines: Floats) -> Floa
     return np.linalg.norm(np.einsum("nij,nj->ni", affines[:, :3, :3], apart), axis=1)
 
 
+class ShownAlong(NamedTuple):
+    """The slices of one plane, along their stored axis, counted as the patient's axis runs."""
+
+    stored: int
+    """Stored axis."""
+    flipped: bool
+    """Whether the stored index falls along the patient's axis."""
+    n: int
+    """Slices of the volume."""
+    indices: list[int]
+    """Of the slices shown, ascending."""
+
+
+def shown_along(grid: Grid, slices: Sequence[SentSlice]) -> list[ShownAlong]:
+    """Returns the slices that were sent, by plane.
+
+    Raises:
+        BenchError: a plane that is none of the three.
+    """
+    planes = {one.plane for one in slices}
+    if not planes <= set(PLANES):
+        raise BenchError(f"slices of the planes {sorted(planes)!r}", f"planes are {PLANES!r}")
+    found: list[ShownAlong] = []
+    for plane in planes:
+        axis = PLANES.index(plane)
+        stored, flipped = grid.axes[axis], grid.flipped[axis]
+        n = grid.shape[stored]
+        indices = {one.index for one in slices if one.plane == plane}
+        # The parts meet midway; which side a middle voxel falls to is settled along RAS.
+        if flipped:
+            indices = {n - 1 - index for index in indices}
+        found.append(ShownAlong(stored, flipped, n, sorted(indices)))
+    return found
+
+
 def best_iou_of_slices(box: Sequence[int], grid: Grid, slices: Sequence[SentSlice]) -> float:
     """Returns the best IoU with `box` of any box that can be said in pictures that were sent.
 
@@ -126,20 +161,17 @@ def best_iou_of_slices(box: Sequence[int], grid: Grid, slices: Sequence[SentSlic
     Raises:
         BenchError: a plane that is none of the three.
     """
-    planes = {one.plane for one in slices}
-    if not planes <= set(PLANES):
-        raise BenchError(f"slices of the planes {sorted(planes)!r}", f"planes are {PLANES!r}")
+    return best_iou_of_shown(box, shown_along(grid, slices))
+
+
+def best_iou_of_shown(box: Sequence[int], shown: Sequence[ShownAlong]) -> float:
+    """Returns `best_iou_of_slices` of slices that were sorted before."""
     found: list[float] = []
-    for plane in planes:
-        axis = PLANES.index(plane)
-        stored = grid.axes[axis]
-        n = grid.shape[stored]
+    for stored, flipped, n, indices in shown:
         low, high = int(box[2 * stored]), int(box[2 * stored + 1])
-        indices = {one.index for one in slices if one.plane == plane}
-        # The parts meet midway; which side a middle voxel falls to is settled along RAS.
-        if grid.flipped[axis]:
-            low, high, indices = n - high, n - low, {n - 1 - index for index in indices}
-        found.append(best_iou_along(low, high, sorted(indices), n))
+        if flipped:
+            low, high = n - high, n - low
+        found.append(best_iou_along(low, high, indices, n))
     return max(found)
 
 

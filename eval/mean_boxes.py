@@ -101,7 +101,32 @@ def mean_boxes(boxes: Iterable[SidedBox]) -> tuple[MeanBox, ...]:
     return tuple(means)
 
 
-def place_shares(lower: Floats, upper: Floats, grids: Iterable[Grid]) -> Integers:
+class GridColumns(NamedTuple):
+    """Grids as columns, a row each."""
+
+    shapes: Integers
+    """(n, 3) array shapes as stored."""
+    axes: Integers
+    """(n, 3) stored axis of each patient's axis."""
+    flipped: npt.NDArray[np.bool_]
+    """(n, 3) whether the stored index falls along the patient's axis."""
+
+    @classmethod
+    def of(cls, grids: Iterable[Grid]) -> "GridColumns":
+        """Returns grids as columns."""
+        listed = list(grids)
+        return cls(
+            np.array([grid.shape for grid in listed], np.int64).reshape(-1, 3),
+            np.array([grid.axes for grid in listed], np.int64).reshape(-1, 3),
+            np.array([grid.flipped for grid in listed], bool).reshape(-1, 3),
+        )
+
+    def rows(self, places: Integers) -> "GridColumns":
+        """Returns the rows at some places, a place as often as it is asked for."""
+        return GridColumns(self.shapes[places], self.axes[places], self.flipped[places])
+
+
+def place_shares(lower: Floats, upper: Floats, grids: GridColumns) -> Integers:
     """Returns (boxes, 6) voxel boxes `i0, i1, j0, j1, k0, k1` of shares along x, y, z of RAS.
 
     Corners are rounded to the nearest voxel edge, at least one voxel apart: a model that answers in
@@ -112,17 +137,14 @@ def place_shares(lower: Floats, upper: Floats, grids: Iterable[Grid]) -> Integer
         upper: (boxes, 3) shares.
         grids: the volume of each box.
     """
-    listed = list(grids)
-    shapes = np.array([grid.shape for grid in listed], np.int64).reshape(-1, 3)
-    axes = np.array([grid.axes for grid in listed], np.int64).reshape(-1, 3)
-    flipped = np.array([grid.flipped for grid in listed], bool).reshape(-1, 3)
-    extents = np.take_along_axis(shapes, axes, axis=1)
+    axes, flipped = grids.axes, grids.flipped
+    extents = np.take_along_axis(grids.shapes, axes, axis=1)
     low = np.where(flipped, 1 - upper, lower) * extents
     high = np.where(flipped, 1 - lower, upper) * extents
     first = np.clip(np.rint(low).astype(np.int64), 0, extents - 1)
     last = np.clip(np.rint(high).astype(np.int64), first + 1, extents)
-    placed = np.zeros((len(listed), 6), np.int64)
-    rows = np.arange(len(listed))
+    placed = np.zeros((len(axes), 6), np.int64)
+    rows = np.arange(len(axes))
     for world in range(3):
         placed[rows, 2 * axes[:, world]] = first[:, world]
         placed[rows, 2 * axes[:, world] + 1] = last[:, world]
@@ -131,7 +153,7 @@ def place_shares(lower: Floats, upper: Floats, grids: Iterable[Grid]) -> Integer
 
 def mean_box_in(mean: MeanBox, grid: Grid) -> Box3D:
     """Returns a mean box in the stored voxels of one volume, as the baseline is scored."""
-    placed = place_shares(np.array([mean.lower]), np.array([mean.upper]), [grid])
+    placed = place_shares(np.array([mean.lower]), np.array([mean.upper]), GridColumns.of([grid]))
     return voxel_box(*(int(value) for value in placed[0]))
 
 

@@ -11,7 +11,7 @@ swapping flips that number's sign: the test is exact where all flips can be coun
 chance where they are too many. What is not defined is None with its reason, never 0.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -159,6 +159,50 @@ def swap_test(differences: Floats, *, seed: int = 0) -> SwapTest:
         size = (min(_CHUNK, N_PERMUTATIONS - start), n)
         as_far += int((np.abs(rng.choice((-1.0, 1.0), size) @ parts) >= reached).sum())
     return SwapTest((as_far + 1) / (N_PERMUTATIONS + 1), n_patients, n, False)
+
+
+def swap_tests(
+    differences: Sequence[Floats], n_patients: Sequence[int], *, seed: int = 0
+) -> list[SwapTest]:
+    """Returns `swap_test` of several figures of the same patients; ways are drawn once for all.
+
+    Args:
+        differences: (patients,) of each figure, over the same patients; those without items have 0.
+        n_patients: of each figure, patients with items.
+        seed: of the ways of swapping, where they are drawn.
+    """
+    tests: dict[int, SwapTest] = {}
+    drawn: list[int] = []
+    for number, (parts, n) in enumerate(zip(differences, n_patients, strict=True)):
+        differing = parts[np.abs(parts) > _TIE]
+        if n and len(differing) > MAX_EXACT:
+            drawn.append(number)
+        else:
+            exact = swap_test(differing, seed=seed)
+            p = None if n == 0 else 1.0 if exact.p is None else exact.p
+            tests[number] = SwapTest(p, n, len(differing), True)
+    if drawn:
+        columns = np.stack([differences[number] for number in drawn], axis=1)
+        for number, p in zip(drawn, _drawn_p(columns, seed), strict=True):
+            differing = int((np.abs(differences[number]) > _TIE).sum())
+            tests[number] = SwapTest(float(p), n_patients[number], differing, False)
+    return [tests[number] for number in range(len(differences))]
+
+
+def _drawn_p(columns: Floats, seed: int) -> Floats:
+    """(figures,) two-sided p of (patients, figures) differences; a byte drawn is eight swaps."""
+    rng = np.random.default_rng(seed)
+    total = columns.sum(axis=0)
+    reached = np.abs(total) * (1 - 1e-9) - _TIE
+    as_far = np.zeros(len(total))
+    n = len(columns)
+    for start in range(0, N_PERMUTATIONS, _CHUNK):
+        size = min(_CHUNK, N_PERMUTATIONS - start)
+        drawn = rng.integers(0, 256, (size, (n + 7) // 8), dtype=np.uint8)
+        swapped = np.unpackbits(drawn, axis=1, count=n).astype(float)
+        # A sum with some signs turned is the total less twice what was turned.
+        as_far += (np.abs(total - 2 * (swapped @ columns)) >= reached).sum(axis=0)
+    return (as_far + 1) / (N_PERMUTATIONS + 1)
 
 
 def holm(p_values: Mapping[str, float | None]) -> dict[str, float | None]:

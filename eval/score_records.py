@@ -13,7 +13,7 @@ from knee.calls import Record
 from knee.findings import BoxSource
 from knee.moaks import Component, Feature, ScaleType
 
-SCORES_VERSION = 1
+SCORES_VERSION = 2
 """Of the scores file."""
 
 
@@ -161,6 +161,12 @@ class Headline(Record):
     """Whether only grades count that at least ten patients have: those can have an interval."""
     n_cells: int
     """(feature, component) that it is a mean of: those where the figure is defined."""
+    counts: Counts
+    """Of the components of the part."""
+    n_positive: int
+    """Components with a finding."""
+    n_positive_scored: int
+    """... that were answered with a grade."""
     figure: GradeFigure
     """The mean."""
 
@@ -203,6 +209,43 @@ class PairedScore(Record):
     """Adjusted for the number of features by Holm; None for all features together."""
 
 
+class BaselineGain(Record):
+    """The model less one baseline, over what the baseline answers; primary form."""
+
+    baseline: GradeBaseline | BoxBaseline
+    """Which baseline."""
+    metric: Metric | BoxMetric
+    """Macro recall of grades, IoU of boxes."""
+    over: Over
+    """Over all components, or those with a finding."""
+    feature: Feature | None
+    """None for all features together."""
+    box_source: BoxSource | None = None
+    """Of localisation; None for grading."""
+    frequent: bool = False
+    """Whether only grades count that at least ten patients have."""
+    n: int
+    """Components, or boxes, that the baseline answers."""
+    n_scored: int
+    """... that the model answered."""
+    n_positive: int | None = None
+    """... with a finding; None for boxes."""
+    n_patients: int
+    """Patients of them."""
+    model: Figure
+    """The model's figure over them."""
+    of_baseline: Figure
+    """The baseline's."""
+    difference: Figure
+    """The model's less the baseline's: both are resampled together."""
+    n_differing: int
+    """Patients in whom they differ."""
+    p: float | None
+    """Two-sided, by swapping model and baseline of whole patients."""
+    p_holm: float | None
+    """Adjusted for the number of features by Holm; None for all features together."""
+
+
 class Comparison(Record):
     """Two models on the same bench."""
 
@@ -235,6 +278,8 @@ class BenchScores(Record):
     """Components with different reads."""
     localisation: tuple[BoxRow, ...]
     """By box source; empty unless the setting asks for boxes."""
+    gains: tuple[BaselineGain, ...]
+    """The model against each baseline, paired over patients."""
     reasoning: ReasoningScore
     """Of the texts."""
     readers: tuple[ReaderKappa, ...]

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from eval.answer_table import AnswerTable, answer_table
+from eval.baseline_gains import baseline_gains
 from eval.bench_files import Bench
 from eval.bench_records import BenchControl, Coordinates, PredictionRun, Setting
 from eval.bench_table import BenchTable, bench_table
@@ -71,6 +72,7 @@ def score_bench(bench: Bench, predictions: Path, other: Path | None = None) -> B
         grading=tuple(grade_rows(graded)),
         ambiguous=tuple(ambiguous_rows(graded)),
         localisation=_box_rows(table, located, drawn),
+        gains=baseline_gains(graded, located),
         reasoning=_reasoning(own.answers),
         readers=bench.readers,
         notes=(*bench.manifest.statements, *_notes(own)),
@@ -104,6 +106,11 @@ def _notes(answered: Answered) -> list[str]:
     if run.control is not BenchControl.NONE:
         notes.append(
             f"Control {run.control.value!r}: the model was not shown the knee asked about."
+        )
+    if run.setting in (Setting.REGION_CROP, Setting.GIVEN_BOX):
+        notes.append(
+            f"Setting {run.setting.value!r}: the boxes of extrusion and effusion follow the "
+            "finding and may tell of its grade; those of all other features do not (RULES 12)."
         )
     if run.limited_to is not None:
         notes.append(

@@ -273,11 +273,20 @@ class Figures:
         sample: the component's own table first, its resamples behind.
         scale: its scale.
         n_patients: patients with such a component.
+        n_with_finding: patients of them with a finding, whose figures the positives' are; None
+            when all have one.
     """
 
-    def __init__(self, sample: Sample, scale: ComponentScale, n_patients: int) -> None:
+    def __init__(
+        self,
+        sample: Sample,
+        scale: ComponentScale,
+        n_patients: int,
+        n_with_finding: int | None = None,
+    ) -> None:
         positives = positive_grades(scale)
         self._n_patients = n_patients
+        self._n_with_finding = n_patients if n_with_finding is None else n_with_finding
         self._samples = {Over.ALL: sample, Over.POSITIVE: sample.rows(positives)}
         self._n = {
             (over, form): round(float(one.totals(form)[0].sum()))
@@ -291,6 +300,9 @@ class Figures:
         needed = {"patients": self._n_patients}
         if metric is not Metric.SPECIFICITY:
             needed["positives"] = n_positive
+        if over is Over.POSITIVE or metric in (Metric.SENSITIVITY, Metric.BALANCED_ACCURACY):
+            # Twenty findings of both knees and all visits of three patients are three clusters.
+            needed["patients with a finding"] = self._n_with_finding
         if metric in (Metric.SPECIFICITY, Metric.BALANCED_ACCURACY):
             needed["negatives"] = self._n[Over.ALL, form] - n_positive
         values = values_of(self._samples[over], metric, form)

@@ -30,6 +30,8 @@ TRUE_COLOUR: Final = (255, 221, 51)
 """Of the reference box."""
 ANSWER_COLOUR: Final = (86, 180, 233)
 """Of the model's box; told from the other also by people who see no red and green."""
+_OUTLINES: Final = (4, 2)
+"""Pixels of the outlines of the reference and of the answer."""
 _PICTURES: Final = 3
 _ZOOM_TO: Final = 300
 _EXCERPT: Final = 240
@@ -158,10 +160,11 @@ def _drawn(series: PictureSeries, true: Box3D, answered: Box3D) -> Iterator[Exam
             (picture.width * zoom, picture.height * zoom), Image.Resampling.NEAREST
         )
         draw = ImageDraw.Draw(picture)
-        for box, colour in boxes:
+        # The reference lies wider below the answer, so that both are seen where they are the same.
+        for (box, colour), width in zip(boxes, _OUTLINES, strict=True):
             if box.first <= number <= box.last:
                 x0, y0, x1, y1 = (int(value) * zoom for value in box.rectangle)
-                draw.rectangle((x0, y0, x1 - 1, y1 - 1), outline=colour, width=2)
+                draw.rectangle((x0, y0, x1 - 1, y1 - 1), outline=colour, width=width)
         buffer = io.BytesIO()
         picture.save(buffer, format="PNG")
         png = base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -13,6 +13,7 @@ from eval.bench_records import Setting
 from eval.score_records import SCORES_VERSION, BenchScores
 from knee.errors import BenchError, InputError
 from stages.bench_examples import ANSWER_COLOUR, TRUE_COLOUR, Example, examples
+from stages.bench_gain_tables import comparison_tables, gain_tables
 from stages.bench_report_tables import (
     Confusion,
     ReportTable,
@@ -57,6 +58,15 @@ class RunMatrices(NamedTuple):
     """A component each."""
 
 
+class ReportSection(NamedTuple):
+    """Tables of one kind, one for each run."""
+
+    title: str
+    """Heading."""
+    tables: list[ReportTable]
+    """At least one."""
+
+
 class RunExamples(NamedTuple):
     """The examples of one run."""
 
@@ -85,9 +95,14 @@ def bench_report(options: BenchReportOptions) -> int:
     ]
     boxes = box_table(runs)
     tables = [model_table(runs), *([boxes] if boxes else [])]
-    features = list(feature_tables(runs))
-    page = _page(bench, runs, tables, features, shown)
-    markdown = _markdown(bench, runs, tables, features, shown)
+    sections = [
+        ReportSection("Against the baselines", list(gain_tables(runs))),
+        ReportSection("Two models", list(comparison_tables(runs))),
+        ReportSection("Features", list(feature_tables(runs))),
+    ]
+    sections = [section for section in sections if section.tables]
+    page = _page(bench, runs, tables, sections, shown)
+    markdown = _markdown(bench, runs, tables, sections, shown)
     try:
         options.out.mkdir(parents=True, exist_ok=True)
         (options.out / _MARKDOWN).write_text(markdown, encoding="utf-8")
@@ -165,14 +180,16 @@ def _markdown(
     bench: Bench,
     runs: Sequence[BenchScores],
     tables: Sequence[ReportTable],
-    features: Sequence[ReportTable],
+    sections: Sequence[ReportSection],
     shown: Sequence[RunExamples],
 ) -> str:
     lines = [f"# ReasonKnee-Bench: {bench.manifest.name}", ""]
     lines += [f"`{bench.manifest.bench_id}`: "]
     lines[-1] += ", ".join(f"{value} {name}" for name, value in _facts(bench)[:3]) + "."
     lines += ["", *(f"- {note}" for note in _notes(bench, runs)), ""]
-    lines += [as_markdown(table) for table in (*tables, *features)]
+    lines += [as_markdown(table) for table in tables]
+    for section in sections:
+        lines += [f"# {section.title}", "", *(as_markdown(table) for table in section.tables)]
     for run in shown:
         lines += [f"## Examples: {run.name}", ""]
         lines += [f"- {one.title}: IoU {one.overlap:.3f}; {one.grades}" for one in run.examples]
@@ -184,7 +201,7 @@ def _page(
     bench: Bench,
     runs: Sequence[BenchScores],
     tables: Sequence[ReportTable],
-    features: Sequence[ReportTable],
+    sections: Sequence[ReportSection],
     shown: Sequence[RunExamples],
 ) -> str:
     environment = jinja2.Environment(
@@ -199,7 +216,7 @@ def _page(
         facts=_facts(bench),
         notes=_notes(bench, runs),
         tables=tables,
-        features=features,
+        sections=sections,
         histograms=histograms(runs),
         matrices=[RunMatrices(run_name(scores), confusions(scores)) for scores in runs],
         examples=shown,

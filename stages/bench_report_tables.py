@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from eval.agreement import Weighting
 from eval.bench_records import BenchControl, ReaderKappa
 from eval.grade_baselines import GradeBaseline
 from eval.localization import BoxBaseline, BoxMetric
@@ -83,8 +84,10 @@ def model_table(runs: Sequence[BenchScores]) -> ReportTable:
             "answered / asked",
             "unparsed",
             "failed",
+            "graded / components",
+            "of them with finding",
             "macro recall",
-            "with finding",
+            "macro recall of findings",
             "majority",
             "rule",
             "random",
@@ -101,6 +104,7 @@ def _model_row(scores: BenchScores) -> tuple[str, ...]:
         for h in scores.headlines
         if h.stratum.dimension == "all" and not h.frequent
     }
+    whole = next((h for h in scores.headlines if h.stratum.dimension == "all"), None)
     primary = found.get((Metric.MACRO_RECALL, Over.ALL, Form.PRIMARY))
     positive = found.get((Metric.MACRO_RECALL, Over.POSITIVE, Form.PRIMARY))
     scored = found.get((Metric.MACRO_RECALL, Over.ALL, Form.SCORED))
@@ -111,6 +115,8 @@ def _model_row(scores: BenchScores) -> tuple[str, ...]:
         f"{counts.n_scored} / {scores.run.n_items}",
         str(counts.n_unparsed),
         str(counts.n_failed - counts.n_missing),
+        "–" if whole is None else f"{whole.counts.n_scored} / {whole.counts.n_total}",
+        "–" if whole is None else f"{whole.n_positive_scored} / {whole.n_positive}",
         "–" if primary is None else with_interval(primary),
         "–" if positive is None else with_interval(positive),
         *(
@@ -128,12 +134,12 @@ def _model_row(scores: BenchScores) -> tuple[str, ...]:
 def feature_tables(runs: Sequence[BenchScores]) -> Iterator[ReportTable]:
     """Yields a table a run: each component with its figures, its baselines and readers' kappas."""
     for scores in runs:
-        kappas = {(k.feature, k.component): k for k in scores.readers if k.part == "all"}
         yield ReportTable(
             run_name(scores),
             "Primary form. The second figure is quadratic-weighted kappa of ordinal scales and "
             "counts, macro-F1 of nominal ones, balanced accuracy of binary ones. Readers: between-"
-            "reader kappa of this bench's store, and as MOAKS published it.",
+            "reader kappa of this bench's store, quadratic-weighted where the figure is, and as "
+            "MOAKS published it, of the part named.",
             (
                 "component",
                 "graded / total",
@@ -147,7 +153,14 @@ def feature_tables(runs: Sequence[BenchScores]) -> Iterator[ReportTable]:
                 "published",
             ),
             tuple(
-                _feature_row(row, kappas.get((row.feature, row.component)))
+                _feature_row(
+                    row,
+                    [
+                        k
+                        for k in scores.readers
+                        if (k.feature, k.component) == (row.feature, row.component)
+                    ],
+                )
                 for row in whole_rows(scores)
             ),
         )
@@ -158,7 +171,7 @@ def whole_rows(scores: BenchScores) -> list[GradeRow]:
     return [row for row in scores.grading if row.stratum.dimension == "all"]
 
 
-def _feature_row(row: GradeRow, readers: ReaderKappa | None) -> tuple[str, ...]:
+def _feature_row(row: GradeRow, readers: Sequence[ReaderKappa]) -> tuple[str, ...]:
     found = {
         figure.metric: figure
         for figure in row.figures
@@ -176,15 +189,23 @@ def _feature_row(row: GradeRow, readers: ReaderKappa | None) -> tuple[str, ...]:
         _METRIC_NAMES[own],
         "–" if second is None else with_interval(second),
         shown(None if second is None else second.baselines.get(majority)),
-        "–" if readers is None else _kappa(readers),
-        "–" if readers is None else shown(readers.published, 2),
+        _kappa(readers, Weighting.QUADRATIC if own is Metric.QWK else Weighting.NONE),
+        _published(readers),
     )
 
 
-def _kappa(readers: ReaderKappa) -> str:
-    if readers.kappa is None:
-        return "–"
-    return f"{readers.kappa:.2f} ({readers.n_pairs} pairs)"
+def _kappa(readers: Sequence[ReaderKappa], weighting: Weighting) -> str:
+    """The store's own kappa over all parts, weighted as the figure beside it."""
+    for one in readers:
+        if (one.part, one.weighting) == ("all", weighting.value) and one.kappa is not None:
+            return f"{one.kappa:.2f} ({one.n_pairs} pairs)"
+    return "–"
+
+
+def _published(readers: Sequence[ReaderKappa]) -> str:
+    """Published kappas, each with its part: MOAKS' paper names those of the tibia alone."""
+    found = {k.part: k.published for k in readers if k.published is not None}
+    return "; ".join(f"{part} {value:.2f}" for part, value in sorted(found.items())) or "–"
 
 
 def box_table(runs: Sequence[BenchScores]) -> ReportTable | None:
@@ -246,7 +267,8 @@ def histograms(runs: Sequence[BenchScores]) -> list[Histogram]:
     """Returns IoU histograms by run and box source."""
     return [
         Histogram(
-            f"{run_name(scores)} · {_source(row.box_source)} ({row.counts.n_total} items)",
+            f"{run_name(scores)} · {_source(row.box_source)} (boxes to "
+            f"{row.counts.n_scored} of {row.counts.n_total} items)",
             row.iou_histogram,
             max(*row.iou_histogram, 1),
         )
@@ -266,7 +288,8 @@ def confusions(scores: BenchScores) -> list[Confusion]:
         key: tuple[Feature, Component] = (row.feature, row.component)
         found.append(
             Confusion(
-                f"{row.feature.value} {row.component.value} ({row.counts.n_total})",
+                f"{row.feature.value} {row.component.value}: graded {row.counts.n_scored} of "
+                f"{row.counts.n_total}, with finding {row.n_positive_scored} of {row.n_positive}",
                 SCALES[key].grades,
                 row.confusion,
                 max(*(n for line in row.confusion for n in line), 1),

@@ -10,6 +10,7 @@ from eval.prediction_lines import read_run
 from eval.score_records import BenchScores
 from eval.scoring import score_bench
 from knee.errors import BenchError, InputError
+from stages.bench_gain_tables import show_gains
 from stages.bench_tables import show_scores
 from stages.console import emit, say
 from stages.training_patients import fitted_on, training_patients
@@ -58,6 +59,7 @@ def score(options: ScoreOptions) -> int:
     if options.as_json:
         emit(text)
     show_scores(scores)
+    show_gains(scores)
     _tell_failures(scores)
     say(f"scores: {out}")
     return 0

@@ -34,7 +34,7 @@ def with_interval(figure: Figure, digits: int = 3) -> str:
     """Returns a figure with its interval where it has one."""
     if figure.low is None or figure.high is None:
         return shown(figure.value, digits)
-    return f"{shown(figure.value, digits)} ({figure.low:.{digits}f}–{figure.high:.{digits}f})"
+    return f"{shown(figure.value, digits)} ({figure.low:.{digits}f} to {figure.high:.{digits}f})"
 
 
 def show_scores(scores: BenchScores) -> None:
@@ -76,7 +76,10 @@ def _show_headlines(scores: BenchScores) -> None:
     show_table(
         "means over all (feature, component): an answer without a grade is wrong; frequent: grades "
         "that at least 10 patients have",
-        ["part", "grades", "figure", "model", *_BASELINES, "scored only", "n"],
+        [
+            *("part", "grades", "figure", "model", *_BASELINES, "scored only"),
+            *("scored/total", "with finding", "figures"),
+        ],
         [
             [
                 one.stratum.value,
@@ -85,6 +88,8 @@ def _show_headlines(scores: BenchScores) -> None:
                 with_interval(one.figure),
                 *(shown(one.figure.baselines.get(name)) for name in _BASELINES),
                 shown(scored[_key(one)]),
+                f"{one.counts.n_scored}/{one.counts.n_total}",
+                f"{one.n_positive_scored}/{one.n_positive}",
                 one.n_cells,
             ]
             for one in scores.headlines

@@ -58,7 +58,8 @@ def main() -> int:
     print(text)  # noqa: T201 - a benchmark's own page
     if options.write:
         write_section("bench-eval", "Scoring ReasonKnee-Bench", text)
-    return 0 if measured.cpu_s <= 2 * SECONDS and measured.max_gb <= GIGABYTES else 1
+    # One process does the work: its seconds of CPU are the wall seconds of idle cores.
+    return 0 if measured.cpu_s <= SECONDS and measured.max_gb <= GIGABYTES else 1
 
 
 def _make(folder: Path, n_volumes: int, n_slices: int) -> tuple[int, int]:

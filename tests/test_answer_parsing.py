@@ -52,6 +52,11 @@ def reason(text: str, question: Question = HOFFA, finish: str | None = "stop") -
         "Final diagnosis: Moderate.",
         "the score is 2",
         '{"grades": {"grade": 2}} {"grades": {"grade": 2}}',
+        '{"grades": {"grade": 3}} no, less</think>{"grades": {"grade": 2}}',
+        "Less than 33 % of the fat pad over the tibia: grade 2",
+        '{"MOAKS_grade": 2}',
+        "**2**",
+        "Final answer: \\boxed{2}",
     ],
 )
 def test_a_grade_is_read_in_every_form_that_says_one_thing(text: str):
@@ -79,6 +84,14 @@ def test_a_grade_is_read_in_every_form_that_says_one_thing(text: str):
         ("This is not grade 2.", "ambiguous"),
         ("If there were fluid, it would be grade 2", "ambiguous"),
         ("grade 7", "off_scale"),
+        ("It may be grade 2.</think> I cannot say.", "no_key"),
+        ('{"grades": {"grade": 2, "grade": 1}}', "ambiguous"),
+        ('{"grades": {"grade": 2}, "grades": {"grade": 1}}', "ambiguous"),
+        ("less than grade 2", "ambiguous"),
+        ("at least grade 1", "ambiguous"),
+        ("It exceeds grade 1", "ambiguous"),
+        ("Compared with a grade 2 change it is milder", "ambiguous"),
+        ("Grade: 0, 1, 2, 3", "ambiguous"),
         ("grade 33 %", "ambiguous"),
         ("moderate to severe", "no_key"),
         ("not moderate", "no_key"),
@@ -93,6 +106,7 @@ def test_what_says_nothing_or_two_things_has_its_reason(text: str, code: str):
 def test_each_component_is_read_on_its_own():
     assert read('{"grades": {"size": 2, "number": null, "percent_bml": 3}}', BML) == [2, None, 3]
     assert read("Size: grade 2, number is 1, % BML = 3", BML) == [2, 1, 3]
+    assert read("Size: 2\nNumber: 1\n% BML: 3", BML) == [2, 1, 3]
     assert read("size 0-3: 2", BML) == [None, None, None]
     assert read('{"presence": 1, "tear_location": 3}', CYST) == [1, 3]
     assert read("grade 2", BML) == [None, None, None]

@@ -8,14 +8,18 @@ import pytest
 
 from eval.bench_config import load_bench_config
 from eval.bench_files import read_bench
-from eval.bench_records import Coordinates, Prediction, Setting
+from eval.bench_records import Coordinates, Prediction, ReaderKappa, Setting
 from eval.localization import BoxBaseline, BoxMetric, best_iou_of_slices
 from eval.mean_boxes import grid_of
 from eval.prediction_log import PredictionLog
 from eval.score_records import BenchScores
 from eval.severity import Form, Metric
+from knee.moaks import Component, Feature
 from run_pipeline import main
+from stages.bench_report_tables import feature_tables, model_table
 from tests.bench_knees import write_small_bench
+from tests.synthetic_bench import make_bench, write_predictions
+from tests.synthetic_bench import perfect as perfect_answers
 from tests.test_bench_run import answered, perfect, prediction_run, write_config
 
 IDS = (4, 43, 45)
@@ -85,7 +89,10 @@ def report(bench: Path, folders: list[Path], out: Path) -> None:
     text = (out / "report.md").read_text(encoding="utf-8")
     assert "different kinds of pictures" in text
     assert "| m · localise | none | 9 / 9 | 0 | 0 |" in text
-    assert text.count("\n## ") == 6
+    assert text.count("\n## ") == 8
+    assert "# Against the baselines" in text
+    first = next(line for line in text.splitlines() if line.startswith("| m · localise | none"))
+    assert "| 1.000 | 1.000 |" in first, "macro recall, and that of findings"
 
 
 def test_a_report_refuses_runs_without_scores_and_of_another_bench(
@@ -119,6 +126,34 @@ def test_a_report_refuses_runs_without_scores_and_of_another_bench(
     assert "one bench together" in refused()
     path.write_text("{}")
     assert "cannot be read" in refused()
+
+
+def test_readers_stand_beside_the_figures_with_their_weighting_and_part(tmp_path: Path):
+    """The published ceilings are of the tibia (RULES 20); a kappa is weighted as its figure is."""
+    bench = make_bench(tmp_path / "bench", n_patients=2, question_ids=(24, 58))
+    scores = score(bench.folder, write_predictions(tmp_path / "m", bench, perfect_answers))
+    kinds = (("none", 0.3), ("quadratic", 0.6))
+    kappas = [
+        ReaderKappa(
+            feature=feature, component=component, part="all", weighting=name, kappa=value, n_pairs=7
+        )
+        for feature, component in (
+            (Feature.CARTILAGE, Component.SIZE),
+            (Feature.ROOT_TEAR, Component.PRESENCE),
+        )
+        for name, value in kinds
+    ]
+    published = kappas[0].model_copy(update={"part": "tibia", "kappa": None, "published": 0.36})
+    (table,) = feature_tables([scores.model_copy(update={"readers": (*kappas, published)})])
+    rows = {row[0]: row[-2:] for row in table.rows}
+    assert rows["cartilage size"] == ("0.60 (7 pairs)", "tibia 0.36")
+    assert rows["root_tear presence"] == ("0.30 (7 pairs)", "–")
+    (models,) = [model_table([scores])]
+    shown = dict(zip(models.columns, models.rows[0], strict=True))
+    assert shown["macro recall of findings"] == "1.000"
+    n = scores.headlines[0]
+    assert shown["graded / components"] == f"{n.counts.n_total} / {n.counts.n_total}"
+    assert shown["of them with finding"] == f"{n.n_positive} / {n.n_positive}"
 
 
 def test_the_ceiling_is_that_of_pictures_on_either_side_of_a_flip():

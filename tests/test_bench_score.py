@@ -5,9 +5,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from eval.bench_files import Bench, bench_id_of, read_bench
-from eval.bench_records import Setting
+from eval.bench_records import Prediction, Setting
+from eval.prediction_lines import SliceLists
 from eval.score_records import BenchScores
 from knee.errors import BenchError, InputError
 from knee.keys import content_hash
@@ -60,6 +62,20 @@ def test_scores_are_written_shown_and_read_back(
     assert "gain over" in told.err
     assert "NaN" not in written
     assert main([*command, "--out", str(tmp_path / "no" / "folder.json")]) == 2
+
+
+def test_settings_that_show_the_box_say_which_boxes_tell_of_the_grade(
+    bench: Bench, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    told: dict[Setting, bool] = {}
+    for setting in Setting:
+        out = write_predictions(tmp_path / setting.value, bench, perfect, setting=setting)
+        assert main(["bench", "score", str(bench.folder), str(out)]) == 0
+        told[setting] = "extrusion and effusion" in capsys.readouterr().err
+    assert {setting for setting, is_told in told.items() if is_told} == {
+        Setting.REGION_CROP,
+        Setting.GIVEN_BOX,
+    }
 
 
 def test_predictions_of_another_bench_or_version_are_refused(
@@ -174,3 +190,23 @@ def test_the_patients_of_real_exports_are_read_in_every_format(tmp_path: Path):
         assert main([*command, "--format", name, "--where", "NOT synthetic"]) == 0
         found = training_patients(tmp_path / name)
         assert found == {"train": {"9104001", "9104002"}, "val": {"9104003"}, "test": {"9104004"}}
+
+
+def test_slices_that_were_read_before_are_shared_and_lines_are_what_they_are(bench: Bench):
+    """Whatever stands in a text, a line is read as it is read whole."""
+    item = next(bench.items())
+    shown = perfect(bench.volumes[item.volume_id], item)
+    odd = shown.model_copy(
+        update={"text": 'it says "slices":[] and "slices": [{"plane"', "slices": ()}
+    )
+    lists = SliceLists()
+    for row in (shown, odd):
+        for line in (
+            row.model_dump_json().encode(),
+            json.dumps(row.model_dump(mode="json")).encode(),
+        ):
+            assert lists.read(line) == Prediction.model_validate_json(line) == row
+            assert lists.read(line).slices is lists.read(line).slices
+    broken = shown.model_dump_json().replace('"index":3,', '"index":"x",').encode()
+    with pytest.raises(ValidationError, match=r"slices\.3\.index"):
+        lists.read(broken)

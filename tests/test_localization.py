@@ -15,6 +15,7 @@ from eval.localization import (
 )
 from eval.mean_boxes import (
     Grid,
+    GridColumns,
     SidedBox,
     central_boxes,
     grid_of,
@@ -83,7 +84,7 @@ def test_shares_mean_the_same_in_every_storage_order(affine: Affine):
         own = voxel_box(*(int(value) for value in box))
         lower, upper = shares_of(own, grid)
         assert all(0 <= low < high <= 1 for low, high in zip(lower, upper, strict=True))
-        (back,) = place_shares(np.array([lower]), np.array([upper]), [grid])
+        (back,) = place_shares(np.array([lower]), np.array([upper]), GridColumns.of([grid]))
         assert tuple(back) == own.indices
 
 
@@ -124,7 +125,7 @@ def test_the_mean_box_is_by_question_and_side():
 def test_a_tiny_mean_box_keeps_a_voxel():
     grid = Grid((10, 10, 10), (0, 1, 2), (False, False, False))
     tiny = np.array([[0.999, 0.5, 0.0]]), np.array([[1.0, 0.501, 0.001]])
-    (box,) = place_shares(*tiny, [grid])
+    (box,) = place_shares(*tiny, GridColumns.of([grid]))
     assert tuple(box) == (9, 10, 5, 6, 0, 1)
 
 

@@ -310,3 +310,18 @@ def test_the_first_row_of_the_resamples_is_the_sample_itself():
     drawn = resampling(6, seed=3, n_resamples=5)
     assert isinstance(drawn, Resampling)
     np.testing.assert_array_equal(drawn.sums(counts)[0], counts.sum(axis=0))
+
+
+def test_many_findings_of_few_patients_have_no_interval():
+    """Twenty findings of both knees and all visits of nine patients are nine clusters."""
+    scale = SCALES[Feature.ROOT_TEAR, Component.PRESENCE]
+    counts = np.array([[[30.0, 5, 0], [8, 12, 0]]])
+    more = np.arange(4.0)[:, np.newaxis, np.newaxis]
+    drawn = np.concatenate([counts, counts + more]).astype(np.float64)
+    few = Figures(Sample(drawn, scale.grades), scale, 40, 9)
+    enough = Figures(Sample(drawn, scale.grades), scale, 40, 10)
+    for metric in (Metric.SENSITIVITY, Metric.BALANCED_ACCURACY):
+        told = few.statistic(metric, Over.ALL, Form.PRIMARY)
+        assert told.no_interval == "9 patients with a finding, fewer than 10"
+        assert enough.statistic(metric, Over.ALL, Form.PRIMARY).low is not None
+    assert few.statistic(Metric.SPECIFICITY, Over.ALL, Form.PRIMARY).low is not None
