@@ -39,6 +39,8 @@ QUOTAS = "grade=0:120,grade=1:120,grade=2:120,grade=3:120,morphology grade=8:24,
 """Items by clinician grade, with what is rare asked for by name. Fixed before the weights that the
 card describes had drafted any of them; the command says where there are fewer. No phantom has a
 torn posterior cruciate ligament."""
+JUDGE_KNEES = 30
+"""Phantoms whose findings the judge alone is asked about, of the next seed."""
 _TIMEOUT_S = 3600.0
 
 
@@ -90,7 +92,7 @@ def measure(folder: Path, knees: int, seed: int, judge_items: int) -> dict[str, 
     run("prepare", str(cohort), "--store", str(store), "--calibration", calibration)
     if not findings.exists():
         make = [*module, "agents.demo_model.phantom_findings", "--out", str(findings)]
-        more = ["--seed", str(seed + 1), "--knees", str(max(2, knees // 2))]
+        more = ["--seed", str(seed + 1), "--knees", str(min(knees, JUDGE_KNEES))]
         subprocess.run([*make, *more], cwd=CHECKOUT, check=True)
     generate = ("generate", "--store", str(store), "--config", str(config), "--quota", QUOTAS)
     with served(config) as base_url:
@@ -209,7 +211,7 @@ def card_text(figures: dict[str, Any], bars: Sequence[Bar], knees: int, seed: in
         "chooses, by clinician grade alone and before anything is drafted. Real vLLM on a CPU,",
         "`configs/demo.toml` with its judge. Counts are components by clinician grade (8: a",
         "macerated part of a meniscus); in brackets the 95 % interval, knees resampled. The judge",
-        f"alone: {scores['items']} items of other phantoms (seed {seed + 1}).",
+        f"alone: {scores['items']} items of {min(knees, JUDGE_KNEES)} other phantoms, seed {seed + 1}.",
         "",
         "| figure | counts | share | bar | |",
         "|---|---|--:|--:|---|",
@@ -258,7 +260,7 @@ def write_card(text: str, card: Path = CARD) -> None:
 def main() -> int:
     """Prints the table; with `--write` the card holds it. Exit code 1 when a bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--knees", type=int, default=60)
+    parser.add_argument("--knees", type=int, default=110)
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--judge-items", type=int, default=240)
     parser.add_argument("--folder", type=Path, help="keep cohort and store here; made when missing")
