@@ -211,7 +211,7 @@ def card_text(figures: dict[str, Any], bars: Sequence[Bar], knees: int, seed: in
         "chooses, by clinician grade alone and before anything is drafted. Real vLLM on a CPU,",
         "`configs/demo.toml` with its judge. Counts are components by clinician grade (8: a",
         "macerated part of a meniscus); in brackets the 95 % interval, knees resampled. The judge",
-        f"alone: {scores['items']} items of {min(knees, JUDGE_KNEES)} other phantoms, seed {seed + 1}.",
+        f"alone: {scores['items']} items of {min(knees, JUDGE_KNEES)} phantoms of seed {seed + 1}.",
         "",
         "| figure | counts | share | bar | |",
         "|---|---|--:|--:|---|",

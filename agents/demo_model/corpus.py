@@ -41,9 +41,9 @@ FEATURE_WEIGHTS: dict[Feature, float] = {
 WEAK_FEATURE_WEIGHTS: dict[Feature, float] = {
     Feature.BML: 2.0,
     Feature.CARTILAGE: 2.0,
-    Feature.MORPHOLOGY: 4.0,
-    Feature.ACL: 2.5,
-    Feature.PCL: 2.5,
+    Feature.MORPHOLOGY: 8.0,
+    Feature.ACL: 3.0,
+    Feature.PCL: 2.0,
     Feature.HOFFA_SYNOVITIS: 1.5,
 }
 """The same in a run that practises what was weak: parts of a meniscus, ligaments, fat pad."""

@@ -63,7 +63,7 @@ RUBRIC_FAULTS: dict[Fault, float] = {
 WEAK_RUBRIC_FAULTS: dict[Fault, float] = {
     **RUBRIC_FAULTS,
     Fault.NONE: 0.85,
-    Fault.DENIED: 0.45,
+    Fault.DENIED: 1.2,
     Fault.CONTRADICTED: 0.2,
     Fault.DISORDERED: 0.06,
 }
