@@ -79,12 +79,12 @@ class Figure:
 
     @property
     def text(self) -> str:
-        """The value with its interval, three decimals."""
+        """The value, three decimals, with its interval where it may have one."""
         found = self.value
         if found.value is None:
             return "none"
         if found.low is None or found.high is None:
-            return f"{found.value:.3f} ({found.no_interval})"
+            return f"{found.value:.3f}"
         return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
 
 
