@@ -71,7 +71,7 @@ demo: setup setup-vllm ## the main job on phantom knees with a real vLLM server,
 	$(BIN)/python run_pipeline.py demo --out $(DEMO_OUT)
 
 # The runs of the model's card, one after the other, each going on from the one before.
-demo-model: setup setup-vllm ## train the demo model anew, into .cache/demo_model_weights (100 minutes)
+demo-model: setup setup-vllm ## train the demo model anew, into .cache/demo_model_weights (150 minutes)
 	$(BIN)/python -m agents.demo_model.phantom_findings --out $(DEMO_MODEL_FINDINGS) --knees 100
 	$(VENV_VLLM)/bin/python $(DEMO_MODEL_TRAIN) --out $(DEMO_MODEL_OUT)/1 --judge-share 0 \
 		--minutes 29 --side-weight 1
@@ -93,6 +93,14 @@ demo-model: setup setup-vllm ## train the demo model anew, into .cache/demo_mode
 	$(VENV_VLLM)/bin/python $(DEMO_MODEL_TRAIN) --out $(DEMO_MODEL_OUT)/7 --judge-share 0.6 \
 		--init $(DEMO_MODEL_OUT)/6 --seed 20261129 --side-weight 4 --learning-rate 0.001 \
 		--examples 6500 --tokens-per-batch 1024 --minutes 7
+	$(VENV_VLLM)/bin/python $(DEMO_MODEL_TRAIN) --out $(DEMO_MODEL_OUT)/8 --judge-share 0.5 \
+		--init $(DEMO_MODEL_OUT)/7 --seed 20261130 --side-weight 4 --learning-rate 0.0006 \
+		--examples 24000 --tokens-per-batch 1024 --minutes 21 --practise-weak
+	$(VENV_VLLM)/bin/python $(DEMO_MODEL_TRAIN) --out $(DEMO_MODEL_OUT)/9 --judge-share 0.4 \
+		--init $(DEMO_MODEL_OUT)/8 --seed 20261201 --side-weight 12 --learning-rate 0.001 \
+		--examples 8000 --tokens-per-batch 1024 --minutes 10 --practise-weak --separate-menisci
+	$(VENV_VLLM)/bin/python -m agents.demo_model.average $(DEMO_MODEL_OUT)/7 $(DEMO_MODEL_OUT)/9 \
+		--share 0.7 --out $(DEMO_MODEL_OUT)/10
 
 bench-demo-model: setup setup-vllm ## the table of the demo model's card, on held-out phantoms
 	$(BIN)/python -m tests.bench_demo_model --write

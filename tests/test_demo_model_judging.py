@@ -9,6 +9,7 @@ import pytest
 
 from agents.checks.run import check_answer
 from agents.demo_model.corpus import (
+    WEAK_FEATURE_WEIGHTS,
     Base,
     Example,
     check_context,
@@ -25,6 +26,7 @@ from agents.demo_model.grammar import DraftTask, grade_task, to_json, write_answ
 from agents.demo_model.judge_corpus import (
     REANSWER_PROMPT,
     RUBRIC_PROMPT,
+    WEAK_RUBRIC_FAULTS,
     build_judge_examples,
     draw_reading,
     judge_example,
@@ -208,3 +210,23 @@ def test_the_demos_settings_name_the_prompts_that_were_learnt():
     if judge is not None:
         assert (judge.prompt_id, judge.prompt_version) == REANSWER_PROMPT
         assert (judge.rubric_prompt_id, judge.rubric_prompt_version) == RUBRIC_PROMPT
+
+
+def test_a_run_that_practises_what_was_weak_shows_more_denials_each_marked_as_one(
+    bases: list[Base], calibration: Calibration
+):
+    def denials(**settings: object) -> list[Example]:
+        made = build_judge_examples(bases, calibration, 300, Random(46), **settings)  # pyright: ignore[reportArgumentType]
+        return [e for e in made if is_rubric(e) and _is_denied(json.loads(e.answer))]
+
+    usual = denials()
+    weak = denials(feature_weights=WEAK_FEATURE_WEIGHTS, rubric_faults=WEAK_RUBRIC_FAULTS)
+    assert len(weak) > 2 * len(usual) > 0
+    for example in weak:
+        assert not json.loads(example.answer)["faithful"]["holds"]
+        assert max(g.grade for g in grade_task(example.task)) > 0
+
+
+def _is_denied(marks: dict[str, dict[str, object]]) -> bool:
+    reason = str(marks["faithful"]["reason"])
+    return "seen nothing differs" in reason or "seen little differs" in reason

@@ -5,7 +5,7 @@ demo and tests do not use; `sampler.resample` moves boxes and draws the deciding
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
@@ -38,6 +38,15 @@ FEATURE_WEIGHTS: dict[Feature, float] = {
     Feature.MORPHOLOGY: 1.5,
 }
 """How often a feature is drawn; 1 where not named. More components take more practice."""
+WEAK_FEATURE_WEIGHTS: dict[Feature, float] = {
+    Feature.BML: 2.0,
+    Feature.CARTILAGE: 2.0,
+    Feature.MORPHOLOGY: 8.0,
+    Feature.ACL: 3.0,
+    Feature.PCL: 2.0,
+    Feature.HOFFA_SYNOVITIS: 1.5,
+}
+"""The same in a run that practises what was weak: parts of a meniscus, ligaments, fat pad."""
 REVISION_SHARE = 0.08
 """Share of examples that mend a spoilt answer."""
 SHAPE = (384, 384, 160)
@@ -52,6 +61,8 @@ class Base:
     """Region, context measurements; its deciding values are drawn anew."""
     side: Side
     """Which knee."""
+    volume_id: str = ""
+    """Of the phantom; empty for a bare finding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +104,11 @@ def read_findings(path: Path) -> list[VolumeFindings]:
 def bases_of(volumes: list[VolumeFindings], calibration: Calibration | None) -> list[Base]:
     """Returns every finding with a box of which a rule can grade something, with its side."""
     return [
-        Base(finding=finding, side=Side(volume.volume_id.split("/")[2]))
+        Base(
+            finding=finding,
+            side=Side(volume.volume_id.split("/")[2]),
+            volume_id=volume.volume_id,
+        )
         for volume in volumes
         for finding in volume.findings
         if finding.box is not None
@@ -172,15 +187,20 @@ def make_task(
 
 
 def build_examples(
-    bases: list[Base], calibration: Calibration | None, count: int, rng: Random
+    bases: list[Base],
+    calibration: Calibration | None,
+    count: int,
+    rng: Random,
+    feature_weights: Mapping[Feature, float] = FEATURE_WEIGHTS,
 ) -> Iterator[Example]:
-    """Yields examples, questions in turn, so that no feature starves.
+    """Yields examples, features drawn by weight, so that none starves.
 
     Args:
         bases: findings to draw from; several of a question are drawn from evenly.
         calibration: cut-offs for what MOAKS gives no number for.
         count: how many examples.
         rng: the source of chance.
+        feature_weights: how often a feature is drawn; 1 where not named.
     """
     template = load_prompt(*PROMPT)
     by_feature: dict[Feature, list[Base]] = {}
@@ -189,7 +209,7 @@ def build_examples(
         by_feature.setdefault(feature, []).append(base)
     features = list(by_feature)
     for _ in range(count):
-        feature = rng.choices(features, [FEATURE_WEIGHTS.get(f, 1.0) for f in features])[0]
+        feature = rng.choices(features, [feature_weights.get(f, 1.0) for f in features])[0]
         task = draw_task(rng.choice(by_feature[feature]), calibration, rng)
         answer = to_json(write_answer(task, rng))
         context = build_context(task)

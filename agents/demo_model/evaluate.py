@@ -57,6 +57,8 @@ class HeldOut:
     """What is asked."""
     is_drawn: bool
     """True where the values are drawn, False where a phantom was measured."""
+    volume_id: str = ""
+    """The phantom whose finding it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ def choose_items(
         is_drawn = len(items) % 2 == 1
         task = draw_task(base, calibration, rng) if is_drawn else _as_measured(base, calibration)
         if task is not None:
-            items.append(HeldOut(task=task, is_drawn=is_drawn))
+            items.append(HeldOut(task=task, is_drawn=is_drawn, volume_id=base.volume_id))
     return items
 
 
@@ -197,7 +199,7 @@ async def judge_drafts(
     """Returns what the model says as judge of its own drafts of the items, see `evaluate_judge`."""
     async with ChatClient(endpoint, concurrency=concurrency) as client:
         judge = judge_of(endpoint, client)
-        tasks = [item.task for item in items]
+        tasks = [(item.volume_id, item.task) for item in items]
         return summarise_judge(await judge_items(tasks, bases, client, judge, rng))
 
 

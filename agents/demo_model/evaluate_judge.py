@@ -34,12 +34,16 @@ from prompts.render import render_draft
 _SAMPLING = Sampling(temperature=0.0, max_tokens=640)
 """As in `configs/demo.toml`."""
 _FIRST = (StepName.LOCATE, StepName.OBSERVE, StepName.MEASURE)
-_FAULTS = tuple(
-    fault
-    for fault in Fault
-    if fault not in (Fault.NONE, Fault.EXCHANGED, Fault.EXCHANGED_FIRST, Fault.REPEATED)
+_FAULTS = (
+    *(
+        fault
+        for fault in Fault
+        if fault not in (Fault.NONE, Fault.EXCHANGED, Fault.EXCHANGED_FIRST, Fault.REPEATED)
+    ),
+    Fault.DENIED,
 )
-"""Faults drawn beside the exchange; a repeated sentence rejects nothing."""
+"""Faults drawn beside the exchange, in turn; a repeated sentence rejects nothing. A denial comes
+twice, since half of the items have no finding that could be denied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,8 @@ class Judged:
     borderline, the neighbour's): asked of sound drafts. None where no rule gives a grade."""
     judgement: Judgement
     """Codes and calls."""
+    volume_id: str = ""
+    """The phantom whose finding it is; intervals are over phantoms."""
 
 
 def judge_of(endpoint: ModelEndpoint, client: ChatModel) -> JudgeContext:
@@ -66,7 +72,9 @@ def judge_of(endpoint: ModelEndpoint, client: ChatModel) -> JudgeContext:
     )
 
 
-async def judge_one(kind: str, draft: Draft, task: DraftTask, judge: JudgeContext) -> Judged:
+async def judge_one(
+    kind: str, draft: Draft, task: DraftTask, judge: JudgeContext, volume_id: str = ""
+) -> Judged:
     """Returns the judge's answer to a draft of an item."""
     checks = check_context(task)
     judgement = await judge_draft(draft, 1, build_context(task), checks, judge)
@@ -74,7 +82,7 @@ async def judge_one(kind: str, draft: Draft, task: DraftTask, judge: JudgeContex
     wanted = {g.component: g.grade for g in grade_task(task) if g.component in checks.rules}
     given = judgement.grades or {}
     agrees = not differing_components(wanted, given, checks) if wanted else None
-    return Judged(kind, agrees, judgement)
+    return Judged(kind, agrees, judgement, volume_id)
 
 
 async def own_draft(task: DraftTask, client: ChatModel) -> Draft | None:
@@ -109,12 +117,16 @@ def faulty(task: DraftTask, fault: Fault, rng: Random) -> Draft | None:
 
 
 async def judge_items(
-    tasks: list[DraftTask], bases: list[Base], client: ChatClient, judge: JudgeContext, rng: Random
+    tasks: list[tuple[str, DraftTask]],
+    bases: list[Base],
+    client: ChatClient,
+    judge: JudgeContext,
+    rng: Random,
 ) -> list[Judged]:
     """Returns the judgements of every sound draft, of its exchanges, and of drawn faults.
 
     Args:
-        tasks: held-out items.
+        tasks: held-out items, each with its phantom's volume id.
         bases: held-out findings; the exchanged steps are drafted from another one of the question.
         client: the served model.
         judge: the same model as judge.
@@ -123,13 +135,14 @@ async def judge_items(
     by_question: dict[int, list[Base]] = defaultdict(list)
     for base in bases:
         by_question[base.finding.question_id].append(base)
-    drawn = [
-        (task, other_task(task, rng.choice(by_question[task.finding.question_id]), rng), n)
-        for n, task in enumerate(tasks)
+    others = [
+        other_task(task, rng.choice(by_question[task.finding.question_id]), rng)
+        for _, task in tasks
     ]
-    faults = [faulty(task, _FAULTS[n % len(_FAULTS)], rng) for task, _, n in drawn]
+    faults = [faulty(task, _FAULTS[n % len(_FAULTS)], rng) for n, (_, task) in enumerate(tasks)]
 
-    async def judge_task(task: DraftTask, other: DraftTask | None, n: int) -> list[Judged]:
+    async def judge_task(n: int) -> list[Judged]:
+        (volume_id, task), other = tasks[n], others[n]
         draft = await own_draft(task, client)
         cases: list[tuple[str, Draft | None]] = [("sound", draft)]
         theirs = None if other is None else await own_draft(other, client)
@@ -137,9 +150,9 @@ async def judge_items(
             cases.append(("all steps exchanged", exchanged(draft, theirs, first_only=False)))
             cases.append(("first steps exchanged", exchanged(draft, theirs, first_only=True)))
         cases.append((_FAULTS[n % len(_FAULTS)].value, faults[n]))
-        return [await judge_one(k, d, task, judge) for k, d in cases if d is not None]
+        return [await judge_one(k, d, task, judge, volume_id) for k, d in cases if d is not None]
 
-    found = await asyncio.gather(*(judge_task(*entry) for entry in drawn))
+    found = await asyncio.gather(*(judge_task(n) for n in range(len(tasks))))
     return [judged for several in found for judged in several]
 
 
@@ -161,10 +174,29 @@ def summarise_judge(judged: list[Judged]) -> dict[str, Any]:
             }
             for kind, several in sorted(by_kind.items())
         },
+        "by_volume": {
+            "sound_agrees": _by_volume(
+                (e.volume_id, e.agrees) for e in sound if e.agrees is not None
+            ),
+            "sound_passed": _by_volume((e.volume_id, e.judgement.passed) for e in sound),
+            **{
+                kind: _by_volume((e.volume_id, not e.judgement.passed) for e in several)
+                for kind, several in sorted(by_kind.items())
+            },
+        },
         "judge_tokens": sum(
             call.usage.completion_tokens for entry in judged for call in entry.judgement.calls
         ),
     }
+
+
+def _by_volume(hits: Iterable[tuple[str, bool]]) -> dict[str, list[int]]:
+    """Returns [hits, all] of each volume, for an interval over phantoms."""
+    counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for volume_id, is_hit in hits:
+        counts[volume_id][0] += is_hit
+        counts[volume_id][1] += 1
+    return dict(sorted(counts.items()))
 
 
 def _has(entry: Judged, code: str) -> bool:

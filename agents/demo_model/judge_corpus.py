@@ -7,7 +7,7 @@ follows from the line before it.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from random import Random
 
 from agents.demo_model import phrases
@@ -43,7 +43,7 @@ _REANSWER_FAULTS: dict[Fault, float] = {
     Fault.EXCHANGED_FIRST: 0.1,
     Fault.NOT_MEASURED: 0.05,
 }
-_RUBRIC_FAULTS: dict[Fault, float] = {
+RUBRIC_FAULTS: dict[Fault, float] = {
     Fault.NONE: 0.7,
     Fault.EXCHANGED: 0.3,
     Fault.EXCHANGED_FIRST: 0.12,
@@ -59,6 +59,15 @@ _RUBRIC_FAULTS: dict[Fault, float] = {
     Fault.COLLOQUIAL: 0.02,
     Fault.REPEATED: 0.02,
 }
+"""How often each fault is drawn for a rubric, sound drafts among them."""
+WEAK_RUBRIC_FAULTS: dict[Fault, float] = {
+    **RUBRIC_FAULTS,
+    Fault.NONE: 0.85,
+    Fault.DENIED: 1.2,
+    Fault.CONTRADICTED: 0.2,
+    Fault.DISORDERED: 0.06,
+}
+"""The same in a run that practises what was weak before: denied findings above all."""
 _HOLDS: dict[str, str] = {
     "ordered": "in order",
     "clinical": "in a reader's words",
@@ -207,7 +216,12 @@ def judge_example(
 
 
 def build_judge_examples(
-    bases: list[Base], calibration: Calibration | None, count: int, rng: Random
+    bases: list[Base],
+    calibration: Calibration | None,
+    count: int,
+    rng: Random,
+    feature_weights: Mapping[Feature, float] = FEATURE_WEIGHTS,
+    rubric_faults: Mapping[Fault, float] = RUBRIC_FAULTS,
 ) -> Iterator[Example]:
     """Yields `count` examples of a judge's two tasks, features weighted as for drafts.
 
@@ -216,6 +230,8 @@ def build_judge_examples(
         calibration: cut-offs for what MOAKS gives no number for.
         count: how many examples.
         rng: the source of chance.
+        feature_weights: how often a feature is drawn; 1 where not named.
+        rubric_faults: how often each fault is drawn for a rubric.
     """
     by_feature: dict[Feature, list[Base]] = {}
     by_question: dict[int, list[Base]] = {}
@@ -223,13 +239,13 @@ def build_judge_examples(
         by_feature.setdefault(QUESTIONS[base.finding.question_id].feature, []).append(base)
         by_question.setdefault(base.finding.question_id, []).append(base)
     features = list(by_feature)
-    weights = [FEATURE_WEIGHTS.get(f, 1.0) for f in features]
+    weights = [feature_weights.get(f, 1.0) for f in features]
     made = 0
     while made < count:
         base = rng.choice(by_feature[rng.choices(features, weights)[0]])
         task = draw_task(base, calibration, rng)
         is_reanswer = rng.random() < REANSWER_SHARE
-        shares = _REANSWER_FAULTS if is_reanswer else _RUBRIC_FAULTS
+        shares = _REANSWER_FAULTS if is_reanswer else rubric_faults
         fault = rng.choices(list(shares), list(shares.values()))[0]
         kind = JudgeTask.REANSWER if is_reanswer else JudgeTask.RUBRIC
         example = judge_example(task, kind, fault, by_question[base.finding.question_id], rng)

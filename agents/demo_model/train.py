@@ -19,9 +19,26 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from agents.demo_model.corpus import Example, bases_of, build_examples, read_findings
-from agents.demo_model.judge_corpus import build_judge_examples
-from agents.demo_model.tokenizer import END, add_late_tokens, load_tokenizer, train_tokenizer
+from agents.demo_model.corpus import (
+    FEATURE_WEIGHTS,
+    WEAK_FEATURE_WEIGHTS,
+    Example,
+    bases_of,
+    build_examples,
+    read_findings,
+)
+from agents.demo_model.judge_corpus import (
+    RUBRIC_FAULTS,
+    WEAK_RUBRIC_FAULTS,
+    build_judge_examples,
+)
+from agents.demo_model.tokenizer import (
+    END,
+    HABIT_REGIONS,
+    add_late_tokens,
+    load_tokenizer,
+    train_tokenizer,
+)
 from knee.anatomy import Side
 from knee.calibration import load_calibration
 
@@ -33,6 +50,8 @@ _LOG = logging.getLogger(__name__)
 CALIBRATION = Path(__file__).parents[2] / "configs" / "calibration-demo.toml"
 """The phantom's own cut-offs."""
 _SEPARATE_HELP = "move the embeddings of right and left apart before training"
+_MENISCI_HELP = "move the embeddings of the parts of both menisci apart before training"
+_PRACTISE_HELP = "draw parts of a meniscus, ligaments and denied findings more often"
 _IGNORED = -100
 """Label of a token that the loss leaves out (PyTorch's convention)."""
 
@@ -59,6 +78,9 @@ class TrainingSettings:
     run of 29 minutes had not learned to read them when it had learned all else."""
     judge_share: float = 0.6
     """Share of examples that are a judge's; the others are drafts."""
+    practise_weak: bool = False
+    """Draw what was weak more often (`WEAK_FEATURE_WEIGHTS`, `WEAK_RUBRIC_FAULTS`), and weigh
+    region names and what a judge has seen like the sides."""
     threads: int = 1
     """One: on a shared machine PyTorch's threads wait for each other at every barrier."""
 
@@ -144,7 +166,15 @@ def learning_rate_at(progress: float, settings: TrainingSettings) -> float:
     return settings.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(rest, 1.0))))
 
 
-def side_weights(tokenizer: "PreTrainedTokenizerFast", weight: float) -> "Tensor":
+_DECIDING = ("true", "false", " same", " differs")
+"""A judge's marks and what they follow from."""
+_DECIDING_WEAK = ("; seen something", "; seen little", "; seen nothing", *HABIT_REGIONS)
+"""What the seventh run wrote without reading: the wrong part of the meniscus, `seen something`."""
+
+
+def side_weights(
+    tokenizer: "PreTrainedTokenizerFast", weight: float, practise_weak: bool = False
+) -> "Tensor":
     """Returns a loss weight for every token: `weight` for what decides, 1 for all others.
 
     What decides is right and left, and a judge's marks and what they follow from,
@@ -154,7 +184,7 @@ def side_weights(tokenizer: "PreTrainedTokenizerFast", weight: float) -> "Tensor
 
     weights = torch.ones(len(tokenizer))
     known = tokenizer.get_vocab()
-    for word in ("true", "false", " same", " differs"):
+    for word in (*_DECIDING, *(_DECIDING_WEAK if practise_weak else ())):
         if word in known:
             weights[known[word]] = weight
     for side in Side:
@@ -171,15 +201,33 @@ def separate_sides(
     While both are equally likely everywhere, tied embeddings grow together (cosine 0.98 after 29
     minutes), and a model that cannot tell the two apart has no gradient to learn them by.
     """
-    import torch
-
     embedding = model.get_input_embeddings().weight.data
-    chance = torch.Generator().manual_seed(seed)
-    step = torch.randn(embedding.shape[1], generator=chance)
-    step *= 0.7 * embedding.norm(dim=1).mean() / step.norm()
+    step = _random_step(embedding, seed)
     for side, sign in ((Side.LEFT, 1), (Side.RIGHT, -1)):
         for word in (side.value, side.value.capitalize()):
             embedding[tokenizer.convert_tokens_to_ids(word)] += sign * step
+
+
+def separate_menisci(
+    model: "LlamaForCausalLM", tokenizer: "PreTrainedTokenizerFast", seed: int
+) -> None:
+    """Moves the parts of the medial meniscus away from the lateral one's, in place.
+
+    After the eighth run a draft named the right part and tossed a coin for the compartment.
+    """
+    embedding = model.get_input_embeddings().weight.data
+    step = _random_step(embedding, seed)
+    for region in HABIT_REGIONS:
+        sign = ("medial" in region) - ("lateral" in region)
+        embedding[tokenizer.convert_tokens_to_ids(region)] += sign * step
+
+
+def _random_step(embedding: "Tensor", seed: int) -> "Tensor":
+    import torch
+
+    chance = torch.Generator().manual_seed(seed)
+    step = torch.randn(embedding.shape[1], generator=chance)
+    return step * 0.7 * embedding.norm(dim=1).mean() / step.norm()
 
 
 def grow_embeddings(
@@ -228,7 +276,7 @@ def train_model(
     import torch
 
     pad = int(tokenizer.pad_token_id)
-    weights = side_weights(tokenizer, settings.side_weight)
+    weights = side_weights(tokenizer, settings.side_weight, settings.practise_weak)
     rng = Random(settings.seed)
     batches = list(make_batches(encoded, settings.tokens_per_batch, rng))
     optimiser = torch.optim.AdamW(
@@ -314,6 +362,8 @@ def parse_arguments() -> tuple[argparse.Namespace, TrainingSettings]:
     parser.add_argument("--tokens-per-batch", type=int, default=defaults.tokens_per_batch)
     parser.add_argument("--judge-share", type=float, default=defaults.judge_share)
     parser.add_argument("--separate-sides", action="store_true", help=_SEPARATE_HELP)
+    parser.add_argument("--separate-menisci", action="store_true", help=_MENISCI_HELP)
+    parser.add_argument("--practise-weak", action="store_true", help=_PRACTISE_HELP)
     parser.add_argument("--side-weight", type=float, default=defaults.side_weight)
     chosen = parser.parse_args()
     return chosen, TrainingSettings(
@@ -325,6 +375,7 @@ def parse_arguments() -> tuple[argparse.Namespace, TrainingSettings]:
         side_weight=chosen.side_weight,
         judge_share=chosen.judge_share,
         tokens_per_batch=chosen.tokens_per_batch,
+        practise_weak=chosen.practise_weak,
     )
 
 
@@ -341,9 +392,11 @@ def main() -> None:
     bases = bases_of(volumes, calibration)
     rng = Random(settings.seed)
     n_judge = round(settings.judge_share * settings.max_examples)
+    features = WEAK_FEATURE_WEIGHTS if settings.practise_weak else FEATURE_WEIGHTS
+    faults = WEAK_RUBRIC_FAULTS if settings.practise_weak else RUBRIC_FAULTS
     examples = [
-        *build_examples(bases, calibration, settings.max_examples - n_judge, rng),
-        *build_judge_examples(bases, calibration, n_judge, rng),
+        *build_examples(bases, calibration, settings.max_examples - n_judge, rng, features),
+        *build_judge_examples(bases, calibration, n_judge, rng, features, faults),
     ]
     tokenizer = (
         train_tokenizer(text for e in examples[:6000] for text in (e.messages[0].content, e.answer))
@@ -357,6 +410,8 @@ def main() -> None:
         grow_embeddings(model, tokenizer, pieces, settings.seed)
     if chosen.separate_sides:
         separate_sides(model, tokenizer, settings.seed)
+    if chosen.separate_menisci:
+        separate_menisci(model, tokenizer, settings.seed)
     n_parameters = sum(parameter.numel() for parameter in model.parameters())
     _LOG.info("%d examples, %d parameters, %d tokens", len(encoded), n_parameters, len(tokenizer))
     curve = train_model(model, encoded, tokenizer, settings)
