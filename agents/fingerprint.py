@@ -54,6 +54,8 @@ class RunIdentity:
     """Hash of a trial's items: another sample is another trial. None in every other run."""
     images: str | None = None
     """What decides the pixels that the drafter is shown; None without images."""
+    weights: str | None = None
+    """Hash of the drafter's model folder; None where only its name is known."""
 
 
 def run_fingerprint(identity: RunIdentity) -> str:
@@ -63,6 +65,7 @@ def run_fingerprint(identity: RunIdentity) -> str:
         "judge": None if identity.judge is None else dict(identity.judge),
         "sample": identity.sample,
         "images": identity.images,
+        "weights": identity.weights,
     }
     calibration = identity.calibration
     return content_hash(

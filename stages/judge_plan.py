@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from agents.judge import JUDGE_VERSIONS, JudgeContext
 from agents.llm_client import ChatModel
+from agents.weights import served_weights
 from knee.errors import InputError
 from knee.keys import JsonValue
 from knee.records import PromptRef
@@ -21,6 +22,8 @@ class JudgePlan:
     """Prompt of the blind re-answer."""
     rubric: PromptTemplate
     """Prompt of the rubric."""
+    weights: str | None
+    """Hash of its model folder; None where only its name is known."""
 
     @property
     def refs(self) -> tuple[PromptRef, ...]:
@@ -35,7 +38,9 @@ class JudgePlan:
     @property
     def identity(self) -> dict[str, JsonValue]:
         """What decides its verdicts beside model and prompts."""
+        weights: dict[str, JsonValue] = {} if self.weights is None else {"weights": self.weights}
         return {
+            **weights,
             "sampling": dict(self.endpoint.sampling.as_sent()),
             "max_repairs": self.endpoint.max_repairs,
             "decoy": self.endpoint.decoy,
@@ -79,7 +84,9 @@ def plan_judge(config: RunConfig, *, sees_images: bool) -> JudgePlan | None:
             f"v{rubric.version} knows of none: an honest judge would refuse all that was seen",
             'set rubric_prompt_id = "judge-rubric" and rubric_prompt_version = 2 under [judge]',
         )
-    return JudgePlan(judge, reanswer, rubric)
+    server = config.judge_on_the_drafters_server
+    weights = served_weights(judge.serve if server is None else server.settings)
+    return JudgePlan(judge, reanswer, rubric, weights)
 
 
 SEES_NO_SLICES = (

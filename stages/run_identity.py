@@ -9,6 +9,7 @@ from agents.checks.run import CHECK_VERSIONS
 from agents.fingerprint import RunIdentity, new_run_id, run_fingerprint
 from agents.majority_drafter import MajorityGrades, majority_model_name
 from agents.vllm_server import CHECKOUT
+from agents.weights import served_weights
 from knee.calibration import Calibration
 from knee.errors import InputError
 from knee.records import Control, Grounding, Run, RunKind
@@ -95,6 +96,7 @@ def new_run(
     drafter_model = drafter.model if majority is None else majority_model_name(majority)
     judge_model = judge.endpoint.model if judge else None
     images = None if drafter.images is None else images_identity(drafter.images)
+    weights = served_weights(config.serve) if majority is None else None
     identity = RunIdentity(
         prompts=prompts,
         drafter_model=drafter_model,
@@ -111,6 +113,7 @@ def new_run(
         judge=judge.identity if judge else None,
         sample=parts.trial.sha256 if parts.trial else None,
         images=images,
+        weights=weights,
     )
     return Run(
         run_id=new_run_id(),
@@ -125,7 +128,7 @@ def new_run(
         checks=CHECK_VERSIONS,
         sampling=drafter.sampling.as_sent(),
         images=images,
-        provenance=_provenance(parts, quotas),
+        provenance=_provenance(parts, quotas, weights),
     )
 
 
@@ -135,7 +138,7 @@ def _kind(parts: RunParts, control: Control) -> RunKind:
     return RunKind.PRODUCTION if parts.trial is None else RunKind.TRIAL
 
 
-def _provenance(parts: RunParts, quotas: Sequence[str]) -> dict[str, str]:
+def _provenance(parts: RunParts, quotas: Sequence[str], weights: str | None) -> dict[str, str]:
     config, judge = parts.config, parts.judge
     told = {
         "settings": config.name,
@@ -145,6 +148,10 @@ def _provenance(parts: RunParts, quotas: Sequence[str]) -> dict[str, str]:
         "calibration": parts.calibration.name if parts.calibration else "none",
         "code": code_revision(),
     }
+    if weights is not None:
+        told["weights"] = weights
+    if judge is not None and judge.weights is not None:
+        told["judge_weights"] = judge.weights
     if judge is not None:
         told["judge_base_url"] = judge.endpoint.base_url
         told["judge_licence"] = judge.endpoint.licence

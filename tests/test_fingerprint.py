@@ -49,6 +49,7 @@ def fingerprint_with(changed: dict[str, Any]) -> str:
         ("calibration", Calibration(name="fitted", rules=())),
         ("findings_ids", ["sha256:01", "sha256:03"]),
         ("judge", {"max_repairs": 1}),
+        ("weights", "sha256:07"),
     ],
 )
 def test_what_decides_outcomes_changes_the_fingerprint(name: str, value: object):
