@@ -68,6 +68,10 @@ RUN_STATES: Final = ("running", "finished", "stopped")
 """States of a run."""
 
 
+_BOUND_TOGETHER = 1000
+"""Volumes that are bound to a run together: all 7,970 at once take DuckDB 1 GB and more."""
+
+
 class StoreWriter(StoreReader):
     """Writes records into a store; use it as a context manager, from any number of threads.
 
@@ -305,8 +309,11 @@ class StoreWriter(StoreReader):
                 refuse_test_volumes(con, volume_ids)
             parameters: dict[str, Any] = {"run": run_id, "volumes": list(volume_ids)}
             levels = evidence_levels(sees_images=run_sees_images(con, run_id))
-            con.execute(BIND_ITEMS, {**parameters, "levels": levels})
-            con.execute(REBIND_ITEMS, {**parameters, "levels": levels})
+            given = {"run": run_id, "levels": levels}
+            for first in range(0, len(volume_ids), _BOUND_TOGETHER):
+                part = list(volume_ids[first : first + _BOUND_TOGETHER])
+                con.execute(BIND_ITEMS, {**given, "volumes": part})
+                con.execute(REBIND_ITEMS, {**given, "volumes": part})
             row = con.execute(
                 "SELECT count(*) FROM run_items i LEFT JOIN outcomes o "
                 "USING (run_id, volume_id, question_id) WHERE i.run_id = $run "
