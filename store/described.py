@@ -1,5 +1,6 @@
 """What the tables and views of a store are, and each column: as the database itself says it."""
 
+import re
 from typing import Final, NamedTuple
 
 import duckdb
@@ -19,6 +20,7 @@ _KEYS: Final = """
 SELECT table_name, constraint_column_names FROM duckdb_constraints()
 WHERE constraint_type = 'PRIMARY KEY'
 """
+_UNIQUE_BY: Final = re.compile(r"unique by \(([^)]*)\)")
 
 
 class DescribedColumn(NamedTuple):
@@ -44,7 +46,7 @@ class DescribedTable(NamedTuple):
     comment: str | None
     """What a row of it is."""
     key: tuple[str, ...]
-    """Its primary key; empty without one."""
+    """Its key, indexed or by its comment (`unique by (…)`); empty without one."""
     columns: tuple[DescribedColumn, ...]
     """In their order."""
 
@@ -57,6 +59,19 @@ def described_tables(con: duckdb.DuckDBPyConnection) -> tuple[DescribedTable, ..
         columns.setdefault(str(table), []).append(column)
     keys = {str(table): tuple(names) for table, names in con.execute(_KEYS).fetchall()}
     return tuple(
-        DescribedTable(str(name), str(kind), comment, keys.get(name, ()), tuple(columns[name]))
+        DescribedTable(
+            str(name),
+            str(kind),
+            comment,
+            keys.get(name) or _key_by_comment(comment, columns[name]),
+            tuple(columns[name]),
+        )
         for kind, name, comment in con.execute(_TABLES).fetchall()
     )
+
+
+def _key_by_comment(comment: str | None, columns: list[DescribedColumn]) -> tuple[str, ...]:
+    """Returns the key of a table that has no index of it (docs/decisions/0008)."""
+    found = _UNIQUE_BY.search(comment or "")
+    names = tuple(found[1].split(", ")) if found else ()
+    return names if {*names} <= {column.name for column in columns} else ()
