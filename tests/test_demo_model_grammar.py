@@ -9,11 +9,13 @@ import pytest
 
 from agents.checks.run import check_answer
 from agents.demo_model.corpus import (
+    FIRST_HELD_OUT_SEED,
     Example,
     as_shown,
     build_examples,
     check_context,
     draw_task,
+    refuse_held_out,
     synthetic_bases,
 )
 from agents.demo_model.grammar import DraftTask, grade_task, to_json, write_answer
@@ -131,6 +133,15 @@ def test_training_seeds_are_not_the_demos(calibration: Calibration):
     assert DEMO_SEED_LIMIT <= FIRST_TRAINING_SEED
     with pytest.raises(InputError, match="not a training seed"):
         next(describe_phantoms(DEMO_SEED_LIMIT - 1, 1, calibration))
+
+
+def test_knees_of_the_cards_table_train_nothing(calibration: Calibration):
+    (trains,) = describe_phantoms(FIRST_TRAINING_SEED, 1, calibration)
+    refuse_held_out([trains])
+    held_out = trains.model_copy(update={"volume_id": f"PH{FIRST_HELD_OUT_SEED}0003/V00/left/dess"})
+    assert trains.volume_id.startswith(f"PH{FIRST_TRAINING_SEED}0000/")
+    with pytest.raises(InputError, match="is held out"):
+        refuse_held_out([trains, held_out])
 
 
 def test_an_answer_cites_nothing_that_the_prompt_does_not_show():

@@ -52,6 +52,10 @@ REVISION_SHARE = 0.08
 SHAPE = (384, 384, 160)
 """Array shape named to the context; the demo prompt does not show it."""
 
+FIRST_HELD_OUT_SEED = 400_000
+"""Phantoms of cohort seeds from here on are for the table of the model card, and train nothing."""
+_PHANTOM = re.compile(r"PH(\d+)\d{4}/")
+
 
 @dataclass(frozen=True, slots=True)
 class Base:
@@ -99,6 +103,22 @@ def read_findings(path: Path) -> list[VolumeFindings]:
                 f"{str(path)!r} line {number} holds no findings: {error.errors()[0]['msg']}"
             ) from error
     return volumes
+
+
+def refuse_held_out(volumes: list[VolumeFindings]) -> None:
+    """Refuses to train on knees of the card's table.
+
+    Raises:
+        InputError: a phantom's cohort seed is `FIRST_HELD_OUT_SEED` or more.
+    """
+    for volume in volumes:
+        found = _PHANTOM.match(volume.volume_id)
+        if found is not None and int(found[1]) >= FIRST_HELD_OUT_SEED:
+            raise InputError(
+                f"phantom {volume.volume_id!r} is held out: seeds from {FIRST_HELD_OUT_SEED} on "
+                "are of the table in the model card",
+                "train on phantoms of seeds from 100000 on; 200000 and 300000 are for validation",
+            )
 
 
 def bases_of(volumes: list[VolumeFindings], calibration: Calibration | None) -> list[Base]:

@@ -20,7 +20,8 @@ from tools.segmentation import load_label_map, load_scheme
 from tools.volumes import load_volume
 
 FIRST_TRAINING_SEED = 100_000
-"""Cohort seeds from here on train the demo model, and nothing else uses them."""
+"""Cohort seeds from here on are the demo model's: 100,000 trains it, 200,000 and 300,000 validate,
+400,000 and more are held out for its card (`corpus.FIRST_HELD_OUT_SEED`)."""
 DEMO_SEED_LIMIT = 10_000
 """Demo and tests use cohort seeds below."""
 CALIBRATION = Path(__file__).parents[2] / "configs" / "calibration-demo.toml"

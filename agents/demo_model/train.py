@@ -26,6 +26,7 @@ from agents.demo_model.corpus import (
     bases_of,
     build_examples,
     read_findings,
+    refuse_held_out,
 )
 from agents.demo_model.judge_corpus import (
     RUBRIC_FAULTS,
@@ -389,6 +390,7 @@ def main() -> None:
     torch.set_num_threads(settings.threads)
     calibration = load_calibration(CALIBRATION)
     volumes = read_findings(chosen.findings)
+    refuse_held_out(volumes)
     bases = bases_of(volumes, calibration)
     rng = Random(settings.seed)
     n_judge = round(settings.judge_share * settings.max_examples)
