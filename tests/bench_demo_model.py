@@ -277,7 +277,8 @@ def main() -> int:
         folder.mkdir(parents=True, exist_ok=True)
         figures = measure(folder, chosen.knees, chosen.seed, chosen.judge_items)
         bars = bars_of(figures)
-    text = card_text(figures, bars, chosen.knees, chosen.seed)
+        # Inside: the figures are read from the store, which goes with the folder.
+        text = card_text(figures, bars, chosen.knees, chosen.seed)
     sys.stdout.write(text + "\n")
     if chosen.write:
         write_card(text)
