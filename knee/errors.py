@@ -12,6 +12,9 @@ A message says what happened and gives the offending value by `!r`; the hint say
 it. `str(error)` puts both on lines of their own, the second beginning with `hint: `.
 """
 
+import sys
+from collections.abc import Callable
+
 
 class KneeError(Exception):
     """Root of the project's errors: one message, and optionally one hint."""
@@ -73,3 +76,16 @@ class StoreError(KneeError):
 
 class BenchError(KneeError):
     """The bench file, the predictions or the model do not fit each other."""
+
+
+def exit_code_of(script: Callable[[], None]) -> int:
+    """Runs a script beside the command line (`python -m …`); returns its exit code.
+
+    A `KneeError` is told on stderr as `run_pipeline.py` tells it, in place of a traceback.
+    """
+    try:
+        script()
+    except KneeError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
+    return 0

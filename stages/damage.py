@@ -21,8 +21,8 @@ def told_damage(error: BaseException, store: Path | None) -> StoreError | None:
     """
     import duckdb
 
-    from store.connection import is_damage, translate
+    from store.connection import is_store_trouble, translate
 
-    if store is None or not isinstance(error, duckdb.Error) or not is_damage(error):
+    if store is None or not isinstance(error, duckdb.Error) or not is_store_trouble(error):
         return None
     return translate(error, store)

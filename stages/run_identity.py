@@ -96,7 +96,7 @@ def new_run(
     drafter_model = drafter.model if majority is None else majority_model_name(majority)
     judge_model = judge.endpoint.model if judge else None
     images = None if drafter.images is None else images_identity(drafter.images)
-    weights = served_weights(config.serve) if majority is None else None
+    weights = None if majority is not None else _drafter_weights(parts)
     identity = RunIdentity(
         prompts=prompts,
         drafter_model=drafter_model,
@@ -130,6 +130,13 @@ def new_run(
         images=images,
         provenance=_provenance(parts, quotas, weights),
     )
+
+
+def _drafter_weights(parts: RunParts) -> str | None:
+    """Returns the hash of the drafter's model folder, which may be known as the judge's already."""
+    if parts.judge is not None and parts.config.judge_on_the_drafters_server is not None:
+        return parts.judge.weights
+    return served_weights(parts.config.serve)
 
 
 def _kind(parts: RunParts, control: Control) -> RunKind:

@@ -208,7 +208,7 @@ def translate(error: duckdb.Error | OSError, path: Path) -> StoreError:
         )
     if isinstance(error, duckdb.OutOfMemoryException):
         return StoreError(
-            f"reading the store {name} wants more memory than it is given: {_first_line(text)}",
+            f"the store {name} wants more memory than it is given: {_first_line(text)}",
             "ask for fewer rows or columns at a time; sorts and joins also need space beside it",
         )
     if any(mark in text for mark in _UNREADABLE):
@@ -224,7 +224,7 @@ def is_full_disk(error: duckdb.Error | OSError) -> bool:
     return system in _FULL_ERRNOS or any(mark in str(error) for mark in _FULL)
 
 
-def is_damage(error: duckdb.Error) -> bool:
+def is_store_trouble(error: duckdb.Error) -> bool:
     """Returns whether an error met in a query is about file or machine, not about the query."""
     return isinstance(error, duckdb.OutOfMemoryException) or any(
         mark in str(error) for mark in (*_UNREADABLE[:2], *_FULL)

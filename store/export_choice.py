@@ -11,7 +11,7 @@ import duckdb
 
 from knee.errors import InputError
 from knee.records import Grounding, RunKind
-from store.connection import is_damage
+from store.connection import is_store_trouble
 from store.export_columns import kept_without_grades
 from store.volume_stretches import NOTHING, VolumeStretch, volume_stretches
 from store.where import check_condition
@@ -78,7 +78,7 @@ def choose_rows(con: duckdb.DuckDBPyConnection, path: Path, request: ExportReque
         for stretch in volume_stretches(con, "eligible", _STRETCH_ROWS):
             _ask(con, request, request.where, stretch)
     except duckdb.Error as error:
-        if is_damage(error):
+        if is_store_trouble(error):
             raise
         raise InputError(str(error), "--where is a condition on v_quintuples") from error
     con.execute(

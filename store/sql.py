@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from knee.errors import InputError
-from store.connection import is_damage, is_full_disk, translate
+from store.connection import is_full_disk, is_store_trouble, translate
 from store.long_reading import long_reading
 from store.own_file import refuse_own_file
 from store.user_tables import put_user_tables, read_user_table
@@ -152,7 +152,7 @@ def _write(
             f"this result cannot be written as {form}: {error}", "cast the column in the query"
         ) from error
     except duckdb.Error as error:
-        if is_damage(error):
+        if is_store_trouble(error):
             raise translate(error, path) from error
         raise InputError(str(error)) from error
 

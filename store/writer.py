@@ -11,7 +11,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import duckdb
 
@@ -307,19 +307,17 @@ class StoreWriter(StoreReader):
                 volume_ids = select_volumes(con, Selection())
             if kind[0] == RunKind.TRIAL.value:
                 refuse_test_volumes(con, volume_ids)
-            parameters: dict[str, Any] = {"run": run_id, "volumes": list(volume_ids)}
             levels = evidence_levels(sees_images=run_sees_images(con, run_id))
-            given = {"run": run_id, "levels": levels}
             for first in range(0, len(volume_ids), _BOUND_TOGETHER):
                 part = list(volume_ids[first : first + _BOUND_TOGETHER])
-                con.execute(BIND_ITEMS, {**given, "volumes": part})
-                con.execute(REBIND_ITEMS, {**given, "volumes": part})
+                for statement in (BIND_ITEMS, REBIND_ITEMS):
+                    con.execute(statement, {"run": run_id, "volumes": part, "levels": levels})
             row = con.execute(
                 "SELECT count(*) FROM run_items i LEFT JOIN outcomes o "
                 "USING (run_id, volume_id, question_id) WHERE i.run_id = $run "
                 "AND i.volume_id IN (SELECT unnest($volumes)) "
                 "AND o.run_id IS NULL AND i.starting_state = 'pending'",
-                parameters,
+                {"run": run_id, "volumes": list(volume_ids)},
             ).fetchone()
         self._bound.pop(run_id, None)
         return int(row[0]) if row is not None else 0

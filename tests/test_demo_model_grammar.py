@@ -1,6 +1,8 @@
 """The demo model's reasoning grammar: what it writes is sound, and not always the same."""
 
 import json
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from random import Random
@@ -133,6 +135,15 @@ def test_training_seeds_are_not_the_demos(calibration: Calibration):
     assert DEMO_SEED_LIMIT <= FIRST_TRAINING_SEED
     with pytest.raises(InputError, match="not a training seed"):
         next(describe_phantoms(DEMO_SEED_LIMIT - 1, 1, calibration))
+
+
+def test_a_wrong_seed_is_told_in_one_message_and_leaves_no_file(tmp_path: Path):
+    out = tmp_path / "findings.jsonl"
+    command = [sys.executable, "-m", "agents.demo_model.phantom_findings", "--seed", "5"]
+    ended = subprocess.run([*command, "--out", str(out)], capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert ended.stderr == "error: seed 5 is not a training seed\nhint: use 100000 or more\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_knees_of_the_cards_table_train_nothing(calibration: Calibration):

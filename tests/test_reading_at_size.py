@@ -1,12 +1,13 @@
 """What keeps reading cheap in a large store: stretches, and conditions that reach the tables."""
 
-import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
+from pydantic import BaseModel, JsonValue, TypeAdapter
 
 from knee.errors import InputError, StoreError
 from run_pipeline import main
@@ -112,21 +113,26 @@ def test_a_condition_on_volume_or_patient_reaches_every_large_table(store: Path,
     with open_store(store, read_only=True) as con:
         plan = con.execute(f"EXPLAIN (FORMAT json) {query.sql}", bound).fetchall()[0][1]
         n_rows = len(con.execute(query.sql, bound).fetchall())
-    scans = list(_scans(json.loads(plan)))
+    nodes = TypeAdapter(list[_PlanNode]).validate_json(plan)
+    scans = [scan for node in nodes for scan in node.scans()]
     assert {table for table, _ in scans} >= BY_VOLUME
     assert not [scan for scan in scans if scan[0] in BY_VOLUME and "volume_id" not in scan[1]]
     assert n_rows > 1
 
 
-def _scans(node: Any) -> list[tuple[str, str]]:  # noqa: ANN401 - any part of a plan
-    """Tables of a plan with the conditions that are part of their scan."""
-    if isinstance(node, list):
-        return [scan for entry in node for scan in _scans(entry)]
-    found = [scan for child in node.get("children", []) for scan in _scans(child)]
-    more = node.get("extra_info", {})
-    if "Table" in more:
-        found.append((str(more["Table"]).rpartition(".")[2], str(more.get("Filters", ""))))
-    return found
+class _PlanNode(BaseModel):
+    """A node of DuckDB's plan as JSON, as far as it is looked at."""
+
+    children: list["_PlanNode"] = []
+    extra_info: dict[str, JsonValue] = {}
+
+    def scans(self) -> Iterator[tuple[str, str]]:
+        """Yields tables with the conditions that are part of their scan."""
+        for child in self.children:
+            yield from child.scans()
+        if "Table" in self.extra_info:
+            filters = str(self.extra_info.get("Filters", ""))
+            yield str(self.extra_info["Table"]).rpartition(".")[2], filters
 
 
 def test_too_little_memory_is_told_as_such_and_a_wrong_condition_as_that(

@@ -9,11 +9,12 @@ each weight.
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 from agents.demo_model.tokenizer import load_tokenizer
 from agents.demo_model.train import load_weights, save_model
-from knee.errors import InputError
+from knee.errors import InputError, exit_code_of
 
 
 def average_weights(old: Path, new: Path, share: float, out: Path) -> None:
@@ -58,4 +59,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code_of(main))

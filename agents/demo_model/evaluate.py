@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import json
 import logging
+import sys
 import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ from agents.demo_model.sampler import gradable_components
 from agents.llm_client import ChatClient, Completion
 from knee.answers import Draft, StepName, answer_schema
 from knee.calibration import Calibration, load_calibration
+from knee.errors import exit_code_of
 from knee.findings import Finding, Measurement, MeasurementName
 from knee.moaks import Feature, GradeRule
 from knee.questions import QUESTIONS
@@ -247,4 +249,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code_of(main))

@@ -6,12 +6,14 @@ demo and tests stay below `DEMO_SEED_LIMIT`, so no knee is ever in both.
 
 import argparse
 import logging
+import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 from knee.calibration import Calibration, load_calibration
-from knee.errors import InputError
+from knee.errors import InputError, exit_code_of
 from knee.findings import VolumeFindings
 from tools.cohort import load_cohort
 from tools.describe import describe_volume
@@ -67,12 +69,17 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     calibration = load_calibration(CALIBRATION)
     chosen.out.parent.mkdir(parents=True, exist_ok=True)
-    with chosen.out.open("w", encoding="utf-8") as lines:
+    # A file that is there is whole.
+    draft = chosen.out.with_name(f".{chosen.out.name}.part")
+    with ExitStack() as stack:
+        stack.callback(draft.unlink, missing_ok=True)
+        lines = stack.enter_context(draft.open("w", encoding="utf-8"))
         for findings in describe_phantoms(chosen.seed, chosen.knees, calibration):
             lines.write(findings.model_dump_json() + "\n")
             lines.flush()
             _LOG.info("%s", findings.volume_id)
+        draft.replace(chosen.out)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code_of(main))
