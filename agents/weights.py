@@ -19,7 +19,8 @@ _BLOCKS: Final = 256
 moves all weights, and 15 GB read whole are a minute before every command."""
 _BLOCK_BYTES: Final = 1 << 14
 _OF_THE_MODEL: Final = (".safetensors", ".bin", ".gguf", ".json", ".jinja", ".model", ".txt")
-"""Endings of the files that decide what a served model answers: weights, tokenizer, template."""
+"""Endings of the files that decide what a served model answers: weights, tokenizer, template. A log
+that ends like them counts too: one run too many is better than two taken for one."""
 
 
 def served_weights(settings: ServeSettings | None) -> str | None:
